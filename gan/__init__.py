@@ -1,0 +1,1 @@
+"""Classic GANs, to understand and to compare."""

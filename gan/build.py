@@ -1,0 +1,110 @@
+"""From a configuration that was checked to the objects that train."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from gan import checkpoint, randomness
+from gan.average import Average
+from gan.data import Batches, ImageShape, Pictures
+from gan.errors import Refused
+from gan.log import Numbers
+from gan.loop import Run
+from gan.noise import Noise
+from gan.player import Brake, Player, Players
+from gan.settings import Settings
+from gan.tricks import Tricks
+
+
+def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
+    """Data first, then the networks that fit it, then what moves them. Raises Refused for what cannot be."""
+    device = pick_device(settings.device)
+    train = settings.train
+    torch.set_float32_matmul_precision("high")
+    pictures = load(cfg, settings, "train")
+    if train.batch_size > len(pictures):
+        raise Refused(
+            f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
+        )
+
+    brake = Brake(device)
+    players = Players(
+        *(
+            player(cfg, name, pictures.shape, settings, device, brake)
+            for name in ("generator", "discriminator")
+        )
+    )
+    decay = train.generator_average
+    return Run(
+        settings=settings,
+        config=OmegaConf.to_yaml(cfg, resolve=True),
+        choices=choices,
+        device=device,
+        batches=Batches(pictures, train.batch_size, settings.seed, device),
+        shape=pictures.shape,
+        players=players,
+        average=None if decay is None else Average(players.generator.network, decay),
+        loss=instantiate(cfg.loss, _convert_="all"),
+        tricks=Tricks(
+            [instantiate(node, _convert_="all") for node in cfg.trick.values() if "_target_" in node]
+        ),
+        noise=noise(cfg),
+        numbers=Numbers(settings.watch.mean),
+    )
+
+
+def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:
+    """The pictures of a split."""
+    return instantiate(
+        cfg.dataset,
+        data_dir=Path(settings.data_dir),
+        cache_dir=Path(settings.cache_dir),
+        split=split,
+        _convert_="all",
+    )
+
+
+def noise(cfg: DictConfig) -> Noise:
+    return Noise(cfg.noise.kind, cfg.noise.dim)
+
+
+def network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
+    """The generator or the discriminator, on the CPU. Its weights depend on the seed and its own name alone."""
+    given = (image, cfg.noise.dim) if name == "generator" else (image,)
+    randomness.reseed(torch.device("cpu"), cfg.seed, name)
+    return instantiate(cfg.model[name], *given, _convert_="all")
+
+
+def player(
+    cfg: DictConfig, name: str, image: ImageShape, settings: Settings, device: torch.device, brake: Brake
+) -> Player:
+    """A network on its device, and its optimiser."""
+    built = network(cfg, name, image).to(device)
+    if settings.compile:
+        built.compile()
+    optimizer = instantiate(cfg.optim[name], built.parameters(), _convert_="all")
+    return Player(built, optimizer, brake, settings.precision)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one. Raises Refused for a device that this machine lacks."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [device for device, available in there.items() if available]
+    if name == "auto":
+        return torch.device(found[0])
+    if name not in found:
+        raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
+    return torch.device(name)
+
+
+def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:
+    """The generator of a run as its newest checkpoint has it (the averaged one, where the run keeps one), and its noise."""
+    state = checkpoint.load(run)
+    cfg = OmegaConf.create(state["config"])
+    generator = network(cfg, "generator", ImageShape(*state["image"]))
+    generator.load_state_dict(state["average"] or state["generator"])
+    return generator.to(device).eval(), noise(cfg)

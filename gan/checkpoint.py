@@ -1,0 +1,62 @@
+"""Saving a run's state whole, and reading it without running anybody's code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from gan import files
+from gan.errors import Refused
+
+
+def path_in(folder: Path) -> Path:
+    """Where a run keeps its newest state."""
+    return folder / "checkpoints" / "last.pt"
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the last one."""
+    with files.whole(path_in(folder)) as file:
+        torch.save(state, file)
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The state of the run in `folder`, on the CPU. Raises Refused where there is none that can be read."""
+    if not folder.is_dir():
+        raise Refused(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
+    path = path_in(folder)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise Refused(
+            f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there."
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise Refused(f"{path} is damaged or is no checkpoint of this project.") from error
+
+
+# Settings that a run may change on its way: they move no number, or only say how far it goes.
+FREE = {"resume", "device", "compile", "data_dir", "cache_dir", "watch", "train.epochs", "train.max_steps"}
+
+
+def same_settings(saved: str, asked: str) -> None:
+    """Raise Refused if two configurations (YAML text) would give different numbers."""
+    before, after = flat(OmegaConf.create(saved)), flat(OmegaConf.create(asked))
+    changes = [
+        f"{name} was {before.get(name)} and is now {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and not FREE & {name, name.split(".")[0]}
+    ]
+    if changes:
+        raise Refused(f"this run cannot go on with other settings than it began with: {'; '.join(changes)}.")
+
+
+def flat(config: DictConfig) -> dict[str, Any]:
+    """A nested configuration as {"train.batch_size": 64, ...}, with references resolved."""
+    found = {}
+    for name, value in OmegaConf.to_container(config, resolve=True).items():
+        children = flat(OmegaConf.create(value)) if isinstance(value, dict) else {"": value}
+        found |= {f"{name}.{child}".rstrip("."): leaf for child, leaf in children.items()}
+    return found

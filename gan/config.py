@@ -1,0 +1,147 @@
+"""The configuration, checked before anything is built: what is wrong is said in one sentence."""
+
+import inspect
+import json
+import re
+import typing
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from gan.errors import Refused
+from gan.settings import Sampling, Settings
+
+GROUPS = ("model", "optim", "loss", "trick", "dataset")
+Model = TypeVar("Model", bound=BaseModel)
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def check(cfg: DictConfig) -> Settings:
+    """Hold every setting against its type and range, and every `_target_` node against its signature.
+
+    Returns the settings outside the groups. Raises Refused with the first thing that is wrong.
+    """
+    tree = resolved(cfg)
+    settings = parsed(Settings, {name: value for name, value in tree.items() if name not in GROUPS})
+    for group in GROUPS:
+        check_tree(group, tree[group])
+    refuse_dead_tricks(cfg)
+    return settings
+
+
+def check_sampling(cfg: DictConfig) -> Sampling:
+    """The same for sample.py."""
+    return parsed(Sampling, resolved(cfg))
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Plain dicts and lists, with every reference followed. Raises Refused for what is missing."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise Refused(f"{error.full_key} is not set: say {error.full_key}=...") from error
+    except OmegaConfBaseException as error:
+        raise Refused(
+            f"{error.full_key or 'the configuration'} cannot be read: {first_line(error)}."
+        ) from error
+
+
+def parsed(schema: type[Model], values: dict[str, Any]) -> Model:
+    """`values` as `schema` has them. Raises Refused for the first that does not fit."""
+    try:
+        return schema.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise Refused(sentence("", error)) from error
+
+
+def check_tree(path: str, node: Any) -> None:
+    """Check every node with a `_target_` at or below `path`."""
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        check_node(path, node)
+    for name, child in node.items():
+        check_tree(f"{path}.{name}", child)
+
+
+def check_node(path: str, node: dict[str, Any]) -> None:
+    """Raise Refused unless the callable that `_target_` names takes these arguments.
+
+    Keyword-only arguments are the configuration's and must all be there; the others are given by the code.
+    """
+    from hydra.utils import get_object  # here and not above: what it finds imports torch
+
+    try:
+        target = get_object(node["_target_"])
+        parameters = inspect.signature(target).parameters
+        hints = typing.get_type_hints(
+            target.__init__ if isinstance(target, type) else target, include_extras=True
+        )
+    except Exception as error:
+        raise Refused(f"{path}._target_={node['_target_']} cannot be used: {first_line(error)}.") from error
+    given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
+    name = target.__name__
+    for key, value in given.items():
+        if key not in parameters:
+            allowed = ", ".join(parameter for parameter in parameters if parameter not in ("args", "kwargs"))
+            raise Refused(f"{path}.{key} is not known to {name}, which takes {allowed or 'nothing'}.")
+        if key in hints and not (isinstance(value, dict) and "_target_" in value):
+            check_value(f"{path}.{key}", hints[key], value)
+    for key, parameter in parameters.items():
+        if (
+            parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            and parameter.default is parameter.empty
+            and key not in given
+        ):
+            raise Refused(f"{path}.{key} is missing: {name} needs it.")
+
+
+def check_value(path: str, hint: Any, value: Any) -> None:
+    """Raise Refused unless `value`, as YAML has it, is of the type and in the range that `hint` names."""
+    try:
+        adapter = TypeAdapter(hint, config=STRICT)
+    except Exception:  # a type that pydantic does not know, such as a tensor: nothing to hold it against
+        return
+    try:
+        adapter.validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise Refused(sentence(path, error)) from error
+
+
+def sentence(path: str, error: ValidationError) -> str:
+    """What came and what is allowed, from pydantic's first complaint (all of them, for a choice of types)."""
+    details = error.errors()
+    place = [
+        str(part)
+        for part in details[0]["loc"]
+        if not str(part).startswith(("constrained", "function", "list["))
+    ]
+    place = [part for part in place if part not in ("int", "float", "str", "none")]
+    name = ".".join([path, *place] if path else place)
+    if details[0]["type"] == "extra_forbidden":
+        return f"{name} is not a setting of this project."
+    same = [detail for detail in details if detail["loc"][:1] == details[0]["loc"][:1]]
+    wanted = " or ".join(dict.fromkeys(re.sub(r"^Input should be ", "", detail["msg"]) for detail in same))
+    return f"{name}={shown(details[0]['input'])} is not possible: it should be {wanted}."
+
+
+def shown(value: Any) -> str:
+    return str(value) if isinstance(value, str) else json.dumps(value)
+
+
+def refuse_dead_tricks(cfg: DictConfig) -> None:
+    """A trick is alive if it runs code, or if some setting still points at its numbers."""
+    text = OmegaConf.to_yaml(cfg, resolve=False)
+    for name, node in cfg.trick.items():
+        if "_target_" not in node and f"${{trick.{name}." not in text:
+            raise Refused(
+                f"trick={name} would change nothing: another trick, the experiment or the command line sets the same number."
+            )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error, as the end of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().rstrip(".")

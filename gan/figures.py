@@ -1,0 +1,61 @@
+"""The figures of one run, from its metrics.jsonl."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """What the run logged, a dict for each logging point."""
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def draw(folder: Path) -> None:
+    """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one)."""
+    logged = rows(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+
+    panels = [("discriminator", "tab:blue"), ("generator", "tab:orange")]
+    figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
+    for axis, (player, color) in zip(axes, panels, strict=True):
+        curve(axis, logged, f"{player}/loss", f"{player}'s loss", color)
+    terms = [("loss_real", "of which on real pictures"), ("loss_fake", "of which on fakes")]
+    for style, (term, label) in zip(("--", ":"), terms, strict=True):
+        curve(axes[0], logged, f"discriminator/{term}", label, "tab:blue", linestyle=style, alpha=0.6)
+    finish(figure, axes, folder / "figures" / "losses.png")
+
+    figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    curve(axis, logged, "discriminator/real", "D(x), real pictures", "tab:blue")
+    curve(axis, logged, "discriminator/fake", "D(G(z)), fakes", "tab:orange")
+    axis.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    axis.set_ylim(0, 1)
+    finish(figure, [axis], folder / "figures" / "predictions.png")
+
+
+def curve(
+    axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, color: str, **style: Any
+) -> None:
+    """One number over the epochs, where it was logged; a gap where it was not finite."""
+    points = [(row["epoch"], row[name]) for row in logged if name in row]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        values = [float("nan") if value is None else value for value in values]
+        marker = "." if len(points) < 20 else None
+        axis.plot(epochs, values, label=label, color=color, linewidth=1, marker=marker, **style)
+
+
+def finish(figure: plt.Figure, axes: list[plt.Axes], path: Path) -> None:
+    """Label and save."""
+    axes[-1].set_xlabel("epoch")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        if axis.get_lines():
+            axis.legend(loc="best", fontsize="small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

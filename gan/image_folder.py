@@ -1,0 +1,196 @@
+"""A folder or a zip of pictures as one uint8 tensor, decoded once and then read from a cache."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from gan import files
+from gan.errors import Refused
+
+log = logging.getLogger(__name__)
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+LARGEST_FILE = 256 * 2**20  # bytes; more than any picture, less than a zip bomb
+PROBED = 64  # pictures that are opened to see what the set is made of
+SIZES = range(8, 257)  # sides that the networks can be built for
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that can be read by name. `stamp` changes when the files do."""
+
+    names: list[str]
+    read: Callable[[str], bytes]
+    stamp: str
+
+
+def read(
+    path: Path, cache_dir: Path, size: int | None, channels: int | None, limit: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """Every picture below `path`, cut to a square and resized; the first frame of a film.
+
+    The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where
+    every picture lies in a subfolder, the names of these are the classes.
+
+    Args:
+        size: side in pixels; None takes the one that the pictures share.
+        channels: 1 or 3; None takes 3 if any of the first pictures is in colour.
+
+    Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`, and int64 labels (N,) or None.
+    Raises Refused where there is nothing to read, or no size that fits all.
+    """
+    with ExitStack() as stack:
+        source = open_source(path, stack)
+        names = sorted(source.names, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
+        if not names:
+            raise Refused(
+                f"dataset.path={path} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}."
+            )
+        wanted = (size, channels, limit, source.stamp)
+        cache = cache_dir / f"pictures-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
+        about = cache.with_suffix(".json")
+        if not (cache.exists() and about.exists()):
+            size, channels = probe(source, names[:PROBED], path, size, channels)
+            kept, unreadable = decode(source, names, size, channels, cache)
+            if not kept:
+                raise Refused(f"none of the {len(names)} pictures in dataset.path={path} can be read.")
+            files.write_json(about, {"path": str(path), "names": kept, "unreadable": unreadable})
+    described = json.loads(about.read_text())
+    if described["unreadable"]:
+        some = ", ".join(described["unreadable"][:3])
+        log.warning(
+            "%d pictures in %s could not be read and are left out: %s",
+            len(described["unreadable"]),
+            path,
+            some,
+        )
+    images = torch.from_numpy(np.load(cache, mmap_mode="c"))
+    return images, labels_of(described["names"])
+
+
+def open_source(path: Path, stack: ExitStack) -> Source:
+    """List the pictures of a folder or a zip. Raises Refused if `path` is neither."""
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()]
+        stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
+        stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
+        names = [name for name, stat in stats.items() if stat.st_size <= LARGEST_FILE]
+        return Source(names, lambda name: (path / name).read_bytes(), str(path.resolve()) + stamp)
+    if not path.exists():
+        raise Refused(f"dataset.path={path} does not exist; it should be a folder or a zip of pictures.")
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise Refused(
+            f"dataset.path={path} is neither a folder nor a zip that can be read ({error})."
+        ) from error
+    members = [item for item in archive.infolist() if PurePosixPath(item.filename).suffix.lower() in ENDINGS]
+    names = [item.filename for item in members if item.file_size <= LARGEST_FILE]
+    stat = path.stat()
+    return Source(names, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+
+
+def probe(
+    source: Source, names: list[str], path: Path, size: int | None, channels: int | None
+) -> tuple[int, int]:
+    """Settle size and channels from some of the pictures, where they are not given."""
+    modes, sides = set(), Counter()
+    for name in names:
+        try:
+            with Image.open(io.BytesIO(source.read(name))) as picture:
+                modes.add(picture.mode)
+                sides[picture.size] += 1
+        except Exception:  # counted and named when it is decoded
+            continue
+    if channels is None:
+        grey = all(mode[0] in "1LIF" and mode != "LAB" for mode in modes)
+        channels = 1 if grey else 3
+    if size is None:
+        (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
+        if sides and (len(sides) > 1 or width != height or width not in SIZES):
+            raise Refused(
+                f"the pictures in dataset.path={path} are {width}x{height}"
+                f"{' and of other sizes' if len(sides) > 1 else ''}: "
+                f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
+            )
+        size = width or SIZES[0]
+    return size, channels
+
+
+def decode(
+    source: Source, names: list[str], size: int, channels: int, cache: Path
+) -> tuple[list[str], list[str]]:
+    """Write every readable picture into `cache`, as an array (n, channels, size, size).
+
+    Returns the names of those kept, in order, and of those that could not be read.
+    """
+
+    def attempt(name: str) -> np.ndarray | None:
+        try:
+            return to_array(source.read(name), size, channels)
+        except (
+            Exception
+        ) as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
+            log.debug("%s: %s", name, error)
+            return None
+
+    kept, unreadable = [], []
+    header = {"descr": "|u1", "fortran_order": False}
+    with files.whole(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        write_header(file, header, (len(names), channels, size, size))
+        # A window at a time, so that pictures wait on the disk and not in memory.
+        for start in tqdm(range(0, len(names), 1024), desc="decoding", unit="k", disable=None):
+            window = names[start : start + 1024]
+            for name, array in zip(window, pool.map(attempt, window), strict=True):
+                (unreadable if array is None else kept).append(name)
+                if array is not None:
+                    file.write(array.tobytes())
+        write_header(file, header, (len(kept), channels, size, size))
+    return kept, unreadable
+
+
+def write_header(file: io.BufferedIOBase, header: dict, shape: tuple[int, ...]) -> None:
+    """NumPy's own header for `shape`; its length is padded, so that a smaller count fits in later."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
+
+
+def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
+    """Decode one picture into uint8 (channels, size, size). Raises whatever Pillow raises."""
+    with Image.open(io.BytesIO(content)) as opened:
+        opened.draft(None, (size, size))  # a JPEG is decoded near the size that is needed
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits and more: Pillow would clip them
+            values = np.asarray(picture, dtype=np.float64)
+            top = 65535 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
+            picture = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        picture = picture.convert("L" if channels == 1 else "RGB")
+        if picture.size != (size, size):
+            picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+        return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def labels_of(names: list[str]) -> Tensor | None:
+    """Number the folders that the pictures lie in; None where some lie in none."""
+    folders = [PurePosixPath(name).parent.as_posix() for name in names]
+    classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
+    if "." in classes or len(classes) < 2:
+        return None
+    return torch.tensor([classes[folder] for folder in folders])

@@ -1,0 +1,127 @@
+"""One call, `record`, for a step's numbers: metrics.jsonl, TensorBoard and the progress bar."""
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from gan import files
+
+log = logging.getLogger(__name__)
+
+
+class Numbers:
+    """Numbers of a step that stay on the device until they are read.
+
+    Args:
+        mean: whether `read` gives the mean of all steps since it was last called, or the last step's.
+    """
+
+    def __init__(self, mean: bool) -> None:
+        self.mean, self.count = mean, 0
+        self.held: dict[str, Tensor] = {}
+
+    def add(self, numbers: dict[str, Tensor]) -> None:
+        """Take in one step's numbers, 0-d tensors with the same names every time."""
+        if self.mean and self.count:
+            torch._foreach_add_(list(self.held.values()), [numbers[name] for name in self.held])
+        else:
+            self.held = {name: number.clone() for name, number in numbers.items()}
+        self.count = self.count + 1 if self.mean else 1
+
+    def read(self) -> dict[str, float]:
+        """Fetch them, in one wait for the device."""
+        if not self.held:
+            return {}
+        values = (torch.stack(list(self.held.values())) / self.count).tolist()
+        return dict(zip(self.held, values, strict=True))
+
+    def clear(self) -> None:
+        """Begin a new mean."""
+        self.count, self.held = 0, {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for the next mean to be whole."""
+        return {"count": self.count, "held": self.held}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        self.count = state["count"]
+        self.held = {name: number.to(device) for name, number in state["held"].items()}
+
+
+class Log:
+    """A run's numbers and pictures on their way to files and screen.
+
+    Args:
+        step: where the run goes on; what an earlier attempt wrote of later steps is dropped.
+        total: steps of the whole run.
+        kept: whether a row at this step belongs to the unbroken run.
+    """
+
+    def __init__(self, folder: Path, step: int, total: int, kept: Callable[[int], bool]) -> None:
+        self.folder = folder
+        self.rows = folder / "metrics.jsonl"
+        lines = self.rows.read_text().splitlines() if step and self.rows.exists() else []
+        lines = [line for line in lines if kept(json.loads(line)["step"])]
+        with files.whole(self.rows) as file:
+            file.write("".join(line + "\n" for line in lines).encode())
+        self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
+        self.bar = tqdm(total=total, initial=step, unit="step", disable=None, dynamic_ncols=True)
+
+    def describe(self, config: str, settings: dict[str, Any]) -> None:
+        """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""
+        self.board.add_text("config", f"```yaml\n{config}\n```")
+        simple = {
+            name: value if isinstance(value, (bool, int, float)) else str(value)
+            for name, value in settings.items()
+        }
+        metrics = dict.fromkeys(("discriminator/loss", "generator/loss"), 0.0)
+        # add_hparams would open a second run folder for these three.
+        for summary in hparams(simple, metrics):
+            self.board.file_writer.add_summary(summary)
+
+    def record(
+        self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]
+    ) -> None:
+        """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
+        finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
+        with self.rows.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        scalars = numbers | {"epoch": epoch, "images_per_second": speed}
+        entries = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        self.board.file_writer.add_summary(Summary(value=entries), step)
+        self.bar.set_postfix_str(f"{in_words(numbers)}, {speed:.0f} images/s", refresh=False)
+
+    def picture(self, step: int, grid: Image.Image) -> None:
+        """A grid of samples."""
+        self.board.add_image(
+            "samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW"
+        )
+        self.board.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+        self.board.close()
+
+
+def in_words(numbers: dict[str, float]) -> str:
+    """The four numbers that people watch, on a line."""
+    short = {
+        "D loss": "discriminator/loss",
+        "G loss": "generator/loss",
+        "D(x)": "discriminator/real",
+        "D(G(z))": "discriminator/fake",
+    }
+    return ", ".join(f"{label} {numbers[name]:.3f}" for label, name in short.items() if name in numbers)

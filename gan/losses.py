@@ -1,0 +1,81 @@
+"""What each player minimises, from logits (B,).
+
+A loss has two methods. `discriminator(real, fake)` gives D's terms by name, one for real pictures and one for
+fakes, and `total` adds them up or takes their mean. `generator(real, fake)` is what G minimises.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan.ranges import Probability
+
+Terms = dict[str, Tensor]
+Target = Probability | tuple[Probability, Probability]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What all losses share.
+
+    Args:
+        terms: whether D's loss is the `sum` of its terms or their `mean`. Adam hardly notices, SGD does.
+    """
+
+    generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real pictures
+    terms: Literal["sum", "mean"]
+
+    def total(self, terms: Terms) -> Tensor:
+        """D's loss."""
+        added = sum(terms.values())
+        return added if self.terms == "sum" else added / len(terms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonSaturating(Loss):
+    """Goodfellow et al. 2014, section 3: D separates real from fake; G maximises log D(G(z)).
+
+    At D = 1/2 everywhere D's loss is 2 log 2 = 1.386 and G's is log 2.
+
+    Args:
+        real_target: D's target for real pictures. 1 is the paper; 0.9 is one-sided label smoothing (Salimans
+            et al. 2016, section 3.4); a pair is a range that each picture's target is drawn from. G's own loss
+            is never smoothed.
+        fake_target: D's target for fakes, 0 in the paper.
+    """
+
+    real_target: Target
+    fake_target: Target
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {
+            "loss_real": cross_entropy(real, self.real_target),
+            "loss_fake": cross_entropy(fake, self.fake_target),
+        }
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimax(NonSaturating):
+    """Goodfellow et al. 2014, equation 1: one value that D maximises and G minimises.
+
+    G's loss is log(1 - D(G(z))), which is negative, and flat where D is sure that a picture is fake: G then
+    hardly learns, which is why section 3 of the paper leaves it for the non-saturating one.
+    """
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -F.softplus(fake).mean()
+
+
+def cross_entropy(logits: Tensor, target: Target) -> Tensor:
+    """Mean binary cross-entropy of sigmoid(logits) against one target, or one drawn per picture."""
+    if isinstance(target, (int, float)):
+        targets = torch.full_like(logits, target)
+    else:
+        targets = torch.empty_like(logits).uniform_(*target)
+    return F.binary_cross_entropy_with_logits(logits, targets)

@@ -1,0 +1,63 @@
+"""Bricks that several architectures share."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+Activation = Callable[[], nn.Module]
+Norm = Literal["none", "batch"]
+Output = Literal["tanh", "sigmoid"]
+Init = Literal["default", "normal", "uniform"]
+
+
+def squash(output: Output) -> tuple[nn.Module, tuple[float, float]]:
+    """The generator's last layer, and the range that its pictures therefore have."""
+    return (nn.Tanh(), (-1.0, 1.0)) if output == "tanh" else (nn.Sigmoid(), (0.0, 1.0))
+
+
+def batch_norm(norm: Norm, layer: nn.Module) -> list[nn.Module]:
+    """Batch normalisation (Ioffe and Szegedy 2015) for what comes out of `layer`, or nothing."""
+    if norm == "none":
+        return []
+    if isinstance(layer, nn.Linear):
+        return [nn.BatchNorm1d(layer.out_features)]
+    return [nn.BatchNorm2d(layer.out_channels)]
+
+
+def drop(probability: float) -> list[nn.Module]:
+    """Dropout (Srivastava et al. 2014), or nothing at 0: a layer that does nothing still costs a call."""
+    return [nn.Dropout(probability)] if probability > 0 else []
+
+
+def initialise(network: nn.Module, init: Init, scale: float) -> None:
+    """Draw the weights of all linear and convolutional layers anew; biases become 0 with them.
+
+    `default` leaves what torch drew. `normal` is N(0, scale), and BatchNorm's weights N(1, scale) as DCGAN has
+    them (Radford et al. 2016, section 4, and its code). `uniform` is U(-scale, scale).
+    """
+    if init == "default":
+        return
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and init == "normal":
+            nn.init.normal_(module.weight, 1.0, scale)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            if init == "normal":
+                nn.init.normal_(module.weight, 0.0, scale)
+            else:
+                nn.init.uniform_(module.weight, -scale, scale)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def mixes_pictures(network: nn.Module) -> bool:
+    """Whether what the network says of one picture depends on the others in its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+class Judge(nn.Sequential):
+    """A discriminator's layers in a row. Pictures (B, C, H, W) in, logits (B,) out."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).flatten()

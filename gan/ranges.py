@@ -1,0 +1,10 @@
+"""What a number in the configuration may be. Signatures name these types, and `gan.config.check` holds them."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+__all__ = ["NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt", "Probability", "Size"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=8, le=256)]  # the side of a picture that the networks can be built for

@@ -1,0 +1,70 @@
+"""From noise to pictures, and from pictures to grids, films and walks."""
+
+import math
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
+
+from gan import files, randomness
+from gan.noise import Noise
+from gan.settings import Sampling
+
+
+@torch.no_grad()
+def generate(generator: nn.Module, noise: Tensor, batch_size: int) -> Tensor:
+    """Pictures for `noise` (n, dim), `batch_size` at a time. Returns uint8 (n, C, H, W) on the CPU.
+
+    BatchNorm uses its running statistics, so that a picture does not depend on its neighbours; and the range
+    of the pixels is the generator's own, so that brightness can be compared between grids.
+    """
+    was_training = generator.training
+    generator.eval()
+    low, high = generator.pixel_range
+    parts = [
+        ((generator(part).float() - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu()
+        for part in noise.split(batch_size)
+    ]
+    generator.train(was_training)
+    return torch.cat(parts)
+
+
+def grid(images: Tensor) -> Image.Image:
+    """Pictures uint8 (n, C, H, W) in rows, as near to a square as they go."""
+    columns = math.ceil(math.sqrt(len(images)))
+    return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64))
+
+
+def film(frames: list[Image.Image], file: BinaryIO, fps: float) -> None:
+    """Write `frames`, one or more, as a GIF that begins again at its end."""
+    duration = max(round(1000 / fps), 20)  # viewers slow down what is faster
+    frames[0].save(file, format="gif", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+
+
+def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
+    """Draw what was asked of sample.py. Returns the file or folder that holds it."""
+    endings = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
+    name = f"{asked.format}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
+    out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
+    points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
+    if asked.format == "interpolation":
+        points = noise.walk(points, asked.frames)
+    images = generate(generator, points.to(device), asked.batch_size)
+    if asked.format == "png":
+        out.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(images):
+            to_pil_image(image).save(out / f"{number:05d}.png")
+        return out
+    with files.whole(out) as file:
+        if asked.format == "grid":
+            grid(images).save(file, format="png")
+        elif asked.format == "npz":
+            np.savez(file, images=images.permute(0, 2, 3, 1).numpy())
+        else:
+            film([to_pil_image(image) for image in images], file, asked.fps)
+    return out

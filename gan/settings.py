@@ -1,0 +1,76 @@
+"""The settings that every run has, with the type and range of each. Imports no torch, so that help is quick."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gan.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Probability
+
+Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
+
+
+def in_steps(period: Period, steps_per_epoch: int) -> int:
+    """A period in steps: `500` is as many, `2 epochs` is twice `steps_per_epoch`."""
+    return period if isinstance(period, int) else int(period.split()[0]) * steps_per_epoch
+
+
+class Strict(BaseModel):
+    """Takes no unknown key, no wrong type, no infinity; and does not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Noise(Strict):
+    kind: Literal["normal", "uniform", "sphere"]
+    dim: PositiveInt
+
+
+class Train(Strict):
+    epochs: PositiveInt
+    max_steps: PositiveInt | None
+    batch_size: PositiveInt
+    discriminator_steps: PositiveInt
+    update: Literal["discriminator_first", "generator_first", "simultaneous"]
+    reuse_fakes: bool
+    generator_average: Probability | None
+
+
+class Watch(Strict):
+    log_every: Period | None
+    mean: bool
+    samples_every: Period | None
+    samples_at: list[Period]
+    samples: PositiveInt
+    noise_scale: PositiveFloat
+    film_fps: PositiveFloat
+    checkpoint_every: Period | None
+    scores_every: Period | None
+
+
+class Settings(Strict):
+    """All but the groups whose `_target_` names the code that checks them."""
+
+    seed: NonNegativeInt
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    compile: bool
+    data_dir: str
+    cache_dir: str
+    resume: str | None
+    noise: Noise
+    train: Train
+    watch: Watch
+
+
+class Sampling(Strict):
+    """What sample.py can be told."""
+
+    run: str
+    n: PositiveInt
+    seed: NonNegativeInt
+    format: Literal["grid", "png", "npz", "interpolation"]
+    out: str | None
+    batch_size: PositiveInt
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    frames: PositiveInt
+    fps: PositiveFloat

@@ -1,0 +1,38 @@
+"""Ctrl-C and a scheduler's SIGTERM as a wish to stop, heard between two steps."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class StopRequest:
+    """The number of the signal that asked to stop; 0 while none did."""
+
+    signal = 0
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note the first SIGINT or SIGTERM in the object that is handed out; a second one acts as usual."""
+    request = StopRequest()
+    heard = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():  # Python takes no handlers there
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in heard}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: object) -> None:
+        request.signal = number
+        restore()
+
+    for number in heard:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

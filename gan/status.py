@@ -1,0 +1,33 @@
+"""What became of a run, in `status.json`."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from gan import files
+
+State = Literal["running", "finished", "stopped", "diverged", "failed", "refused"]
+EMPTY = {
+    "state": "running",
+    "step": 0,
+    "epoch": 0.0,
+    "seconds": 0.0,
+    "images_per_second": None,
+    "error": None,
+    "last": {},
+    "scores": {},
+}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The status of the run in `folder`; that of a run that has not begun if there is none."""
+    try:
+        return EMPTY | json.loads((folder / "status.json").read_text())
+    except (OSError, ValueError):
+        return dict(EMPTY)
+
+
+def update(folder: Path, **changes: Any) -> None:
+    """Change some entries of the run's status. The file is valid JSON at every moment."""
+    lasting = changes.get("state", "running") != "running"
+    files.write_json(folder / "status.json", read(folder) | changes, durable=lasting)

@@ -1,0 +1,34 @@
+"""Train a GAN. `python train.py --help` lists what can be chosen."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from gan import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    cli.job(train, cfg)
+
+
+def train(cfg: DictConfig, folder: Path) -> int:
+    """One run, in `folder`. Returns the number of the signal that stopped it, or 0."""
+    from gan import config  # here and not above: torch is imported only once the command line is understood
+
+    settings = config.check(cfg)
+
+    from gan import build, loop
+
+    run = build.build(cfg, settings, cli.choices())
+    stopped_by = loop.run(run, folder, resume=settings.resume is not None)
+    cli.say_what_next(folder)
+    return stopped_by
+
+
+if __name__ == "__main__":
+    with cli.plain_errors():
+        sys.argv[1:] = cli.resumed(sys.argv[1:])
+        main()
