@@ -10,6 +10,12 @@ from gan import cli
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
+    with cli.plain_errors():  # in here, because Hydra would print a line of its own above the sentence
+        print(f"Pictures are in {draw(cfg)}")
+
+
+def draw(cfg: DictConfig) -> Path:
+    """Returns the file or folder that holds what was asked for."""
     from gan import config
 
     asked = config.check_sampling(cfg)
@@ -18,7 +24,7 @@ def main(cfg: DictConfig) -> None:
 
     device = build.pick_device(asked.device)
     generator, noise = build.trained_generator(Path(asked.run), device)
-    print(f"Pictures are in {sampling.write(generator, noise, asked, device)}")
+    return sampling.write(generator, noise, asked, device)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -33,10 +34,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
 
     brake = Brake(device)
     players = Players(
-        *(
-            player(cfg, name, pictures.shape, settings, device, brake)
-            for name in ("generator", "discriminator")
-        )
+        *(player(cfg, name, pictures.shape, settings, device, brake) for name in ("generator", "discriminator"))
     )
     decay = train.generator_average
     return Run(
@@ -48,10 +46,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         shape=pictures.shape,
         players=players,
         average=None if decay is None else Average(players.generator.network, decay),
-        loss=instantiate(cfg.loss, _convert_="all"),
-        tricks=Tricks(
-            [instantiate(node, _convert_="all") for node in cfg.trick.values() if "_target_" in node]
-        ),
+        loss=make(cfg.loss),
+        tricks=Tricks([make(node) for node in cfg.trick.values() if "_target_" in node]),
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
     )
@@ -59,12 +55,11 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
 
 def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:
     """The pictures of a split."""
-    return instantiate(
+    return make(
         cfg.dataset,
         data_dir=Path(settings.data_dir),
         cache_dir=Path(settings.cache_dir),
         split=split,
-        _convert_="all",
     )
 
 
@@ -76,17 +71,17 @@ def network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
     """The generator or the discriminator, on the CPU. Its weights depend on the seed and its own name alone."""
     given = (image, cfg.noise.dim) if name == "generator" else (image,)
     randomness.reseed(torch.device("cpu"), cfg.seed, name)
-    return instantiate(cfg.model[name], *given, _convert_="all")
+    return make(cfg.model[name], *given)
 
 
 def player(
     cfg: DictConfig, name: str, image: ImageShape, settings: Settings, device: torch.device, brake: Brake
 ) -> Player:
     """A network on its device, and its optimiser."""
-    built = network(cfg, name, image).to(device)
+    built = network(cfg, name, image).to(device, memory_format=torch.channels_last)  # what convolutions like best
     if settings.compile:
         built.compile()
-    optimizer = instantiate(cfg.optim[name], built.parameters(), _convert_="all")
+    optimizer = make(cfg.optim[name], built.parameters())
     return Player(built, optimizer, brake, settings.precision)
 
 
@@ -102,9 +97,19 @@ def pick_device(name: str) -> torch.device:
 
 
 def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:
-    """The generator of a run as its newest checkpoint has it (the averaged one, where the run keeps one), and its noise."""
+    """A run's newest generator, the averaged one where it keeps one, and the noise that it takes."""
     state = checkpoint.load(run)
     cfg = OmegaConf.create(state["config"])
     generator = network(cfg, "generator", ImageShape(*state["image"]))
     generator.load_state_dict(state["average"] or state["generator"])
     return generator.to(device).eval(), noise(cfg)
+
+
+def make(node: DictConfig, *given: Any, **named: Any) -> Any:
+    """What the node's `_target_` makes of the node's numbers and of what the code gives. A Refused stays one."""
+    try:
+        return instantiate(node, *given, **named, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, Refused):
+            raise error.__cause__ from None
+        raise

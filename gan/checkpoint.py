@@ -30,9 +30,7 @@ def load(folder: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise Refused(
-            f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there."
-        ) from error
+        raise Refused(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise Refused(f"{path} is damaged or is no checkpoint of this project.") from error
 

@@ -23,12 +23,14 @@ from gan.config import first_line
 from gan.errors import Refused
 
 log = logging.getLogger(__name__)
+CONF = Path(__file__).parent.parent / "conf"
 
 
-def slug(text: str) -> str:
-    """Overrides as part of a folder's name: `model=mlp,trick=[ema]` becomes `model-mlp_trick-ema`."""
-    words = text.replace("=", "-").replace(",", "_")
-    return re.sub(r"[^\w.+-]+", "-", words).strip("-_")[:80].rstrip("-_") or "default"
+def slug(overrides: list[str]) -> str:
+    """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`."""
+    words = [f"{override.partition('=')[0].split('.')[-1]}={override.partition('=')[2]}" for override in overrides]
+    plain = [re.sub(r"[^\w.]+", "-", word).strip("-_") for word in words]
+    return "_".join(plain)[:80].rstrip("-_") or "default"
 
 
 OmegaConf.register_new_resolver("slug", slug, replace=True)
@@ -47,7 +49,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        sys.exit(f"{error}")
+        sys.exit(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(explained(error))
     except OSError as error:
@@ -58,9 +60,9 @@ def plain_errors() -> Iterator[None]:
 
 def explained(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint in one sentence: what came, and what is allowed."""
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        choices = ", ".join(sorted(option for option in error.options if option != "__init__"))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        choices = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
         return f"{group}={name} is not known: {group} can be {choices}."
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None and cause.key is not None:
@@ -84,9 +86,7 @@ def resumed(arguments: list[str]) -> list[str]:
     try:
         then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
     except (OSError, yaml.YAMLError) as error:
-        raise Refused(
-            f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read."
-        ) from error
+        raise Refused(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
     parser = OverridesParser.create()
     said = {override.key_or_group for override in parser.parse_overrides(now)}
     kept = [text for text in then if parser.parse_override(text).key_or_group not in said]
@@ -108,7 +108,8 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
         if cfg.resume is None:  # a run that was there before keeps its own status
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
-            raise
+            with plain_errors():  # here, because Hydra would print a line of its own above it
+                raise
         log.error("%s", error)
     except KeyboardInterrupt:
         status.update(folder, state="stopped")
@@ -146,10 +147,8 @@ class SweepTable(Callback):
         for folder in folders:
             found = status.read(folder)
             last = ("discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake")
-            numbers = [f"{found['last'][name]:.3f}" if name in found["last"] else "-" for name in last]
-            table.append(
-                [folder.name, found["state"], str(found["step"]), f"{found['seconds']:.0f}", *numbers]
-            )
+            numbers = ["-" if found["last"].get(name) is None else f"{found['last'][name]:.3f}" for name in last]
+            table.append([folder.name, found["state"], str(found["step"]), f"{found['seconds']:.0f}", *numbers])
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         print(f"\n{config.hydra.sweep.dir}")
         for row in table:
@@ -164,9 +163,7 @@ def say_what_next(folder: Path) -> None:
     shown = os.path.relpath(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     why = f": {found['error']}" if found["error"] else ""
-    print(
-        f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}"
-    )
+    print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
     if samples:
         print(f"  pictures    {os.path.relpath(samples[-1])}, and the film {shown}/history.gif")
     print(f"  curves      tensorboard --logdir {os.path.relpath(folder.parent)}")

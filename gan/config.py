@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 import typing
 from typing import Any, TypeVar
 
@@ -43,9 +42,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise Refused(f"{error.full_key} is not set: say {error.full_key}=...") from error
     except OmegaConfBaseException as error:
-        raise Refused(
-            f"{error.full_key or 'the configuration'} cannot be read: {first_line(error)}."
-        ) from error
+        raise Refused(f"{error.full_key or 'the configuration'} cannot be read: {first_line(error)}.") from error
 
 
 def parsed(schema: type[Model], values: dict[str, Any]) -> Model:
@@ -76,9 +73,7 @@ def check_node(path: str, node: dict[str, Any]) -> None:
     try:
         target = get_object(node["_target_"])
         parameters = inspect.signature(target).parameters
-        hints = typing.get_type_hints(
-            target.__init__ if isinstance(target, type) else target, include_extras=True
-        )
+        hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
     except Exception as error:
         raise Refused(f"{path}._target_={node['_target_']} cannot be used: {first_line(error)}.") from error
     given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
@@ -113,17 +108,16 @@ def check_value(path: str, hint: Any, value: Any) -> None:
 def sentence(path: str, error: ValidationError) -> str:
     """What came and what is allowed, from pydantic's first complaint (all of them, for a choice of types)."""
     details = error.errors()
-    place = [
-        str(part)
-        for part in details[0]["loc"]
-        if not str(part).startswith(("constrained", "function", "list["))
-    ]
+    place = [str(part) for part in details[0]["loc"] if not str(part).startswith(("constrained", "function", "list["))]
     place = [part for part in place if part not in ("int", "float", "str", "none")]
     name = ".".join([path, *place] if path else place)
     if details[0]["type"] == "extra_forbidden":
         return f"{name} is not a setting of this project."
+    if details[0]["type"] == "missing":
+        return f"{name} is missing."
     same = [detail for detail in details if detail["loc"][:1] == details[0]["loc"][:1]]
-    wanted = " or ".join(dict.fromkeys(re.sub(r"^Input should be ", "", detail["msg"]) for detail in same))
+    wanted = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input should be ") for detail in same))
+    wanted = wanted.replace("a valid array", "a list").replace("a valid ", "a ")
     return f"{name}={shown(details[0]['input'])} is not possible: it should be {wanted}."
 
 
@@ -137,7 +131,8 @@ def refuse_dead_tricks(cfg: DictConfig) -> None:
     for name, node in cfg.trick.items():
         if "_target_" not in node and f"${{trick.{name}." not in text:
             raise Refused(
-                f"trick={name} would change nothing: another trick, the experiment or the command line sets the same number."
+                f"trick={name} would change nothing: another trick, the experiment or the command line "
+                "sets the same number."
             )
 
 

@@ -38,9 +38,7 @@ def draw(folder: Path) -> None:
     finish(figure, [axis], folder / "figures" / "predictions.png")
 
 
-def curve(
-    axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, color: str, **style: Any
-) -> None:
+def curve(axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, color: str, **style: Any) -> None:
     """One number over the epochs, where it was logged; a gap where it was not finite."""
     points = [(row["epoch"], row[name]) for row in logged if name in row]
     if points:
@@ -55,7 +53,7 @@ def finish(figure: plt.Figure, axes: list[plt.Axes], path: Path) -> None:
     axes[-1].set_xlabel("epoch")
     for axis in axes:
         axis.grid(alpha=0.3)
-        if axis.get_lines():
+        if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="best", fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)

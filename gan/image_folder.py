@@ -53,6 +53,8 @@ def read(
     Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`, and int64 labels (N,) or None.
     Raises Refused where there is nothing to read, or no size that fits all.
     """
+    if not path.exists():
+        raise Refused(f"dataset.path={path} does not exist; it should be a folder or a zip of pictures.")
     with ExitStack() as stack:
         source = open_source(path, stack)
         names = sorted(source.names, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
@@ -90,23 +92,17 @@ def open_source(path: Path, stack: ExitStack) -> Source:
         stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
         names = [name for name, stat in stats.items() if stat.st_size <= LARGEST_FILE]
         return Source(names, lambda name: (path / name).read_bytes(), str(path.resolve()) + stamp)
-    if not path.exists():
-        raise Refused(f"dataset.path={path} does not exist; it should be a folder or a zip of pictures.")
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
-        raise Refused(
-            f"dataset.path={path} is neither a folder nor a zip that can be read ({error})."
-        ) from error
+        raise Refused(f"dataset.path={path} is neither a folder nor a zip that can be read ({error}).") from error
     members = [item for item in archive.infolist() if PurePosixPath(item.filename).suffix.lower() in ENDINGS]
     names = [item.filename for item in members if item.file_size <= LARGEST_FILE]
     stat = path.stat()
     return Source(names, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
 
 
-def probe(
-    source: Source, names: list[str], path: Path, size: int | None, channels: int | None
-) -> tuple[int, int]:
+def probe(source: Source, names: list[str], path: Path, size: int | None, channels: int | None) -> tuple[int, int]:
     """Settle size and channels from some of the pictures, where they are not given."""
     modes, sides = set(), Counter()
     for name in names:
@@ -131,9 +127,7 @@ def probe(
     return size, channels
 
 
-def decode(
-    source: Source, names: list[str], size: int, channels: int, cache: Path
-) -> tuple[list[str], list[str]]:
+def decode(source: Source, names: list[str], size: int, channels: int, cache: Path) -> tuple[list[str], list[str]]:
     """Write every readable picture into `cache`, as an array (n, channels, size, size).
 
     Returns the names of those kept, in order, and of those that could not be read.
@@ -142,9 +136,7 @@ def decode(
     def attempt(name: str) -> np.ndarray | None:
         try:
             return to_array(source.read(name), size, channels)
-        except (
-            Exception
-        ) as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
+        except Exception as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
             log.debug("%s: %s", name, error)
             return None
 

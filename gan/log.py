@@ -83,17 +83,14 @@ class Log:
         """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""
         self.board.add_text("config", f"```yaml\n{config}\n```")
         simple = {
-            name: value if isinstance(value, (bool, int, float)) else str(value)
-            for name, value in settings.items()
+            name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
         }
         metrics = dict.fromkeys(("discriminator/loss", "generator/loss"), 0.0)
         # add_hparams would open a second run folder for these three.
         for summary in hparams(simple, metrics):
             self.board.file_writer.add_summary(summary)
 
-    def record(
-        self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]
-    ) -> None:
+    def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
         """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
@@ -106,9 +103,7 @@ class Log:
 
     def picture(self, step: int, grid: Image.Image) -> None:
         """A grid of samples."""
-        self.board.add_image(
-            "samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW"
-        )
+        self.board.add_image("samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW")
         self.board.flush()
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """When to step, log, sample and save."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,9 +67,7 @@ class Run:
     def total(self) -> int:
         """Updates of the whole run."""
         train = self.settings.train
-        return min(
-            train.epochs * self.steps_per_epoch, train.max_steps or train.epochs * self.steps_per_epoch
-        )
+        return min(train.epochs * self.steps_per_epoch, train.max_steps or train.epochs * self.steps_per_epoch)
 
     @property
     def epoch(self) -> float:
@@ -145,9 +144,7 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         logging_now, epoch_ends = run.log_due(run.step), run.step % run.steps_per_epoch == 0
         saving_now, sampling_now = run.due(watch.checkpoint_every, run.step), run.sample_due(run.step)
         book.bar.update()
-        if not (
-            logging_now or epoch_ends or saving_now or sampling_now or run.step == run.total or stop.signal
-        ):
+        if not (logging_now or epoch_ends or saving_now or sampling_now or run.step == run.total or stop.signal):
             continue
 
         run.seconds = before + time.perf_counter() - began
@@ -199,7 +196,7 @@ def not_finite(run: Run) -> str | None:
 def record(run: Run, folder: Path, book: Log) -> None:
     numbers = run.numbers.read()
     book.record(run.step, run.epoch, run.seconds, run.speed, numbers)
-    last = {name: round(number, 6) for name, number in numbers.items()}
+    last = {name: round(number, 6) if math.isfinite(number) else None for name, number in numbers.items()}
     status.update(folder, last=last, **run.progress())
 
 

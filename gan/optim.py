@@ -17,9 +17,7 @@ def adam(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
     """Adam (Kingma and Ba 2015). GANs are trained with betas[0] = 0.5 since DCGAN (Radford et al. 2016)."""
-    return torch.optim.Adam(
-        parameters, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True
-    )
+    return torch.optim.Adam(parameters, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def sgd(

@@ -33,9 +33,7 @@ class Player:
             and losses stay in float32.
     """
 
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, brake: Brake, precision: str
-    ) -> None:
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, brake: Brake, precision: str) -> None:
         self.network, self.optimizer, self.brake = network, optimizer, brake
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.half = precision == "bf16"

@@ -37,7 +37,8 @@ def generate(generator: nn.Module, noise: Tensor, batch_size: int) -> Tensor:
 def grid(images: Tensor) -> Image.Image:
     """Pictures uint8 (n, C, H, W) in rows, as near to a square as they go."""
     columns = math.ceil(math.sqrt(len(images)))
-    return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64))
+    colours = images.shape[1]  # make_grid repeats a single one
+    return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:colours])
 
 
 def film(frames: list[Image.Image], file: BinaryIO, fps: float) -> None:

@@ -34,7 +34,7 @@ class Tricks(Trick):
 
 
 class InstanceNoise(Trick):
-    """Gaussian noise on all that D sees, so that real and fake overlap while G is poor (Sønderby et al. 2017, section 3).
+    """Gaussian noise on all that D sees, so that real and fake overlap (Sønderby et al. 2017, section 3).
 
     Args:
         std: standard deviation at the first step, where pictures span 1 or 2 from black to white.

@@ -57,9 +57,7 @@ class Generator(nn.Module):
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:-1], strict=True):
             up = nn.ConvTranspose2d(inputs, outputs, kernel(side), stride=2, padding=1, bias=bias)
             found += [*layers.drop(dropout), up, *layers.batch_norm(norm, up), activation()]
-        last = nn.ConvTranspose2d(
-            channels[-1], image.channels, kernel(sides[-1]), stride=2, padding=1, bias=bias
-        )
+        last = nn.ConvTranspose2d(channels[-1], image.channels, kernel(sides[-1]), stride=2, padding=1, bias=bias)
         squash, self.pixel_range = layers.squash(output)
         self.layers = nn.Sequential(*found, last, squash)
         layers.initialise(self, init, init_scale)

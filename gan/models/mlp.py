@@ -64,9 +64,7 @@ class Discriminator(layers.Judge):
         layers.initialise(self, init, init_scale)
 
 
-def stack(
-    widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: float
-) -> list[nn.Module]:
+def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: float) -> list[nn.Module]:
     """The hidden layers from `widths[0]` inputs on."""
     found = []
     for inputs, outputs in pairwise(widths):

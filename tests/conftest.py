@@ -1,0 +1,100 @@
+"""What tests share: small runs built from the configuration as a user composes it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from gan import build, config, loop
+from gan.loop import Run
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT.parent / "shared" / "data"))
+
+torch.set_num_threads(2)
+
+
+def options(group: str) -> list[str]:
+    """What the folder of a config group offers."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Where the drawn digits are kept for the whole test session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def small(cache):
+    """Overrides that make any run one of seconds: a few pictures, a few steps, small networks."""
+    return [f"cache_dir={cache}", "device=cpu", "dataset.limit=64", "train.batch_size=8", "train.max_steps=10"]
+
+
+@pytest.fixture
+def make_run(small):
+    def make(*overrides: str) -> Run:
+        cfg = composed("dataset.count=640", *small, *overrides)
+        return build.build(cfg, config.check(cfg), {})
+
+    return make
+
+
+@pytest.fixture
+def program(cache, tmp_path):
+    """Run train.py or sample.py as a user does. Returns the finished process, with its output as text."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return call
+
+
+TINY = [
+    "device=cpu",
+    "dataset.count=640",
+    "train.batch_size=16",
+    "model.generator.hidden=[32]",
+    "model.discriminator.hidden=[32]",
+    "watch.samples=4",
+]
+
+
+@pytest.fixture
+def train(program, cache):
+    """`python train.py` on a few digits with small networks."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        flags = [argument for argument in arguments if argument.startswith("-")]
+        overrides = [argument for argument in arguments if not argument.startswith("-")]
+        return program("train.py", *flags, *TINY, f"cache_dir={cache}", *overrides, **environment)
+
+    return call
+
+
+@pytest.fixture
+def train_here(cache):
+    """The same run in this process, which is quicker; without Hydra's folder."""
+
+    def call(folder: Path, *overrides: str, resume: bool = False) -> None:
+        cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
+        loop.run(build.build(cfg, config.check(cfg), {}), folder, resume)
+
+    return call

@@ -1,0 +1,164 @@
+"""What a user does wrong gets one sentence and exit code 1 or 2, never a traceback."""
+
+import json
+
+import pytest
+import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from gan import build, cli, config
+from gan.errors import Refused
+from tests.conftest import ROOT, composed, options
+
+# tried from the command line
+TYPED = [
+    (["model=foo"], "model can be", "dcgan, mlp"),
+    (["trick=[smothing]"], "trick=smothing is not known", "label_smoothing"),
+    (["optim.generator.lrr=1"], "optim.generator.lrr", "betas"),
+    (["optim.generator.lr=abc"], "optim.generator.lr=abc", "number"),
+    (["train.batch_size=0"], "train.batch_size=0", "greater than 0"),
+    (["train.batch_size=5000", "dataset.limit=100"], "train.batch_size=5000 is larger", "100 pictures"),
+    (["train.epochs=-1"], "train.epochs=-1", "greater than 0"),
+    (["dataset.image_size=7"], "dataset.image_size=7", "8"),
+    (["dataset=mnist", "data_dir=/dev/null/x"], "MNIST is not whole in /dev/null/x/MNIST/raw", "dataset=digits"),
+    (["resume=nowhere"], "resume=nowhere is not a run", ""),
+    (["hydra.run.dir=/proc/nothing"], "/proc/nothing", ""),
+    (["hydra.run.dir=train.py/x"], "train.py", ""),
+    (["foo"], "foo", ""),
+]
+# tried in this process, which is quicker
+COMPOSED = [
+    (["+optim.generator.lrr=1"], "optim.generator.lrr", "betas"),
+    (["optim.generator.lr=0"], "optim.generator.lr=0", "greater than 0"),
+    (["optim.generator.betas=[0.5]"], "optim.generator.betas", "missing"),
+    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh' or 'sigmoid'"),
+    (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
+    (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than or equal to 1"),
+    (["model.generator.activation._target_=torch.nn.Nothing"], "model.generator.activation", "torch.nn.Nothing"),
+    (["train.batch_size=8.5"], "train.batch_size=8.5", "integer"),
+    (["train.batch_size=true"], "train.batch_size=true", "integer"),
+    (["train.update=together"], "train.update=together", "'simultaneous'"),
+    (["+train.speed=3"], "train.speed", "not a setting"),
+    (["train.speed=3"], "train.speed", "epochs"),
+    (["dataset=image_folder"], "dataset.path is not set", "dataset.path="),
+    (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist", "folder or a zip"),
+    (["loss.real_target=[0.9]"], "loss.real_target", "0.9"),
+    (["loss.real_target=2"], "loss.real_target=2", "less than or equal to 1"),
+    (["trick=[label_smoothing,soft_labels]"], "trick=label_smoothing would change nothing", ""),
+    (["trick=[ema]", "train.generator_average=0.9"], "trick=ema would change nothing", ""),
+    (["watch.log_every=never"], "watch.log_every=never", "epoch"),
+    (["seed=-1"], "seed=-1", "greater than or equal to 0"),
+    (["seed=${nothing}"], "nothing", ""),
+    (["train.epochs="], "train.epochs", "integer"),
+]
+if not torch.cuda.is_available():
+    TYPED.append((["device=cuda"], "device=cuda is not there", "cpu"))
+
+
+def assert_one_sentence(done, *wanted):
+    said = done.stderr.strip()
+    assert done.returncode in (1, 2), said
+    assert "\n" not in said and said.endswith("."), said
+    assert "Traceback" not in said and all(word in said for word in wanted), said
+
+
+@pytest.fixture
+def somewhere(tmp_path, cache):
+    return [f"hydra.run.dir={tmp_path / 'run'}", f"cache_dir={cache}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "came", "allowed"), TYPED, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_gets_one_sentence(program, somewhere, tmp_path, arguments, came, allowed):
+    if any("hydra.run.dir" in argument for argument in arguments):
+        somewhere = somewhere[1:]
+    assert_one_sentence(program("train.py", *somewhere, *arguments), came, allowed)
+    status = tmp_path / "run" / "status.json"
+    if status.exists():
+        found = json.loads(status.read_text())
+        assert found["state"] == "refused" and came in found["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "came", "allowed"), COMPOSED, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_is_refused_in_one_sentence(small, arguments, came, allowed):
+    try:
+        cfg = composed(*(small if "dataset=image_folder" not in arguments else small[:1]), *arguments)
+        build.build(cfg, config.check(cfg), {})
+    except Refused as refusal:
+        said = str(refusal)
+    except (HydraException, OmegaConfBaseException) as error:
+        said = cli.explained(error)
+    assert came in said and allowed in said and "\n" not in said and said.endswith((".", "..."))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["run=nowhere"], ["nowhere", "should be a run"]),
+        ([], ["run is not set"]),
+        (["run=tests"], ["tests holds no checkpoint"]),
+        (["run=tests", "n=0"], ["n=0", "greater than 0"]),
+        (["run=tests", "format=jpg"], ["format=jpg", "'grid'"]),
+        (["run=tests", "m=1"], ["m is not a setting", "seed"]),
+    ],
+)
+def test_sample_says_what_is_wrong_in_one_sentence(program, arguments, wanted):
+    assert_one_sentence(program("sample.py", *arguments), *wanted)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04" + b"0" * 99])
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(program, tmp_path, content):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt").write_bytes(content)
+    assert_one_sentence(program("sample.py", f"run={tmp_path}"), "last.pt is damaged")
+
+
+def test_a_checkpoint_cannot_run_code(program, tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"config": Malicious()}, tmp_path / "checkpoints" / "last.pt")
+    assert_one_sentence(program("sample.py", f"run={tmp_path}"), "last.pt is damaged")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_debugging_shows_the_traceback(program, somewhere):
+    done = program("train.py", *somewhere, "train.batch_size=0", GAN_DEBUG="1")
+    assert "Traceback" in done.stderr and done.returncode == 1
+
+
+def test_help_names_the_groups_and_examples(program):
+    done = program("train.py", "--help")
+    assert done.returncode == 0
+    for group in ("model", "optim", "loss", "trick", "dataset"):
+        assert f"{group}: {', '.join(options(group))}" in done.stdout
+    assert "python train.py -m" in done.stdout
+    assert "python sample.py run=" in program("sample.py", "--help").stdout
+
+
+def test_help_does_not_wait_for_torch(program):
+    done = program("-X", "importtime", "train.py", "--help")
+    assert done.returncode == 0 and "| torch" not in done.stderr.replace("|  ", "| ").replace("|   ", "| ")
+
+
+def test_the_config_can_be_printed(program):
+    done = program("train.py", "--cfg", "job")
+    assert done.returncode == 0 and "batch_size: 64" in done.stdout
+
+
+def test_outputs_exists_in_a_clone_and_ignores_what_is_in_it():
+    ignored = (ROOT / "outputs" / ".gitignore").read_text().split()
+    assert ignored == ["*", "!.gitignore"]
+
+
+def test_one_override_moves_both_players_where_only_the_generators_is_named():
+    for name in options("optim"):
+        cfg = composed(f"optim={name}", "optim.generator.lr=0.5")
+        assert cfg.optim.discriminator.lr == 0.5
+        assert composed(f"optim={name}", "optim.discriminator.lr=0.5").optim.generator.lr != 0.5

@@ -1,0 +1,84 @@
+"""Losses at values worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from gan.losses import Minimax, NonSaturating
+
+LOSSES = {kind: kind(terms="sum", real_target=1.0, fake_target=0.0) for kind in (NonSaturating, Minimax)}
+
+
+def close(value, expected):
+    return float(torch.as_tensor(value).detach()) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: type(loss).__name__)
+def test_an_undecided_discriminator_costs_two_log_two(loss):
+    logits = torch.zeros(5)
+    assert close(loss.total(loss.discriminator(logits, logits)), 2 * math.log(2))
+
+
+def test_the_mean_of_the_terms_is_half_their_sum():
+    half = NonSaturating(terms="mean", real_target=1.0, fake_target=0.0)
+    assert close(half.total(half.discriminator(torch.zeros(5), torch.zeros(5))), math.log(2))
+
+
+def test_each_term_looks_at_its_own_pictures():
+    terms = LOSSES[NonSaturating].discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-1.0]))
+    assert close(terms["loss_real"], (math.log(1 + math.exp(-2)) + math.log(2)) / 2)
+    assert close(terms["loss_fake"], math.log(1 + math.exp(-1)))
+
+
+def test_the_generator_minimises_minus_log_d_when_it_does_not_saturate():
+    fake = torch.tensor([math.log(3.0)])  # D(G(z)) = 3/4
+    assert close(LOSSES[NonSaturating].generator(None, fake), -math.log(0.75))
+
+
+def test_the_generator_minimises_log_one_minus_d_in_the_minimax_game():
+    fake = torch.tensor([math.log(3.0)])
+    assert close(LOSSES[Minimax].generator(None, fake), math.log(0.25))
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope"), [(NonSaturating, -1 / (1 + math.exp(-8))), (Minimax, -1 / (1 + math.exp(8)))]
+)
+def test_only_the_minimax_generator_stops_learning_where_d_is_sure(kind, slope):
+    fake = torch.tensor([-8.0], requires_grad=True)
+    LOSSES[kind].generator(None, fake).backward()
+    assert fake.grad.item() == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: type(loss).__name__)
+def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss):
+    real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    loss.total(loss.discriminator(real, fake)).backward()
+    assert (real.grad < 0).all() and (fake.grad > 0).all()
+    fake.grad = None
+    loss.generator(None, fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_a_smoothed_target_is_best_met_at_that_probability():
+    smooth = NonSaturating(terms="sum", real_target=0.9, fake_target=0.0)
+    real = torch.tensor([math.log(9.0)], requires_grad=True)  # D(x) = 0.9
+    terms = smooth.discriminator(real, torch.zeros(1))
+    terms["loss_real"].backward()
+    assert close(terms["loss_real"], -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)))
+    assert close(real.grad, 0)
+
+
+def test_smoothing_leaves_the_generators_loss_alone():
+    smooth = NonSaturating(terms="sum", real_target=0.9, fake_target=(0.0, 0.3))
+    fake = torch.randn(9)
+    assert torch.equal(smooth.generator(None, fake), LOSSES[NonSaturating].generator(None, fake))
+
+
+def test_soft_targets_are_drawn_for_each_picture_within_their_range():
+    soft = NonSaturating(terms="sum", real_target=(0.7, 1.0), fake_target=0.0)
+    # At logit 1 the cross-entropy is softplus(1) - target: it gives the targets away.
+    draws = [
+        math.log(1 + math.e) - float(soft.discriminator(torch.ones(1), torch.zeros(1))["loss_real"]) for _ in range(200)
+    ]
+    assert 0.7 - 1e-6 <= min(draws) < 0.75 and 0.95 < max(draws) <= 1 + 1e-6

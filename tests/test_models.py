@@ -1,0 +1,115 @@
+"""Networks fit any picture, and at the published sizes they are the published networks."""
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from gan.data import ImageShape
+from gan.models import layers
+from tests.conftest import composed, options
+
+KERNELS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def build(name, image, *overrides):
+    cfg = composed(f"model={name}", *overrides)
+    generator = instantiate(cfg.model.generator, image, 100, _convert_="all")
+    return generator, instantiate(cfg.model.discriminator, image, _convert_="all")
+
+
+def weights(network):
+    return [tuple(module.weight.shape) for module in network.modules() if isinstance(module, KERNELS)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 9, 28, 31, 32, 64, 100])
+@pytest.mark.parametrize("name", options("model"))
+def test_every_model_fits_every_picture(name, size, channels):
+    generator, discriminator = build(name, ImageShape(channels, size))
+    fake = generator(torch.randn(2, 100))
+    assert fake.shape == (2, channels, size, size)
+    low, high = generator.pixel_range
+    assert low <= fake.min() and fake.max() <= high
+    assert discriminator(fake).shape == (2,)
+
+
+@pytest.mark.parametrize("name", options("model"))
+def test_a_model_fits_the_largest_picture(name):
+    generator, discriminator = build(name, ImageShape(3, 256))
+    assert discriminator(generator(torch.randn(2, 100))).shape == (2,)
+
+
+def test_the_mlp_at_28_is_the_published_one():
+    generator, discriminator = build("mlp", ImageShape(1, 28))
+    assert weights(generator) == [(256, 100), (512, 256), (1024, 512), (784, 1024)]
+    assert weights(discriminator) == [(1024, 784), (512, 1024), (256, 512), (1, 256)]
+    assert all(module.bias is not None for module in generator.modules() if isinstance(module, nn.Linear))
+    kinds = [type(module).__name__ for module in discriminator]
+    assert kinds == ["Flatten", *["Linear", "LeakyReLU", "Dropout"] * 3, "Linear"]
+    assert [module.p for module in discriminator if isinstance(module, nn.Dropout)] == [0.3] * 3
+    assert {module.negative_slope for module in discriminator if isinstance(module, nn.LeakyReLU)} == {0.2}
+    assert isinstance(generator.layers[-2], nn.Tanh)
+
+
+def test_the_dcgan_at_64_is_the_published_one():
+    generator, discriminator = build("dcgan", ImageShape(3, 64))
+    assert weights(generator) == [(100, 512, 4, 4), (512, 256, 4, 4), (256, 128, 4, 4), (128, 64, 4, 4), (64, 3, 4, 4)]
+    assert weights(discriminator) == [
+        (64, 3, 4, 4),
+        (128, 64, 4, 4),
+        (256, 128, 4, 4),
+        (512, 256, 4, 4),
+        (1, 512, 4, 4),
+    ]
+    found = [module for module in [*generator.modules(), *discriminator.modules()] if isinstance(module, KERNELS)]
+    assert all(module.bias is None for module in found)
+    geometry = [(module.stride[0], module.padding[0]) for module in found]
+    assert geometry == [(1, 0), *[(2, 1)] * 4, *[(2, 1)] * 4, (1, 0)]
+    norms = [
+        [type(module) for module in network.modules()].count(nn.BatchNorm2d) for network in (generator, discriminator)
+    ]
+    assert norms == [4, 3]
+    assert sum(parameter.numel() for parameter in generator.parameters()) == 3_576_704
+    assert sum(parameter.numel() for parameter in discriminator.parameters()) == 2_765_568
+
+
+def test_the_dcgan_starts_from_weights_of_deviation_002():
+    generator, _ = build("dcgan", ImageShape(3, 64))
+    convolution, norm = generator.layers[1], generator.layers[2]
+    assert convolution.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert convolution.weight.mean().item() == pytest.approx(0, abs=1e-4)
+    assert norm.weight.mean().item() == pytest.approx(1, abs=0.01)
+    assert norm.weight.std().item() == pytest.approx(0.02, rel=0.2)
+    assert (norm.bias == 0).all()
+
+
+def test_uniform_weights_stay_within_their_bounds():
+    generator, _ = build("mlp", ImageShape(1, 8), "model.generator.init=uniform", "model.generator.init_scale=0.05")
+    weight = generator.layers[0].weight
+    assert weight.abs().max() <= 0.05 and weight.std().item() == pytest.approx(0.05 / 3**0.5, rel=0.02)
+
+
+def test_sigmoid_pictures_lie_between_zero_and_one():
+    generator, _ = build("mlp", ImageShape(1, 8), "model.generator.output=sigmoid")
+    assert generator.pixel_range == (0, 1)
+    assert generator(torch.randn(50, 100)).min() >= 0
+
+
+@pytest.mark.parametrize(("name", "mixes"), [("mlp", False), ("dcgan", True)])
+def test_only_batch_norm_makes_a_picture_depend_on_its_neighbours(name, mixes):
+    _, discriminator = build(name, ImageShape(1, 16))
+    assert layers.mixes_pictures(discriminator) is mixes
+    discriminator.train()
+    for module in discriminator.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    images = torch.randn(6, 1, 16, 16)
+    alone, among = discriminator(images[:3]), discriminator(images)[:3]
+    assert torch.allclose(alone, among, atol=1e-5) is not mixes
+
+
+def test_changing_one_player_leaves_the_others_first_weights_alone(make_run):
+    plain, other = make_run(), make_run("model.generator.hidden=[8]")
+    for a, b in zip(plain.players.discriminator.parameters, other.players.discriminator.parameters, strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,219 @@
+"""The step is the textbook's, and moves one player at a time."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gan import loop
+from gan.data import ImageShape
+from gan.losses import NonSaturating
+from gan.models import layers
+from gan.optim import adam, sgd
+from gan.player import Brake, Player, Players
+from gan.step import step, step_discriminator, step_generator
+from gan.tricks import InstanceNoise, Tricks
+
+LOSS = NonSaturating(terms="sum", real_target=1.0, fake_target=0.0)
+NO_TRICKS = Tricks([])
+ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+
+
+def make_players(precision="fp32", bad=False):
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+    discriminator = layers.Judge(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    brake = Brake(torch.device("cpu"))
+    brake.begin(0)
+    return Players(
+        Player(generator, adam(generator.parameters(), **ADAM), brake, precision),
+        Player(discriminator, adam(discriminator.parameters(), **ADAM), brake, precision),
+    )
+
+
+def weights(player):
+    return torch.cat([parameter.detach().flatten() for parameter in player.parameters]).clone()
+
+
+@pytest.fixture
+def batch():
+    stream = torch.Generator().manual_seed(1)
+    real = torch.rand(6, 1, 8, 8, generator=stream) * 2 - 1
+    return real, torch.randn(6, 4, generator=stream), torch.randn(6, 4, generator=stream)
+
+
+def test_a_player_moves_only_in_its_own_step(batch):
+    players = make_players()
+    real, noise, _ = batch
+    before = [weights(player) for player in players]
+    step_discriminator(players, LOSS, NO_TRICKS, real, players.generator.imagine(noise))
+    assert torch.equal(before[0], weights(players.generator)) and not torch.equal(
+        before[1], weights(players.discriminator)
+    )
+    between = weights(players.discriminator)
+    step_generator(players, LOSS, NO_TRICKS, real, players.generator(noise))
+    assert torch.equal(between, weights(players.discriminator)) and not torch.equal(
+        before[0], weights(players.generator)
+    )
+
+
+def test_no_gradient_is_computed_to_be_thrown_away(batch):
+    players = make_players()
+    real, noise, _ = batch
+    step_discriminator(players, LOSS, NO_TRICKS, real, players.generator.imagine(noise))
+    assert all(parameter.grad is None for parameter in players.generator.parameters)
+    players.discriminator.optimizer.zero_grad()
+    step_generator(players, LOSS, NO_TRICKS, real, players.generator(noise))
+    assert all(parameter.grad is None for parameter in players.discriminator.parameters)
+
+
+def textbook(players, update, reuse, real, noise_d, noise_g):
+    """The tutorial's loop: BCE on labels, two backward passes for D, gradients of both networks computed."""
+    generator, discriminator = (copy.deepcopy(player.network) for player in players)
+    move_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    move_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+    bce = F.binary_cross_entropy_with_logits
+
+    def d_step(fake):
+        move_d.zero_grad()
+        bce(discriminator(real), ones).backward()
+        bce(discriminator(fake.detach()), zeros).backward()
+        move_d.step()
+
+    def g_step(fake):
+        move_g.zero_grad()
+        bce(discriminator(fake), ones).backward()
+        move_g.step()
+
+    if update == "discriminator_first":
+        fake = generator(noise_d)
+        d_step(fake)
+        g_step(fake if reuse else generator(noise_g))
+    elif update == "generator_first":
+        fake = generator(noise_g)
+        g_step(fake)
+        d_step(fake if reuse else generator(noise_d))
+    else:
+        fake = generator(noise_g)
+        gradients_g = torch.autograd.grad(bce(discriminator(fake), ones), list(generator.parameters()))
+        d_step(fake)
+        for parameter, gradient in zip(generator.parameters(), gradients_g, strict=True):
+            parameter.grad = gradient
+        move_g.step()
+    return generator, discriminator
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("update", ["discriminator_first", "generator_first", "simultaneous"])
+def test_without_tricks_the_step_is_the_textbooks(batch, update, reuse):
+    players = make_players()
+    real, noise_d, noise_g = batch
+    expected = textbook(players, update, reuse, real, noise_d, noise_g)
+    step(players, LOSS, NO_TRICKS, update, reuse, [real], [noise_d, noise_g])
+    for player, network in zip(players, expected, strict=True):
+        theirs = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+        assert torch.allclose(weights(player), theirs, atol=1e-6)
+
+
+def test_the_discriminator_moves_once_for_each_of_its_batches(batch):
+    players = make_players()
+    real, noise_d, noise_g = batch
+    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real] * 3, [noise_d] * 3 + [noise_g])
+    made = [int(next(iter(player.optimizer.state.values()))["step"]) for player in players]
+    assert made == [1, 3]
+
+
+def test_the_predictions_are_mean_probabilities(batch):
+    players = make_players()
+    real, noise_d, noise_g = batch
+    fake = players.generator.imagine(noise_d)
+    expected = players.discriminator(real).sigmoid().mean(), players.discriminator(fake).sigmoid().mean()
+    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    assert numbers["discriminator/real"].item() == pytest.approx(expected[0].item(), abs=1e-6)
+    assert numbers["discriminator/fake"].item() == pytest.approx(expected[1].item(), abs=1e-6)
+    total = numbers["discriminator/loss_real"] + numbers["discriminator/loss_fake"]
+    assert numbers["discriminator/loss"].item() == pytest.approx(total.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [lambda p: adam(p, **ADAM), lambda p: sgd(p, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)]
+)
+def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer):
+    players = make_players()
+    for player in players:
+        player.optimizer = optimizer(player.parameters)
+        player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.engaged, None
+    real, noise_d, noise_g = batch
+    players.brake.begin(6)
+    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    before = [weights(player) for player in players]
+    for number, pictures in [(7, real * float("nan")), (8, real)]:
+        players.brake.begin(number)
+        step(players, LOSS, NO_TRICKS, "discriminator_first", False, [pictures], [noise_d, noise_g])
+    assert [int(player.failed_at) for player in players] == [0, 8]  # the eighth step, in D
+    assert all(torch.equal(a, weights(player)) for a, player in zip(before, players, strict=True))
+
+
+def test_half_precision_keeps_weights_and_logits_in_full(batch):
+    players = make_players("bf16")
+    real, noise_d, noise_g = batch
+    assert players.discriminator(real).dtype == torch.float32
+    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    assert numbers["discriminator/loss"].dtype == torch.float32
+    assert all(parameter.dtype == torch.float32 for player in players for parameter in player.parameters)
+
+
+@pytest.mark.parametrize("loss", ["nonsaturating", "minimax"])
+def test_a_tiny_gan_learns_a_constant_picture(make_run, loss):
+    run = make_run(
+        f"loss={loss}",
+        "train.batch_size=16",
+        "train.generator_average=0.99",
+        "dataset.image_size=8",
+        "noise.dim=2",
+        "model.generator.hidden=[16]",
+        "model.discriminator.hidden=[16]",
+        "model.discriminator.dropout=0",
+        "optim.generator.lr=2e-3",
+        "optim.generator.betas=[0.5,0.9]",
+    )
+    run.batches.images = torch.full((64, 1, 8, 8), 204, dtype=torch.uint8)  # 0.6 in [-1, 1]
+    noise = torch.randn(64, 2)
+    distance = []
+    for _ in range(1000):
+        if run.step in (0, 999):
+            distance.append((run.average.network(noise) - 0.6).abs().mean().item())
+        loop.update(run)
+        run.step += 1
+        run.average.follow(run.step)
+    assert run.average.network(noise).mean().item() == pytest.approx(0.6, abs=0.05)
+    assert distance[0] > 0.5 and distance[1] < 0.15
+
+
+def test_instance_noise_fades_to_exactly_nothing():
+    trick, images = InstanceNoise(std=0.5, fade_steps=10), torch.zeros(4, 1, 50, 50)
+    for number, expected in [(0, 0.5), (5, 0.25), (9, 0.05)]:
+        trick.begin(number)
+        assert trick.show(images).std().item() == pytest.approx(expected, rel=0.05)
+    trick.begin(10)
+    assert trick.show(images) is images
+
+
+def test_tricks_change_neither_the_pictures_nor_the_noise(make_run):
+    seen = []
+    for overrides in ([], ["trick=[instance_noise,soft_labels,ema]"]):
+        run = make_run(*overrides)
+        draws = []
+        run.tricks.begin = lambda number, run=run, draws=draws: draws.append(run.batches[number].clone())
+        for _ in range(3):
+            loop.update(run)
+            run.step += 1
+        seen.append(draws)
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+
+
+def test_the_shape_of_a_picture_counts_its_pixels():
+    assert ImageShape(3, 32).pixels == 3072
