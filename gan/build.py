@@ -11,7 +11,7 @@ from torch import nn
 
 from gan import checkpoint, randomness
 from gan.average import Average
-from gan.data import Batches, ImageShape, Pictures
+from gan.data import Batches, ImageShape, Pictures, scaled
 from gan.errors import Refused
 from gan.log import Numbers
 from gan.loop import Run
@@ -36,6 +36,10 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     players = Players(
         *(player(cfg, name, pictures.shape, settings, device, brake) for name in ("generator", "discriminator"))
     )
+    generator = players.generator.network
+    if generator.starts_from_mean:
+        sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
+        generator.start_from(scaled(sums / len(pictures), generator.pixel_range).to(device))
     decay = train.generator_average
     return Run(
         settings=settings,
@@ -45,7 +49,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         batches=Batches(pictures, train.batch_size, settings.seed, device),
         shape=pictures.shape,
         players=players,
-        average=None if decay is None else Average(players.generator.network, decay),
+        average=None if decay is None else Average(generator, decay),
         loss=make(cfg.loss),
         tricks=Tricks([make(node) for node in cfg.trick.values() if "_target_" in node]),
         noise=noise(cfg),
@@ -81,8 +85,12 @@ def player(
     built = network(cfg, name, image).to(device, memory_format=torch.channels_last)  # what convolutions like best
     if settings.compile:
         built.compile()
-    optimizer = make(cfg.optim[name], built.parameters())
-    return Player(built, optimizer, brake, settings.precision)
+    optimizer = make(cfg.optim[name], [weight for weight in built.parameters() if weight.requires_grad])
+    schedule = {number: make(node) for number, node in cfg.optim.schedule.items()}
+    if unknown := schedule.keys() - optimizer.defaults.keys():
+        known = ", ".join(optimizer.defaults)
+        raise Refused(f"optim.schedule.{unknown.pop()} is not a number of the {name}'s optimiser, which has {known}.")
+    return Player(built, optimizer, schedule, brake, settings.precision)
 
 
 def pick_device(name: str) -> torch.device:

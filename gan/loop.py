@@ -19,7 +19,7 @@ from gan.log import Log, Numbers, in_words
 from gan.losses import Loss
 from gan.noise import Noise
 from gan.player import Players
-from gan.settings import Period, Settings, in_steps
+from gan.settings import Periods, Settings, in_steps
 from gan.step import step as play
 from gan.tricks import Tricks
 
@@ -73,9 +73,10 @@ class Run:
     def epoch(self) -> float:
         return self.step / self.steps_per_epoch
 
-    def due(self, period: Period | None, step: int) -> bool:
-        """Whether something with this period happens after `step` updates."""
-        return period is not None and step % in_steps(period, self.steps_per_epoch) == 0
+    def due(self, periods: Periods, step: int) -> bool:
+        """Whether something with these periods happens after `step` updates."""
+        listed = periods if isinstance(periods, list) else [] if periods is None else [periods]
+        return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
 
     def sample_due(self, step: int) -> bool:
         watch = self.settings.watch
@@ -125,6 +126,7 @@ def run(run: Run, folder: Path, resume: bool) -> int:
         if not run.sample_due(run.step):
             draw_samples(run, folder, book)
         save(run, folder)
+        draw_final(run, folder)
     book.close()
     summarise(run, folder)
     state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
@@ -167,7 +169,7 @@ def update(run: Run) -> dict[str, Tensor]:
     """One step of the algorithm, on this step's pictures and noise. Nothing here waits for the device."""
     train, seed = run.settings.train, run.settings.seed
     randomness.reseed(run.device, seed, "layers", run.step)
-    run.players.brake.begin(run.step)
+    run.players.begin(run.step, run.step // run.steps_per_epoch)
     run.tricks.begin(run.step)
     times = train.discriminator_steps
     pixel_range = run.players.generator.network.pixel_range
@@ -201,13 +203,26 @@ def record(run: Run, folder: Path, book: Log) -> None:
 
 
 def draw_samples(run: Run, folder: Path, book: Log) -> None:
-    """Draw the watched noise with the generator as it is now, or with its average where one is kept."""
+    """Draw the watched noise with the generator as it is now."""
+    grid = draw(run, run.watched, folder / "samples" / f"step_{run.step:07d}.png")
+    book.picture(run.step, grid)
+
+
+def draw_final(run: Run, folder: Path) -> None:
+    """Draw pictures that nobody has watched, from the whole of the noise."""
+    count = run.settings.watch.final_samples
+    if count is not None:
+        stream = randomness.generator("cpu", run.settings.seed, "final")
+        draw(run, run.noise.draw(count, stream).to(run.device), folder / "final.png")
+
+
+def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
+    """A grid by the generator, or by its average where one is kept."""
     generator = run.average.network if run.average else run.players.generator.network
-    grid = sampling.grid(sampling.generate(generator, run.watched, run.settings.train.batch_size))
-    path = folder / "samples" / f"step_{run.step:07d}.png"
+    grid = sampling.grid(sampling.generate(generator, noise, run.settings.train.batch_size))
     with files.whole(path, durable=False) as file:
         grid.save(file, format="png")
-    book.picture(run.step, grid)
+    return grid
 
 
 def drop_later_samples(run: Run, folder: Path) -> None:

@@ -72,6 +72,30 @@ class Minimax(NonSaturating):
         return -F.softplus(fake).mean()
 
 
+@dataclass(frozen=True, kw_only=True)
+class NaiveLog(Loss):
+    """The non-saturating loss written out on probabilities, without the care that logits allow.
+
+    log(1 - D) is infinite in float32 from a logit of 17 on, where 1 - D rounds to 0. This shows how training
+    ends then (the tutorial "Capstone-4 GAN 요약 및 코드 구현"); `nonsaturating` is the same function, computed well.
+
+    Args:
+        saturating: G minimises log(1 - D(G(z))), as in the minimax game, in place of -log D(G(z)).
+    """
+
+    saturating: bool
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {
+            "loss_real": -torch.log(torch.sigmoid(real)).mean(),
+            "loss_fake": -torch.log(1 - torch.sigmoid(fake)).mean(),
+        }
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        probability = torch.sigmoid(fake)
+        return torch.log(1 - probability).mean() if self.saturating else -torch.log(probability).mean()
+
+
 def cross_entropy(logits: Tensor, target: Target) -> Tensor:
     """Mean binary cross-entropy of sigmoid(logits) against one target, or one drawn per picture."""
     if isinstance(target, (int, float)):

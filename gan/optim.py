@@ -1,11 +1,17 @@
-"""Optimisers with the settings that GANs turn. Both run fused: one call for all weights."""
+"""Optimisers with the settings that GANs turn, and schedules that torch does not have.
 
-from collections.abc import Iterable
+Both optimisers run fused: one call for all weights.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from gan.ranges import NonNegativeFloat, PositiveFloat, Probability
+from gan.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+
+Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, the step and the epoch
 
 
 def adam(
@@ -32,3 +38,27 @@ def sgd(
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decay:
+    """A number that is divided by `factor` after every step, down to `floor`."""
+
+    factor: PositiveFloat
+    floor: NonNegativeFloat
+
+    def __call__(self, first: float, step: int, epoch: int) -> float:
+        return max(first / self.factor**step, self.floor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """A number that goes in a line to `to` between two passes through the data, counted from 0."""
+
+    to: float
+    from_epoch: NonNegativeInt
+    to_epoch: PositiveInt
+
+    def __call__(self, first: float, step: int, epoch: int) -> float:
+        share = (epoch - self.from_epoch) / (self.to_epoch - self.from_epoch)
+        return first + (self.to - first) * min(max(share, 0.0), 1.0)

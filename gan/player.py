@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.models import layers
+from gan.optim import Schedule
 
 
 class Brake:
@@ -29,12 +30,20 @@ class Player:
     """A network and the optimiser that moves it. Calling it calls the network, in the run's precision.
 
     Args:
+        schedule: for each of the optimiser's numbers that changes, what it is at a step.
         precision: `bf16` runs the network's matrix products and convolutions in bfloat16; weights, optimiser
             and losses stay in float32.
     """
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, brake: Brake, precision: str) -> None:
-        self.network, self.optimizer, self.brake = network, optimizer, brake
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: dict[str, Schedule],
+        brake: Brake,
+        precision: str,
+    ) -> None:
+        self.network, self.optimizer, self.schedule, self.brake = network, optimizer, schedule, brake
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.half = precision == "bf16"
         self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
@@ -58,6 +67,12 @@ class Player:
         self.failed_at.copy_(torch.where(bad & (self.brake.engaged == 0), self.brake.step, self.failed_at))
         self.brake.engaged.copy_(torch.maximum(self.brake.engaged, bad.float()))
 
+    def begin(self, step: int, epoch: int) -> None:
+        """Set what the schedule says of update number `step`, both counted from 0."""
+        for name, at in self.schedule.items():
+            for group in self.optimizer.param_groups:
+                group[name] = at(self.optimizer.defaults[name], step, epoch)
+
     def advance(self) -> None:
         """Move the weights along the gradient that `backward` found, unless a loss was not finite."""
         self.optimizer.step()
@@ -69,14 +84,16 @@ class Player:
 
 
 class Players(NamedTuple):
-    """Both, and the device that they live on."""
+    """Both of them."""
 
     generator: Player
     discriminator: Player
 
-    @property
-    def brake(self) -> Brake:
-        return self.generator.brake
+    def begin(self, step: int, epoch: int) -> None:
+        """Update number `step` is about to be made, in pass `epoch` through the data, both counted from 0."""
+        self.generator.brake.begin(step)
+        for player in self:
+            player.begin(step, epoch)
 
     def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits (B,) for real pictures and for fakes.

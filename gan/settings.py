@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
+Periods = Period | list[Period] | None
 
 
 def in_steps(period: Period, steps_per_epoch: int) -> int:
@@ -36,15 +37,16 @@ class Train(Strict):
 
 
 class Watch(Strict):
-    log_every: Period | None
+    log_every: Periods
     mean: bool
-    samples_every: Period | None
+    samples_every: Periods
     samples_at: list[Period]
     samples: PositiveInt
     noise_scale: PositiveFloat
+    final_samples: PositiveInt | None
     film_fps: PositiveFloat
-    checkpoint_every: Period | None
-    scores_every: Period | None
+    checkpoint_every: Periods
+    scores_every: Periods
 
 
 class Settings(Strict):

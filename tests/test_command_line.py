@@ -35,7 +35,7 @@ COMPOSED = [
     (["model.generator.output=relu"], "model.generator.output=relu", "'tanh' or 'sigmoid'"),
     (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
     (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than or equal to 1"),
-    (["model.generator.activation._target_=torch.nn.Nothing"], "model.generator.activation", "torch.nn.Nothing"),
+    (["model.generator.activation={_target_: torch.nn.Nothing}"], "model.generator.activation", "torch.nn.Nothing"),
     (["train.batch_size=8.5"], "train.batch_size=8.5", "integer"),
     (["train.batch_size=true"], "train.batch_size=true", "integer"),
     (["train.update=together"], "train.update=together", "'simultaneous'"),

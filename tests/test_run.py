@@ -164,7 +164,7 @@ def test_resume_refuses_settings_that_change_the_numbers_and_names_them(train, t
     before = read_status(tmp_path)
     done = train(f"resume={tmp_path}", "train.max_steps=6", "optim.generator.lr=0.001", "seed=5")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "optim.generator.lr was 0.0005 and is now 0.001" in done.stderr and "seed was 0 and is now 5" in done.stderr
+    assert "optim.generator.lr was 0.0004 and is now 0.001" in done.stderr and "seed was 0 and is now 5" in done.stderr
     assert "max_steps" not in done.stderr
     assert read_status(tmp_path) == before
 

@@ -28,8 +28,8 @@ def make_players(precision="fp32", bad=False):
     brake = Brake(torch.device("cpu"))
     brake.begin(0)
     return Players(
-        Player(generator, adam(generator.parameters(), **ADAM), brake, precision),
-        Player(discriminator, adam(discriminator.parameters(), **ADAM), brake, precision),
+        Player(generator, adam(generator.parameters(), **ADAM), {}, brake, precision),
+        Player(discriminator, adam(discriminator.parameters(), **ADAM), {}, brake, precision),
     )
 
 
@@ -147,11 +147,11 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer)
         player.optimizer = optimizer(player.parameters)
         player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.engaged, None
     real, noise_d, noise_g = batch
-    players.brake.begin(6)
+    players.begin(6, 0)
     step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
     before = [weights(player) for player in players]
     for number, pictures in [(7, real * float("nan")), (8, real)]:
-        players.brake.begin(number)
+        players.begin(number, 0)
         step(players, LOSS, NO_TRICKS, "discriminator_first", False, [pictures], [noise_d, noise_g])
     assert [int(player.failed_at) for player in players] == [0, 8]  # the eighth step, in D
     assert all(torch.equal(a, weights(player)) for a, player in zip(before, players, strict=True))
@@ -172,6 +172,7 @@ def test_a_tiny_gan_learns_a_constant_picture(make_run, loss):
         f"loss={loss}",
         "train.batch_size=16",
         "train.generator_average=0.99",
+        "trick=[]",
         "dataset.image_size=8",
         "noise.dim=2",
         "model.generator.hidden=[16]",

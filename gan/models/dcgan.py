@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
 from gan.data import ImageShape
 from gan.models import layers
@@ -18,16 +18,11 @@ def sizes(image: ImageShape) -> list[int]:
     """
     found = [image.size]
     while found[-1] > 4:
-        found.append((found[-1] + 1) // 2)
+        found.append(layers.half(found[-1]))
     return found
 
 
-def kernel(larger: int) -> int:
-    """The kernel that, with stride 2 and padding 1, leads from half of `larger` to it and back."""
-    return 4 if larger % 2 == 0 else 3
-
-
-class Generator(nn.Module):
+class Generator(layers.Painter):
     """Noise to a 4x4 map, then transposed convolutions that double it up to the picture.
 
     Args:
@@ -48,22 +43,23 @@ class Generator(nn.Module):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        super().__init__()
         sides = sizes(image)[::-1]
         channels = [min(2**level, WIDEST) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
         first = nn.ConvTranspose2d(noise_dim, channels[0], sides[0], bias=bias)
-        found = [nn.Unflatten(1, (noise_dim, 1, 1)), first, *layers.batch_norm(norm, first), activation()]
+        found = [
+            nn.Unflatten(1, (noise_dim, 1, 1)),
+            first,
+            *layers.batch_norm(norm, first),
+            layers.activate(activation),
+        ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:-1], strict=True):
-            up = nn.ConvTranspose2d(inputs, outputs, kernel(side), stride=2, padding=1, bias=bias)
-            found += [*layers.drop(dropout), up, *layers.batch_norm(norm, up), activation()]
-        last = nn.ConvTranspose2d(channels[-1], image.channels, kernel(sides[-1]), stride=2, padding=1, bias=bias)
-        squash, self.pixel_range = layers.squash(output)
-        self.layers = nn.Sequential(*found, last, squash)
-        layers.initialise(self, init, init_scale)
-
-    def forward(self, noise: Tensor) -> Tensor:
-        return self.layers(noise)
+            up = nn.ConvTranspose2d(inputs, outputs, layers.doubling(side), stride=2, padding=1, bias=bias)
+            found += [*layers.drop(dropout), up, *layers.batch_norm(norm, up), layers.activate(activation)]
+        last = nn.ConvTranspose2d(
+            channels[-1], image.channels, layers.doubling(sides[-1]), stride=2, padding=1, bias=bias
+        )
+        super().__init__([*found, last], output, init, init_scale)
 
 
 class Discriminator(layers.Judge):
@@ -90,8 +86,8 @@ class Discriminator(layers.Judge):
         bias = norm == "none"
         found = []
         for level, (inputs, outputs) in enumerate(pairwise(channels)):
-            down = nn.Conv2d(inputs, outputs, kernel(sides[level]), stride=2, padding=1, bias=bias)
+            down = nn.Conv2d(inputs, outputs, layers.doubling(sides[level]), stride=2, padding=1, bias=bias)
             normed = layers.batch_norm(norm, down) if level > 0 else []
-            found += [down, *normed, activation(), *layers.drop(dropout)]
+            found += [down, *normed, layers.activate(activation), *layers.drop(dropout)]
         super().__init__(*found, nn.Conv2d(channels[-1], 1, sides[-1], bias=bias))
         layers.initialise(self, init, init_scale)

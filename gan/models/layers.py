@@ -1,11 +1,12 @@
 """Bricks that several architectures share."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
-Activation = Callable[[], nn.Module]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
 Output = Literal["tanh", "sigmoid"]
 Init = Literal["default", "normal", "uniform"]
@@ -14,6 +15,19 @@ Init = Literal["default", "normal", "uniform"]
 def squash(output: Output) -> tuple[nn.Module, tuple[float, float]]:
     """The generator's last layer, and the range that its pictures therefore have."""
     return (nn.Tanh(), (-1.0, 1.0)) if output == "tanh" else (nn.Sigmoid(), (0.0, 1.0))
+
+
+def activate(activation: Activation) -> nn.Module:
+    """A fresh activation layer: one of those with a name, or whatever the configuration builds."""
+    named = {
+        "relu": nn.ReLU,
+        "leaky_relu": partial(nn.LeakyReLU, 0.2),  # the slope of DCGAN (Radford et al. 2016, section 4)
+        "elu": nn.ELU,
+        "gelu": nn.GELU,
+        "silu": nn.SiLU,
+        "tanh": nn.Tanh,
+    }
+    return named[activation]() if isinstance(activation, str) else activation()
 
 
 def batch_norm(norm: Norm, layer: nn.Module) -> list[nn.Module]:
@@ -54,6 +68,31 @@ def initialise(network: nn.Module, init: Init, scale: float) -> None:
 def mixes_pictures(network: nn.Module) -> bool:
     """Whether what the network says of one picture depends on the others in its batch."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+def half(side: int) -> int:
+    """Half of a side in pixels, rounded up."""
+    return (side + 1) // 2
+
+
+def doubling(larger: int) -> int:
+    """The kernel that, with stride 2 and padding 1, leads from half of `larger`, rounded up, to it and back."""
+    return 4 if larger % 2 == 0 else 3
+
+
+class Painter(nn.Module):
+    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) within `pixel_range` out."""
+
+    starts_from_mean = False  # whether `start_from` wants to be called before training
+
+    def __init__(self, found: list[nn.Module], output: Output, init: Init, init_scale: float) -> None:
+        super().__init__()
+        last, self.pixel_range = squash(output)
+        self.layers = nn.Sequential(*found, last)
+        initialise(self, init, init_scale)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return self.layers(noise)
 
 
 class Judge(nn.Sequential):

@@ -1,19 +1,26 @@
 """Fully connected networks, the GAN that most tutorials begin with."""
 
 from itertools import pairwise
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from gan.data import ImageShape
+from gan.errors import Refused
 from gan.models import layers
 from gan.ranges import PositiveFloat, PositiveInt, Probability
 
+Dropout = Probability | list[Probability]
 
-class Generator(nn.Module):
+
+class Generator(layers.Painter):
     """Linear layers, each followed by norm, activation and dropout, and one to the pixels.
 
     Args:
         hidden: width of each hidden layer, from the noise on.
+        dropout: after each hidden layer, or a list with one probability for each.
+        output_bias: `marginals` starts from the mean picture of the data, as Goodfellow et al. 2014 did.
     """
 
     def __init__(
@@ -24,21 +31,26 @@ class Generator(nn.Module):
         hidden: list[PositiveInt],
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Probability,
+        dropout: Dropout,
         output: layers.Output,
+        output_bias: Literal["default", "marginals"],
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        super().__init__()
-        squash, self.pixel_range = layers.squash(output)
-        body = stack([noise_dim, *hidden], activation, norm, dropout)
-        shape = (image.channels, image.size, image.size)
-        to_pixels = nn.Linear([noise_dim, *hidden][-1], image.pixels)
-        self.layers = nn.Sequential(*body, to_pixels, squash, nn.Unflatten(1, shape))
-        layers.initialise(self, init, init_scale)
+        widths = [noise_dim, *hidden]
+        to_pixels = nn.Linear(widths[-1], image.pixels)
+        picture = nn.Unflatten(1, (image.channels, image.size, image.size))
+        found = [*stack(widths, activation, norm, dropout), to_pixels, picture]
+        super().__init__(found, output, init, init_scale)
+        self.starts_from_mean = output_bias == "marginals"
 
-    def forward(self, noise: Tensor) -> Tensor:
-        return self.layers(noise)
+    @torch.no_grad()
+    def start_from(self, mean: Tensor) -> None:
+        """Set the output's bias so that, without any input, `mean` (C, H, W) within `pixel_range` comes out."""
+        low, high = self.pixel_range
+        share = ((mean - low) / (high - low)).clamp(1e-7, 1 - 1e-7).flatten()
+        odds = torch.logit(share)
+        self.layers[-3].bias.copy_(odds if self.pixel_range[0] == 0 else odds / 2)  # tanh(x) = 2 sigmoid(2x) - 1
 
 
 class Discriminator(layers.Judge):
@@ -46,6 +58,7 @@ class Discriminator(layers.Judge):
 
     Args:
         hidden: width of each hidden layer, from the pixels on.
+        dropout: after each hidden layer, or a list with one probability for each.
     """
 
     def __init__(
@@ -55,7 +68,7 @@ class Discriminator(layers.Judge):
         hidden: list[PositiveInt],
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Probability,
+        dropout: Dropout,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
@@ -64,10 +77,14 @@ class Discriminator(layers.Judge):
         layers.initialise(self, init, init_scale)
 
 
-def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: float) -> list[nn.Module]:
-    """The hidden layers from `widths[0]` inputs on."""
+def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: Dropout) -> list[nn.Module]:
+    """The hidden layers from `widths[0]` inputs on. Raises Refused for a dropout list of another length."""
+    hidden = list(pairwise(widths))
+    drops = dropout if isinstance(dropout, list) else [dropout] * len(hidden)
+    if len(drops) != len(hidden):
+        raise Refused(f"dropout={drops} does not fit {len(hidden)} hidden layers: give one number, or one for each.")
     found = []
-    for inputs, outputs in pairwise(widths):
+    for (inputs, outputs), probability in zip(hidden, drops, strict=True):
         linear = nn.Linear(inputs, outputs)
-        found += [linear, *layers.batch_norm(norm, linear), activation(), *layers.drop(dropout)]
+        found += [linear, *layers.batch_norm(norm, linear), layers.activate(activation), *layers.drop(probability)]
     return found
