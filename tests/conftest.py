@@ -14,7 +14,7 @@ from gan.loop import Run
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
-REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT.parent / "shared" / "data"))
+REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # where a user keeps downloaded sets
 
 torch.set_num_threads(2)
 
@@ -95,6 +95,6 @@ def train_here(cache):
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
-        loop.run(build.build(cfg, config.check(cfg), {}), folder, resume)
+        loop.run(build.build(cfg, config.check(cfg), {"model": "mlp", "seed": 0}), folder, resume)
 
     return call

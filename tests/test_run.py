@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.program import TensorBoard
 
 import sample
 from gan import checkpoint
@@ -200,18 +201,34 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     assert not list(ROOT.glob("*.log"))
 
 
-def test_tensorboard_reads_scalars_pictures_text_and_hyperparameters(train_here, tmp_path):
-    train_here(tmp_path, "train.max_steps=40", "watch.log_every=10")
-    board = EventAccumulator(str(tmp_path))
-    board.Reload()
-    tags = board.Tags()
-    assert [event.step for event in board.Scalars("discriminator/loss")] == [10, 20, 30, 40]
-    logged = [row["discriminator/loss"] for row in rows(tmp_path)]
-    assert [event.value for event in board.Scalars("discriminator/loss")] == pytest.approx(logged, rel=1e-6)
-    assert "samples" in tags["images"]
-    assert any("config" in tag for tag in tags["tensors"])
-    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= board.summary_metadata.keys()
-    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+def test_tensorboard_serves_scalars_pictures_text_and_hyperparameters(train_here, tmp_path):
+    """Read back over HTTP, as a browser does."""
+    train_here(tmp_path / "run", "train.max_steps=40", "watch.log_every=10")
+    server = TensorBoard()
+    server.configure(argv=["tensorboard", "--logdir", str(tmp_path), "--port", "0", "--reload_interval", "1"])
+    address = server.launch()
+
+    def get(route, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(address + "data/plugin/" + route, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    deadline = time.monotonic() + 30
+    while "run" not in get("scalars/tags") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    served = get("scalars/scalars?tag=discriminator%2Floss&run=run")
+    assert [step for _, step, _ in served] == [10, 20, 30, 40]
+    logged = [row["discriminator/loss"] for row in rows(tmp_path / "run")]
+    assert [value for _, _, value in served] == pytest.approx(logged, rel=1e-6)
+    assert get("images/tags")["run"]["samples"]["samples"] == 1
+    assert any("config" in tag for tag in get("text/tags")["run"])
+    sessions = get("hparams/session_groups", {
+        "experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [], "startIndex": 0, "sliceSize": 10,
+    })["sessionGroups"]  # fmt: skip
+    assert len(sessions) == 1 and sessions[0]["hparams"]["model"] == "mlp"
+    assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
 
 
 def test_a_sweep_goes_on_past_a_job_that_is_refused_or_diverges(train, tmp_path):

@@ -1,0 +1,166 @@
+"""conf/ and the code agree, and all that can be combined runs."""
+
+import ast
+import inspect
+from itertools import product
+
+import pytest
+import torch
+from hydra.utils import get_object
+from PIL import Image
+
+from gan import build, config, loop
+from gan.errors import Refused
+from gan.settings import Settings
+from tests.conftest import ROOT, composed, options
+
+GROUPS = [(group, option) for group in ("model", "optim", "loss", "dataset", "trick") for option in options(group)]
+
+
+def nodes(tree, path=""):
+    """Every node with a `_target_`."""
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield path, tree
+        for name, child in tree.items():
+            yield from nodes(child, f"{path}.{name}")
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_yaml_lists_every_tunable_argument(group, option):
+    from omegaconf import OmegaConf
+
+    chosen = f"{group}=[{option}]" if group == "trick" else f"{group}={option}"
+    tree = OmegaConf.to_container(composed(chosen)[group], resolve=group != "dataset")
+    for path, node in nodes(tree, group):
+        target = get_object(node["_target_"])
+        if not target.__module__.startswith("gan"):
+            continue
+        tunable = {
+            name
+            for name, parameter in inspect.signature(target).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        assert set(node) - {"_target_", "_partial_"} == tunable, path
+
+
+def test_the_settings_and_their_schema_have_the_same_names():
+    cfg = composed()
+    assert set(cfg) - set(config.GROUPS) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "gan" / "models").glob("*.py")), ids=lambda path: path.stem)
+def test_every_option_has_a_comment_where_it_is_defined(module):
+    tree = ast.parse(module.read_text())
+    public = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")
+    ]
+    missing = [node.name for node in public if node.name != "forward" and not ast.get_docstring(node)]
+    assert not missing
+
+
+SEAMS = {  # who may import whom, beyond settings, ranges, errors, files and randomness
+    "errors": set(), "ranges": set(), "files": set(), "randomness": set(), "noise": set(), "signals": set(),
+    "settings": {"ranges"}, "status": {"files"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
+    "losses": {"ranges"}, "tricks": {"ranges"}, "optim": {"ranges"}, "average": set(), "figures": set(),
+    "step": {"losses", "player", "tricks"}, "player": {"models", "optim"},
+    "models": {"data", "errors", "models", "ranges"}, "data": {"digits", "errors", "files", "image_folder", "randomness", "ranges"},
+}  # fmt: skip
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "gan":
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_imports_run_one_way(name):
+    found = (ROOT / "gan" / name).glob("*.py") if name == "models" else [ROOT / "gan" / f"{name}.py"]
+    for path in found:
+        assert set(imported(path)) <= SEAMS[name], path
+
+
+def test_hydra_stays_at_the_door():
+    knows = {path.stem for path in (ROOT / "gan").rglob("*.py") if "hydra" in path.read_text().replace("`hydra", "")}
+    assert knows <= {"cli", "config", "build"}
+
+
+def test_what_help_needs_imports_no_torch():
+    for name in ("cli", "config", "settings", "status", "files", "errors", "ranges"):
+        assert "\nimport torch" not in (ROOT / "gan" / f"{name}.py").read_text()
+
+
+NARROW = {  # the same networks, quicker
+    "mlp": ["model.generator.hidden=[8,16]", "model.discriminator.hidden=[16,8]"],
+    "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
+    "conv": ["model.generator.channels=[8,6,4]", "model.discriminator.channels=[4,8]"],
+    "maxout": ["model.generator.hidden=[16]", "model.discriminator.units=[8]"],
+}
+
+
+def narrow(model):
+    if model == "mlp_small":
+        return []
+    return NARROW[model.split("_")[0]]
+
+
+@pytest.mark.parametrize(("model", "loss", "optim"), product(options("model"), options("loss"), options("optim")))
+def test_every_model_loss_and_optimiser_run_together(make_run, model, loss, optim):
+    chosen = [f"model={model}", f"loss={loss}", f"optim={optim}", "train.batch_size=4", "dataset.image_size=8"]
+    run = make_run(*chosen, *narrow(model))
+    for _ in range(2):
+        numbers = loop.update(run)
+        run.step += 1
+    assert numbers.keys() >= {"discriminator/loss", "generator/loss", "discriminator/real", "generator/fake"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_trains_on_pictures_of_its_users(tmp_path, cache, model, channels):
+    for number in range(4):
+        pixels = torch.randint(256, (14, 20, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
+        Image.fromarray(pixels.numpy()).save(tmp_path / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"dataset.channels={channels}", "dataset.image_size=12"]
+    cfg = composed(*own, f"cache_dir={cache}", "device=cpu", "train.batch_size=2", f"model={model}", *narrow(model))
+    run = build.build(cfg, config.check(cfg), {})
+    loop.update(run)
+    assert run.players.generator.imagine(torch.randn(2, 100)).shape == (2, channels, 12, 12)
+
+
+@pytest.mark.parametrize("model", ["mlp", "dcgan"])
+@pytest.mark.parametrize(("one", "other"), [pair for pair in product(options("trick"), repeat=2) if pair[0] <= pair[1]])
+def test_every_pair_of_tricks_runs_or_is_refused_in_words(make_run, one, other, model):
+    chosen = f"trick=[{one}]" if one == other else f"trick=[{one},{other}]"
+    try:
+        run = make_run(f"model={model}", chosen, "dataset.image_size=8", *narrow(model))
+    except Refused as refusal:
+        assert str(refusal).endswith(".") and "\n" not in str(refusal)
+        assert one != other
+        return
+    for _ in range(2):
+        loop.update(run)
+        run.step += 1
+    assert not loop.not_finite(run)
+
+
+@pytest.mark.parametrize("trick", ["label_smoothing", "soft_labels"])
+def test_targets_are_refused_by_a_loss_that_has_none(trick):
+    with pytest.raises(Refused, match=r"loss.(real|fake)_target is not known to NaiveLog"):
+        config.check(composed("loss=naive_log", f"trick=[{trick}]"))
+
+
+def test_check_needs_no_data():
+    config.check(composed("dataset=mnist", "data_dir=/nowhere"))
+
+
+def test_a_resumed_run_is_built_from_the_text_in_its_checkpoint(make_run):
+    from omegaconf import OmegaConf
+
+    run = make_run("trick=[ema,label_smoothing]")
+    again = OmegaConf.create(run.config)
+    assert again.train.generator_average == 0.999 and again.loss.real_target == 0.9
+    assert build.noise(again) == run.noise

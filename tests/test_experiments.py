@@ -1,0 +1,341 @@
+"""Every published set-up against a table of its published numbers."""
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from gan import build, config, loop
+from gan.data import ImageShape
+from gan.models.maxout import Maxout, SharedLines
+from tests.conftest import CONF, composed, options
+
+EXPERIMENTS = sorted(
+    path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
+)
+TWO_PLAYERS = ("generator", "discriminator")
+
+
+def adam(lr, *betas):
+    return {"kind": torch.optim.Adam, "lr": lr, "betas": betas, "eps": 1e-8, "weight_decay": 0}
+
+
+def sgd(lr, momentum):
+    return {"kind": torch.optim.SGD, "lr": lr, "momentum": momentum, "nesterov": False, "weight_decay": 0}
+
+
+GREY_28 = ImageShape(1, 28)
+
+
+@dataclass(kw_only=True)
+class Published:
+    """What an author wrote down. Layers are named with their numbers, in order."""
+
+    generator: str
+    discriminator: str
+    weights: tuple[int, int]  # trained numbers of each player
+    optimizers: tuple[dict, dict]
+    batch_size: int
+    epochs: int
+    update: str
+    pixels: tuple[int, int]
+    terms: str = "sum"
+    loss: str = "NonSaturating"
+    real_target: object = 1.0
+    reuse_fakes: bool = False
+    noise: str = "normal"
+    image: ImageShape = GREY_28
+    dataset: str = "gan.data.mnist"
+    limit: int | None = None
+    watch: dict = field(default_factory=dict)
+
+
+PAPER_D = "linear 784-512, lines 3, dropout 0.5, linear 512-256, lines 3, linear 256-1"
+PAPER_G = "linear 100-256, relu, linear 256-512, relu, linear 512-784, sigmoid"
+PAPER = {"batch_size": 64, "epochs": 100, "update": "discriminator_first", "pixels": (0, 1)}
+PAPER_WATCH = {"noise_scale": pytest.approx(math.sqrt(0.1)), "samples_every": "1 epoch", "log_every": "1 epoch"}
+LOG = {
+    "discriminator": "linear 784-256, relu, linear 256-1",
+    "weights": (100 * 256 + 256 + 256 * 512 + 512 + 512 * 784 + 784, 784 * 256 + 256 + 257),
+    "optimizers": (adam(2e-4, 0.5, 0.999),) * 2,
+    "batch_size": 128,
+    "epochs": 500,
+    "update": "simultaneous",
+    "loss": "NaiveLog",
+    "watch": {"samples": 25, "samples_every": 2000},
+}
+DOWN = "conv {} k4 s2 p1, "
+UP = "convT {} k4 s2 p1"
+
+TABLE = {
+    "blog/mlp": Published(
+        generator="linear 100-256, relu, linear 256-512, relu, linear 512-1024, relu, linear 1024-784, tanh",
+        discriminator="linear 784-1024, leaky 0.2, dropout 0.3, linear 1024-512, leaky 0.2, dropout 0.3, "
+        "linear 512-256, leaky 0.2, dropout 0.3, linear 256-1",
+        weights=(1_486_352, 1_460_225),
+        optimizers=(adam(2e-4, 0.5, 0.999),) * 2,
+        batch_size=64,
+        epochs=200,
+        update="generator_first",
+        pixels=(-1, 1),
+        watch={
+            "log_every": "1 epoch", "mean": False, "samples": 64, "samples_at": ["1 epoch"],
+            "samples_every": "20 epochs", "film_fps": 2,
+        },
+    ),
+    "blog/paper_sgd": Published(
+        generator=PAPER_G, discriminator=PAPER_D, weights=(559_632, 533_505), optimizers=(sgd(0.01, 0.9),) * 2, watch=PAPER_WATCH, **PAPER
+    ),
+    "blog/paper_adam": Published(
+        generator=PAPER_G, discriminator=PAPER_D, weights=(559_632, 533_505), watch=PAPER_WATCH,
+        optimizers=(adam(2e-4, 0.9, 0.999), sgd(2e-4, 0.9)), **PAPER,
+    ),
+    "blog/paper_batchnorm_softlabel": Published(
+        generator="linear 100-256, norm 256, relu, linear 256-512, norm 512, relu, linear 512-784, sigmoid",
+        discriminator=PAPER_D, weights=(559_632 + 2 * (256 + 512), 533_505), watch=PAPER_WATCH,
+        optimizers=(adam(2e-4, 0.9, 0.999), sgd(2e-4, 0.9)), real_target=[0.9, 1.0], **PAPER,
+    ),
+    "blog/log_sigmoid": Published(
+        generator="linear 100-256, relu, linear 256-512, relu, linear 512-784, sigmoid", pixels=(0, 1), **LOG
+    ),
+    "blog/log_tanh": Published(
+        generator="linear 100-256, relu, linear 256-512, relu, linear 512-784, tanh", pixels=(-1, 1), **LOG
+    ),
+    "blog/conv": Published(
+        generator="linear 100-49 no bias, norm 49, leaky 0.2, linear 49-2401 no bias, norm 2401, leaky 0.2, "
+        "convT 49-24 k4 s2 p1, norm 24, leaky 0.2, convT 24-12 k4 s2 p1, norm 12, leaky 0.2, conv 12-1 k3 s1 p1, tanh",
+        discriminator="conv 1-32 k3 s1 p0, norm 32, leaky 0.2, pool 2, conv 32-64 k3 s1 p0, norm 64, leaky 0.2, pool 2, "
+        "conv 64-128 k3 s1 p0, norm 128, leaky 0.2, pool 2, linear 128-1 no bias, norm 1",
+        weights=(4900 + 98 + 117_649 + 4802 + 18_816 + 48 + 4608 + 24 + 108, 288 + 64 + 18_432 + 128 + 73_728 + 256 + 128 + 2),
+        optimizers=(adam(0.01, 0.9, 0.999),) * 2,
+        batch_size=64,
+        epochs=30,
+        update="discriminator_first",
+        pixels=(-1, 1),
+        terms="mean",
+        watch={"log_every": "1 epoch", "mean": True, "samples": 5},
+    ),
+    "blog/dcgan_cifar10": Published(
+        generator="convT 100-512 k4 s1 p0, norm 512, relu, "
+        + ", ".join(f"{UP.format(widths)}, norm {widths.split('-')[1]}, relu" for widths in ("512-256", "256-128", "128-64"))
+        + ", convT 64-3 k4 s2 p1, tanh",
+        discriminator="conv 3-64 k4 s2 p1, leaky 0.2, "
+        + ", ".join(f"conv {widths} k4 s2 p1, norm {widths.split('-')[1]}, leaky 0.2" for widths in ("64-128", "128-256", "256-512"))
+        + ", conv 512-1 k4 s1 p0",
+        weights=(3_576_704, 2_765_568),
+        optimizers=(adam(2e-4, 0.5, 0.999),) * 2,
+        batch_size=64,
+        epochs=200,
+        update="discriminator_first",
+        reuse_fakes=True,
+        pixels=(-1, 1),
+        image=ImageShape(3, 64),
+        dataset="gan.data.cifar10",
+        watch={"samples_every": [100, "1 epoch"], "checkpoint_every": "1 epoch"},
+    ),
+    "paper/goodfellow2014_mnist": Published(
+        generator="linear 100-1200, relu, linear 1200-1200, relu, linear 1200-784, sigmoid",
+        discriminator="dropout 0.2, maxout 784-240x5, dropout 0.5, maxout 240-240x5, dropout 0.5, linear 240-1",
+        weights=(121_200 + 1_441_200 + 941_584, 785 * 1200 + 241 * 1200 + 241),
+        optimizers=(sgd(0.1, 0.5),) * 2,
+        batch_size=100,
+        epochs=250,
+        update="simultaneous",
+        pixels=(0, 1),
+        terms="mean",
+        noise="uniform",
+        limit=50_000,
+    ),
+}  # fmt: skip
+
+
+def describe(network):
+    """A network's layers in words, in order."""
+    words, inside = [], []
+    for module in network.modules():
+        if module in inside:
+            continue
+        match module:
+            case Maxout():
+                inside += list(module.modules())
+                words.append(f"maxout {module.lines.in_features}-{module.units}x{module.pieces}")
+            case SharedLines():
+                words.append(f"lines {len(module.slopes)}")
+            case nn.Linear():
+                words.append(
+                    f"linear {module.in_features}-{module.out_features}" + (" no bias" if module.bias is None else "")
+                )
+            case nn.Conv2d() | nn.ConvTranspose2d():
+                name = "convT" if isinstance(module, nn.ConvTranspose2d) else "conv"
+                assert module.bias is None
+                words.append(
+                    f"{name} {module.in_channels}-{module.out_channels} k{module.kernel_size[0]} s{module.stride[0]} p{module.padding[0]}"
+                )
+            case nn.BatchNorm1d() | nn.BatchNorm2d():
+                assert (module.eps, module.momentum) == (1e-5, 0.1)
+                words.append(f"norm {module.num_features}")
+            case nn.ReLU():
+                words.append("relu")
+            case nn.LeakyReLU():
+                words.append(f"leaky {module.negative_slope}")
+            case nn.Dropout():
+                words.append(f"dropout {module.p}")
+            case nn.MaxPool2d():
+                words.append(f"pool {module.kernel_size}")
+            case nn.Tanh() | nn.Sigmoid():
+                words.append(type(module).__name__.lower())
+    return ", ".join(words)
+
+
+def test_the_table_has_every_published_setup():
+    assert set(TABLE) == {name for name in EXPERIMENTS if name.startswith(("blog/", "paper/"))}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_networks_are_as_published(name):
+    cfg, published = composed(f"experiment={name}"), TABLE[name]
+    for player, expected, count in zip(
+        TWO_PLAYERS, (published.generator, published.discriminator), published.weights, strict=True
+    ):
+        network = build.network(cfg, player, published.image)
+        assert describe(network) == expected
+        assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == count
+    assert build.network(cfg, "generator", published.image).pixel_range == published.pixels
+    assert (cfg.noise.dim, cfg.noise.kind) == (100, published.noise)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_optimisers_are_as_published(name):
+    cfg = composed(f"experiment={name}")
+    for player, expected in zip(TWO_PLAYERS, TABLE[name].optimizers, strict=True):
+        optimizer = instantiate(cfg.optim[player], [nn.Parameter(torch.zeros(1))], _convert_="all")
+        assert type(optimizer) is expected["kind"]
+        assert {number: optimizer.defaults[number] for number in expected if number != "kind"} == {
+            number: value for number, value in expected.items() if number != "kind"
+        }
+    assert bool(cfg.optim.schedule) is (name == "paper/goodfellow2014_mnist")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_game_is_as_published(name):
+    cfg, published = composed(f"experiment={name}"), TABLE[name]
+    settings = config.check(cfg)
+    train = settings.train
+    assert (train.batch_size, train.epochs, train.max_steps) == (published.batch_size, published.epochs, None)
+    assert (train.update, train.reuse_fakes, train.discriminator_steps) == (published.update, published.reuse_fakes, 1)
+    assert train.generator_average is None
+    assert list(cfg.trick) == (["soft_labels"] if published.real_target != 1.0 else [])
+    assert (cfg.dataset._target_, cfg.dataset.limit) == (published.dataset, published.limit)
+    assert cfg.dataset.image_size == (64 if published.image.size == 64 else None)
+    watch = settings.watch.model_dump()
+    assert {setting: watch[setting] for setting in published.watch} == published.watch
+    assert watch["final_samples"] == 100
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_loss_at_hand_made_logits_is_as_published(name):
+    cfg, published = composed(f"experiment={name}"), TABLE[name]
+    loss = instantiate(cfg.loss, _convert_="all")
+    assert type(loss).__name__ == published.loss
+    real, fake = torch.tensor([math.log(3.0)]), torch.tensor([-math.log(4.0)])  # D(x) = 3/4, D(G(z)) = 1/5
+    total = loss.total(loss.discriminator(real, fake)).item()
+    share = 0.5 if published.terms == "mean" else 1.0
+    hard = share * (-math.log(0.75) - math.log(0.8))
+    if published.real_target == 1.0:
+        assert total == pytest.approx(hard, abs=1e-6)
+    else:  # each of the targets from 0.9 to 1 adds (1 - target) log 3
+        assert loss.real_target == published.real_target and loss.fake_target == 0.0
+        assert hard <= total <= hard + 0.1 * math.log(3) + 1e-6
+    assert loss.generator(real, fake).item() == pytest.approx(-math.log(0.2), abs=1e-6)
+
+
+def test_the_first_weights_of_2014_are_as_published():
+    cfg = composed("experiment=paper/goodfellow2014_mnist")
+    for player, bound in (("generator", 0.05), ("discriminator", 0.005)):
+        for module in build.network(cfg, player, ImageShape(1, 28)).modules():
+            if isinstance(module, nn.Linear):
+                assert module.weight.abs().max().item() == pytest.approx(bound, rel=0.02) and (module.bias == 0).all()
+
+
+def test_momentum_rises_and_the_learning_rate_decays_as_in_2014(make_run):
+    run = make_run("optim=goodfellow2014")
+    for step, epoch, momentum in [
+        (0, 0, 0.5),
+        (600, 1, 0.5),
+        (90_000, 125, 0.5 + 0.2 * 124 / 249),
+        (150_000, 250, 0.7),
+        (10**6, 900, 0.7),
+    ]:
+        run.players.begin(step, epoch)
+        for player in run.players:
+            (group,) = player.optimizer.param_groups
+            assert group["momentum"] == pytest.approx(momentum)
+            assert group["lr"] == pytest.approx(max(0.1 * math.exp(-step * math.log(1.000004)), 1e-6), rel=1e-6)
+    run.players.begin(10**7, 900)
+    assert run.players.generator.optimizer.param_groups[0]["lr"] == 1e-6
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_an_output_bias_from_the_marginals_starts_from_the_mean_picture(make_run, output):
+    run = make_run(
+        "model.generator.output_bias=marginals",
+        f"model.generator.output={output}",
+        "dataset.limit=50",
+        "model.generator.init=uniform",
+        "model.generator.init_scale=1e-9",
+    )
+    generator = run.players.generator.network
+    low, high = generator.pixel_range
+    mean = run.batches.images.float().mean(0) / 255 * (high - low) + low
+    assert torch.allclose(generator(torch.zeros(1, 100))[0], mean, atol=1e-3)
+
+
+def test_a_maxout_unit_is_the_maximum_of_its_pieces():
+    layer = Maxout(7, 4, pieces=3)
+    inputs = torch.randn(5, 7)
+    pieces = inputs @ layer.lines.weight.T + layer.lines.bias
+    for unit in range(4):
+        assert torch.allclose(layer(inputs)[:, unit], pieces[:, 3 * unit : 3 * unit + 3].max(dim=1).values)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_shared_lines_are_one_set_for_all_units_trained_or_as_drawn(trainable):
+    lines = SharedLines(pieces=3, trainable=trainable)
+    with torch.no_grad():
+        lines.slopes.copy_(torch.tensor([1.0, -1.0, 0.0]))
+        lines.offsets.copy_(torch.tensor([0.0, 0.0, 0.5]))
+    inputs = torch.tensor([[-2.0, 0.1, 3.0]], requires_grad=True)
+    assert lines(inputs).tolist() == [[2.0, 0.5, 3.0]]
+    lines(inputs).sum().backward()
+    assert inputs.grad.tolist() == [[-1.0, 0.0, 1.0]]
+    assert (lines.slopes.grad is not None) is trainable
+    assert "slopes" in lines.state_dict()  # a checkpoint keeps them either way
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains_a_few_steps(small, name):
+    cfg = composed(f"experiment={name}", "dataset=digits", "dataset.count=640", *small, "dataset.image_size=32")
+    run = build.build(cfg, config.check(cfg), {})
+    for _ in range(3):
+        numbers = loop.update(run)
+        run.step += 1
+    assert not loop.not_finite(run)
+    assert {
+        "discriminator/loss",
+        "generator/loss",
+        "discriminator/loss_real",
+        "discriminator/loss_fake",
+    } <= numbers.keys()
+
+
+@pytest.mark.parametrize("group", ["model", "optim", "loss", "dataset"])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_group_can_still_be_chosen_after_an_experiment(name, group):
+    for option in options(group):
+        more = ["dataset.path=x"] if option == "image_folder" else []
+        if (name, option) == ("blog/paper_batchnorm_softlabel", "naive_log"):
+            continue  # soft targets need a loss that has targets
+        config.check(composed(f"experiment={name}", f"{group}={option}", *more))
