@@ -21,8 +21,9 @@ def draw(cfg: DictConfig) -> Path:
     asked = config.check_sampling(cfg)
 
     from gan import build, sampling
+    from gan.device import pick
 
-    device = build.pick_device(asked.device)
+    device = pick(asked.device)
     generator, noise = build.trained_generator(Path(asked.run), device)
     return sampling.write(generator, noise, asked, device)
 

@@ -11,19 +11,21 @@ from torch import nn
 
 from gan import checkpoint, randomness
 from gan.average import Average
-from gan.data import Batches, ImageShape, Pictures, scaled
+from gan.data import Batches, Pictures, scaled
+from gan.device import pick
 from gan.errors import Refused
 from gan.log import Numbers
-from gan.loop import Run
 from gan.noise import Noise
 from gan.player import Brake, Player, Players
+from gan.run import Run
 from gan.settings import Settings
+from gan.shape import ImageShape
 from gan.tricks import Tricks
 
 
 def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     """Data first, then the networks that fit it, then what moves them. Raises Refused for what cannot be."""
-    device = pick_device(settings.device)
+    device = pick(settings.device)
     train = settings.train
     torch.set_float32_matmul_precision("high")
     pictures = load(cfg, settings, "train")
@@ -91,17 +93,6 @@ def player(
         known = ", ".join(optimizer.defaults)
         raise Refused(f"optim.schedule.{unknown.pop()} is not a number of the {name}'s optimiser, which has {known}.")
     return Player(built, optimizer, schedule, brake, settings.precision)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one. Raises Refused for a device that this machine lacks."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    found = [device for device, available in there.items() if available]
-    if name == "auto":
-        return torch.device(found[0])
-    if name not in found:
-        raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
-    return torch.device(name)
 
 
 def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:

@@ -27,6 +27,7 @@ def check(cfg: DictConfig) -> Settings:
     for group in GROUPS:
         check_tree(group, tree[group])
     refuse_dead_tricks(cfg)
+    refuse_missing_device(settings.device)
     return settings
 
 
@@ -134,6 +135,12 @@ def refuse_dead_tricks(cfg: DictConfig) -> None:
                 f"trick={name} would change nothing: another trick, the experiment or the command line "
                 "sets the same number."
             )
+
+
+def refuse_missing_device(name: str) -> None:
+    from gan.device import pick  # here and not above: it imports torch
+
+    pick(name)
 
 
 def first_line(error: Exception) -> str:

@@ -8,36 +8,23 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-import torchvision
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize
 
 from gan import digits as drawn
 from gan import files, image_folder, randomness
 from gan.errors import Refused
 from gan.ranges import PositiveInt, Size
+from gan.shape import ImageShape
+
+# torchvision is imported where it is used: it takes as long as torch itself, and a mistake is said sooner.
+if TYPE_CHECKING:
+    import torchvision
 
 Split = Literal["train", "test"]
 SILENCE_SECONDS = 10.0  # a server that says nothing for so long is given up
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """What a network must know of its pictures: they are square, grey (1 channel) or colour (3)."""
-
-    channels: int
-    size: int
-
-    @property
-    def pixels(self) -> int:
-        """Numbers in one picture."""
-        return self.channels * self.size**2
-
-    def __str__(self) -> str:
-        return f"{self.size}x{self.size}x{self.channels}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,8 @@ class Pictures:
         """Pictures of `size` a side, smoothed where they shrink; as they are for None."""
         if size is None or size == self.shape.size:
             return self
+        from torchvision.transforms.v2.functional import resize
+
         parts = [resize(part, [size, size], antialias=True) for part in self.images.split(4096)]
         return replace(self, images=torch.cat(parts))
 
@@ -138,22 +127,28 @@ def mnist(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
 ) -> Pictures:
     """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000 of 28x28 grey pixels."""
-    return idx_pictures(torchvision.datasets.MNIST, data_dir, split).first(limit).resized(image_size)
+    from torchvision.datasets import MNIST
+
+    return idx_pictures(MNIST, data_dir, split).first(limit).resized(image_size)
 
 
 def fashion_mnist(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
 ) -> Pictures:
     """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's format."""
-    return idx_pictures(torchvision.datasets.FashionMNIST, data_dir, split).first(limit).resized(image_size)
+    from torchvision.datasets import FashionMNIST
+
+    return idx_pictures(FashionMNIST, data_dir, split).first(limit).resized(image_size)
 
 
 def cifar10(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
 ) -> Pictures:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 photographs of 32x32 colour pixels in ten classes."""
-    with downloading("CIFAR-10", data_dir / torchvision.datasets.CIFAR10.base_folder):
-        found = torchvision.datasets.CIFAR10(data_dir, train=split == "train", download=True)
+    from torchvision.datasets import CIFAR10
+
+    with downloading("CIFAR-10", data_dir / CIFAR10.base_folder):
+        found = CIFAR10(data_dir, train=split == "train", download=True)
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     return Pictures(images, torch.tensor(found.targets)).first(limit).resized(image_size)
 
@@ -186,7 +181,7 @@ UNPACKED_MD5 = {
 }
 
 
-def idx_pictures(published: type[torchvision.datasets.MNIST], data_dir: Path, split: Split) -> Pictures:
+def idx_pictures(published: "type[torchvision.datasets.MNIST]", data_dir: Path, split: Split) -> Pictures:
     """One split of a set in MNIST's format. Raises Refused for a file that is absent or not as published."""
     folder = data_dir / published.__name__ / "raw"
     with downloading(published.__name__, folder):
@@ -229,9 +224,9 @@ def downloading(name: str, folder: Path) -> Iterator[None]:
         TypeError,
         KeyError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
         raise Refused(
-            f"{name} is not whole in {folder} and could not be downloaded ({reason[:120]}): connect to a network, "
+            f"{name} is not whole in {folder} and could not be downloaded ({reason}): connect to a network, "
             "put its files there or name their folder with data_dir=..., or take dataset=digits, which needs none."
         ) from error
     finally:

@@ -7,12 +7,11 @@ from as hard.
 
 from pathlib import Path
 
-import matplotlib
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from gan import randomness
 
@@ -55,6 +54,8 @@ def glyphs() -> Tensor:
 
     Returns (typefaces, 10, 1, GLYPH, GLYPH) in [0, 1].
     """
+    import matplotlib  # only for its fonts, and only when digits are drawn
+
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     masters = torch.empty(len(TYPEFACES), 10, 1, GLYPH, GLYPH)
     for i, typeface in enumerate(TYPEFACES):
@@ -65,7 +66,7 @@ def glyphs() -> Tensor:
             left, top, right, bottom = ImageDraw.Draw(picture).textbbox(middle, str(digit), font=font)
             corner = (GLYPH - (left + right) / 2, GLYPH - (top + bottom) / 2)
             ImageDraw.Draw(picture).text(corner, str(digit), font=font, fill=255)
-            masters[i, digit, 0] = pil_to_tensor(picture)[0]
+            masters[i, digit, 0] = torch.from_numpy(np.array(picture))
     taps = torch.arange(-4.0, 5.0)
     bell = torch.exp(-(taps**2) / (2 * 1.6**2))
     bell = (bell / bell.sum()).view(1, 1, -1, 1)

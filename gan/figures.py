@@ -32,7 +32,8 @@ def draw(folder: Path) -> None:
 
     figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
     curve(axis, logged, "discriminator/real", "D(x), real pictures", "tab:blue")
-    curve(axis, logged, "discriminator/fake", "D(G(z)), fakes", "tab:orange")
+    curve(axis, logged, "discriminator/fake", "D(G(z)), fakes, in D's step", "tab:orange")
+    curve(axis, logged, "generator/fake", "D(G(z)), in G's step", "tab:orange", linestyle=":", alpha=0.6)
     axis.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1)
     finish(figure, [axis], folder / "figures" / "predictions.png")

@@ -10,13 +10,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from gan import build, config, loop
-from gan.loop import Run
+from gan.run import Run
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # where a user keeps downloaded sets
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tests run side by side
 
 
 def options(group: str) -> list[str]:
@@ -58,7 +58,7 @@ def program(cache, tmp_path):
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
             capture_output=True,
             text=True,
             timeout=120,

@@ -13,7 +13,7 @@ from tests.conftest import ROOT, composed, options
 
 # tried from the command line
 TYPED = [
-    (["model=foo"], "model can be", "dcgan, mlp"),
+    (["model=foo"], "model can be", "dcgan, maxout, mlp"),
     (["trick=[smothing]"], "trick=smothing is not known", "label_smoothing"),
     (["optim.generator.lrr=1"], "optim.generator.lrr", "betas"),
     (["optim.generator.lr=abc"], "optim.generator.lr=abc", "number"),
@@ -149,7 +149,7 @@ def test_help_does_not_wait_for_torch(program):
 
 def test_the_config_can_be_printed(program):
     done = program("train.py", "--cfg", "job")
-    assert done.returncode == 0 and "batch_size: 64" in done.stdout
+    assert done.returncode == 0 and "batch_size: 32" in done.stdout
 
 
 def test_outputs_exists_in_a_clone_and_ignores_what_is_in_it():

@@ -63,10 +63,10 @@ def test_every_option_has_a_comment_where_it_is_defined(module):
 
 SEAMS = {  # who may import whom, beyond settings, ranges, errors, files and randomness
     "errors": set(), "ranges": set(), "files": set(), "randomness": set(), "noise": set(), "signals": set(),
-    "settings": {"ranges"}, "status": {"files"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
+    "settings": {"ranges"}, "status": {"files"}, "device": {"errors"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
     "losses": {"ranges"}, "tricks": {"ranges"}, "optim": {"ranges"}, "average": set(), "figures": set(),
     "step": {"losses", "player", "tricks"}, "player": {"models", "optim"},
-    "models": {"data", "errors", "models", "ranges"}, "data": {"digits", "errors", "files", "image_folder", "randomness", "ranges"},
+    "models": {"errors", "models", "ranges", "shape"}, "data": {"digits", "errors", "files", "image_folder", "randomness", "ranges", "shape"}, "shape": set(),
 }  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def narrow(model):
     return NARROW[model.split("_")[0]]
 
 
-@pytest.mark.parametrize(("model", "loss", "optim"), product(options("model"), options("loss"), options("optim")))
+@pytest.mark.parametrize(("model", "loss", "optim"), list(product(options("model"), options("loss"), options("optim"))))
 def test_every_model_loss_and_optimiser_run_together(make_run, model, loss, optim):
     chosen = [f"model={model}", f"loss={loss}", f"optim={optim}", "train.batch_size=4", "dataset.image_size=8"]
     run = make_run(*chosen, *narrow(model))

@@ -9,8 +9,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from gan import build, config, loop
-from gan.data import ImageShape
 from gan.models.maxout import Maxout, SharedLines
+from gan.shape import ImageShape
 from tests.conftest import CONF, composed, options
 
 EXPERIMENTS = sorted(

@@ -5,8 +5,8 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from gan.data import ImageShape
 from gan.models import layers
+from gan.shape import ImageShape
 from tests.conftest import composed, options
 
 KERNELS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -49,7 +49,7 @@ def test_the_mlp_at_28_is_the_published_one():
     assert kinds == ["Flatten", *["Linear", "LeakyReLU", "Dropout"] * 3, "Linear"]
     assert [module.p for module in discriminator if isinstance(module, nn.Dropout)] == [0.3] * 3
     assert {module.negative_slope for module in discriminator if isinstance(module, nn.LeakyReLU)} == {0.2}
-    assert isinstance(generator.layers[-2], nn.Tanh)
+    assert isinstance(generator.layers[-1], nn.Tanh)
 
 
 def test_the_dcgan_at_64_is_the_published_one():

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from gan import loop
-from gan.data import ImageShape
 from gan.losses import NonSaturating
 from gan.models import layers
 from gan.optim import adam, sgd
 from gan.player import Brake, Player, Players
+from gan.shape import ImageShape
 from gan.step import step, step_discriminator, step_generator
 from gan.tricks import InstanceNoise, Tricks
 

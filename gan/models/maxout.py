@@ -5,9 +5,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan.data import ImageShape
 from gan.models import layers
 from gan.ranges import PositiveFloat, PositiveInt, Probability
+from gan.shape import ImageShape
 
 
 class Maxout(nn.Module):

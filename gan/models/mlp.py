@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan.data import ImageShape
 from gan.errors import Refused
 from gan.models import layers
 from gan.ranges import PositiveFloat, PositiveInt, Probability
+from gan.shape import ImageShape
 
 Dropout = Probability | list[Probability]
 

@@ -1,0 +1,129 @@
+"""A run: everything that training needs, and how far it has come."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan import checkpoint, randomness
+from gan.average import Average
+from gan.data import Batches
+from gan.log import Numbers
+from gan.losses import Loss
+from gan.noise import Noise
+from gan.player import Players
+from gan.settings import Periods, Settings, in_steps
+from gan.shape import ImageShape
+from gan.tricks import Tricks
+
+
+@dataclass
+class Run:
+    """Built from the configuration by `gan.build`, and moved on by `gan.loop`.
+
+    Args:
+        config: the whole configuration as YAML, kept in every checkpoint.
+        choices: what was asked for, by group and setting, for TensorBoard's HParams tab.
+        step: updates made so far.
+        seconds: time spent on them.
+    """
+
+    settings: Settings
+    config: str
+    choices: dict[str, Any]
+    device: torch.device
+    batches: Batches
+    shape: ImageShape
+    players: Players
+    average: Average | None
+    loss: Loss
+    tricks: Tricks
+    noise: Noise
+    numbers: Numbers
+    step: int = 0
+    seconds: float = 0.0
+    speed: float = 0.0
+    watched: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        watch = self.settings.watch
+        stream = randomness.generator("cpu", self.settings.seed, "watched")
+        self.watched = self.noise.draw(watch.samples, stream, watch.noise_scale).to(self.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates of G in which D sees every picture once."""
+        return max(self.batches.per_epoch // self.settings.train.discriminator_steps, 1)
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Real pictures that D sees in a step."""
+        return self.settings.train.batch_size * self.settings.train.discriminator_steps
+
+    @property
+    def total(self) -> int:
+        """Updates of the whole run."""
+        train = self.settings.train
+        return min(train.epochs * self.steps_per_epoch, train.max_steps or train.epochs * self.steps_per_epoch)
+
+    @property
+    def epoch(self) -> float:
+        """Passes through the data so far."""
+        return self.step / self.steps_per_epoch
+
+    def due(self, periods: Periods, step: int) -> bool:
+        """Whether something with these periods happens after `step` updates."""
+        listed = periods if isinstance(periods, list) else [] if periods is None else [periods]
+        return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
+
+    def sample_due(self, step: int) -> bool:
+        """Whether a grid of the watched noise is drawn after `step` updates; one is always drawn before the first."""
+        watch = self.settings.watch
+        moments = [in_steps(period, self.steps_per_epoch) for period in watch.samples_at]
+        return step == 0 or self.due(watch.samples_every, step) or step in moments
+
+    def log_due(self, step: int) -> bool:
+        """Whether a row of numbers is written after `step` updates."""
+        return self.due(self.settings.watch.log_every, step)
+
+    def progress(self) -> dict[str, Any]:
+        """What status.json says of a run on its way."""
+        return {
+            "step": self.step,
+            "epoch": round(self.epoch, 4),
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(self.speed, 1),
+        }
+
+    @property
+    def painter(self) -> nn.Module:
+        """The network that draws the pictures: the generator, or its average where one is kept."""
+        return self.average.network if self.average else self.players.generator.network
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: enough to go on, and to draw without the data."""
+        generator, discriminator = self.players
+        return {
+            "config": self.config,
+            "image": [self.shape.channels, self.shape.size],
+            "step": self.step,
+            "seconds": self.seconds,
+            "generator": generator.network.state_dict(),
+            "discriminator": discriminator.network.state_dict(),
+            "average": self.average.network.state_dict() if self.average else None,
+            "optimizers": [player.optimizer.state_dict() for player in self.players],
+            "numbers": self.numbers.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to where the checkpoint was. Raises Refused if it was made with other settings."""
+        checkpoint.same_settings(state["config"], self.config)
+        self.step, self.seconds = state["step"], state["seconds"]
+        for name, player in zip(("generator", "discriminator"), self.players, strict=True):
+            player.network.load_state_dict(state[name])
+        for player, optimizer in zip(self.players, state["optimizers"], strict=True):
+            player.optimizer.load_state_dict(optimizer)
+        if self.average:
+            self.average.network.load_state_dict(state["average"])
+        self.numbers.restore(state["numbers"], self.device)
