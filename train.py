@@ -20,9 +20,12 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
     settings = config.check(cfg)
 
-    from gan import build, loop
+    from gan import build
 
     run = build.build(cfg, settings, cli.choices())
+
+    from gan import loop
+
     stopped_by = loop.run(run, folder, resume=settings.resume is not None)
     cli.say_what_next(folder)
     return stopped_by
