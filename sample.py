@@ -10,8 +10,10 @@ from gan import cli
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
-    with cli.plain_errors():  # in here, because Hydra would print a line of its own above the sentence
+    try:
         print(f"Pictures are in {draw(cfg)}")
+    except Exception as error:
+        cli.leave(error)
 
 
 def draw(cfg: DictConfig) -> Path:

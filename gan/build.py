@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from gan import checkpoint, randomness
+from gan import checkpoint, config, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
 from gan.device import pick
@@ -96,19 +96,21 @@ def player(
 
 
 def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:
-    """A run's newest generator, the averaged one where it keeps one, and the noise that it takes."""
+    """A run's newest generator, the averaged one where it keeps one, and the noise that it takes.
+
+    Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not a network's.
+    """
     state = checkpoint.load(run)
     cfg = OmegaConf.create(state["config"])
+    config.check_tree("model", OmegaConf.to_container(cfg.model))  # a file from elsewhere may name anything
     generator = network(cfg, "generator", ImageShape(*state["image"]))
     generator.load_state_dict(state["average"] or state["generator"])
     return generator.to(device).eval(), noise(cfg)
 
 
 def make(node: DictConfig, *given: Any, **named: Any) -> Any:
-    """What the node's `_target_` makes of the node's numbers and of what the code gives. A Refused stays one."""
+    """What the node's `_target_` makes of the node's numbers and of what the code gives."""
     try:
         return instantiate(node, *given, **named, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, Refused):
-            raise error.__cause__ from None
-        raise
+        raise error.__cause__ or error from None  # what was raised in there, and not Hydra's words for it

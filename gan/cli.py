@@ -5,9 +5,10 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -38,9 +39,9 @@ OmegaConf.register_new_resolver("slug", slug, replace=True)
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what a user did wrong into one sentence and exit code 1; a bug keeps its traceback.
+    """Around Hydra: turn what it has against a command line into one sentence and exit code 1.
 
-    GAN_DEBUG=1 shows every traceback.
+    What goes wrong in the work itself ends the program in `leave`. GAN_DEBUG=1 shows every traceback.
     """
     if os.environ.get("GAN_DEBUG"):
         yield
@@ -50,12 +51,20 @@ def plain_errors() -> Iterator[None]:
         yield
     except Refused as error:
         sys.exit(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         sys.exit(explained(error))
     except OSError as error:
         sys.exit(f"{error.filename or 'a file'} cannot be used: {error.strerror or first_line(error)}.")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def leave(error: Exception) -> NoReturn:
+    """End the program over what went wrong in its work: a refusal is one sentence, a bug is seen whole."""
+    if isinstance(error, Refused) and not os.environ.get("GAN_DEBUG"):
+        sys.exit(str(error))
+    traceback.print_exception(error)
+    sys.exit(1)
 
 
 def explained(error: Exception) -> str:
@@ -108,8 +117,7 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
         if cfg.resume is None:  # a run that was there before keeps its own status
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
-            with plain_errors():  # here, because Hydra would print a line of its own above it
-                raise
+            leave(error)
         log.error("%s", error)
     except KeyboardInterrupt:
         status.update(folder, state="stopped")
@@ -117,7 +125,7 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
-            raise
+            leave(error)
         log.exception("this job failed")
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import typing
 from typing import Any, TypeVar
 
@@ -12,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from gan.errors import Refused
 from gan.settings import Sampling, Settings
 
-GROUPS = ("model", "optim", "loss", "trick", "dataset")
+# The groups that name code, and what each has in it; a trick may be called anything.
+GROUPS = {
+    "model": {"generator", "discriminator"},
+    "optim": {"generator", "discriminator", "schedule"},
+    "loss": None,
+    "trick": None,
+    "dataset": None,
+}
+OURS = ("gan.", "torch.nn.", "torch.optim.")  # where a `_target_` may lie, so that no config can run other code
 Model = TypeVar("Model", bound=BaseModel)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -24,8 +33,8 @@ def check(cfg: DictConfig) -> Settings:
     """
     tree = resolved(cfg)
     settings = parsed(Settings, {name: value for name, value in tree.items() if name not in GROUPS})
-    for group in GROUPS:
-        check_tree(group, tree[group])
+    for group, names in GROUPS.items():
+        check_group(group, names, tree[group])
     refuse_dead_tricks(cfg)
     refuse_missing_device(settings.device)
     return settings
@@ -54,6 +63,18 @@ def parsed(schema: type[Model], values: dict[str, Any]) -> Model:
         raise Refused(sentence("", error)) from error
 
 
+def check_group(group: str, names: set[str] | None, node: Any) -> None:
+    """Check that a group has what it should, and every `_target_` in it."""
+    for name in sorted(names or ()):
+        if not isinstance(node, dict) or not isinstance(node.get(name), dict):
+            raise Refused(f"{group}.{name} should be settings with names; choose {group}=... or set one of them.")
+    if names is not None and (unknown := node.keys() - names):
+        raise Refused(f"{group}.{min(unknown)} is not a setting; there are {', '.join(sorted(names))}.")
+    if group in ("loss", "dataset") and not (isinstance(node, dict) and "_target_" in node):
+        raise Refused(f"{group}={shown(node)} is not possible: it should be one of the options of {group}.")
+    check_tree(group, node)
+
+
 def check_tree(path: str, node: Any) -> None:
     """Check every node with a `_target_` at or below `path`."""
     if not isinstance(node, dict):
@@ -71,12 +92,17 @@ def check_node(path: str, node: dict[str, Any]) -> None:
     """
     from hydra.utils import get_object  # here and not above: what it finds imports torch
 
+    where = str(node["_target_"])
     try:
-        target = get_object(node["_target_"])
+        target = get_object(where) if where.startswith(OURS) else None
+        if not getattr(target, "__module__", "").startswith(OURS):
+            raise Refused(f"{path}._target_={where} is not allowed: it should be in gan, torch.nn or torch.optim.")
         parameters = inspect.signature(target).parameters
         hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+    except Refused:
+        raise
     except Exception as error:
-        raise Refused(f"{path}._target_={node['_target_']} cannot be used: {first_line(error)}.") from error
+        raise Refused(f"{path}._target_={where} cannot be used: {first_line(error)}.") from error
     given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
     name = target.__name__
     for key, value in given.items():
@@ -109,8 +135,9 @@ def check_value(path: str, hint: Any, value: Any) -> None:
 def sentence(path: str, error: ValidationError) -> str:
     """What came and what is allowed, from pydantic's first complaint (all of them, for a choice of types)."""
     details = error.errors()
-    place = [str(part) for part in details[0]["loc"] if not str(part).startswith(("constrained", "function", "list["))]
-    place = [part for part in place if part not in ("int", "float", "str", "none")]
+    # Where several types are allowed, pydantic puts the name of the one it tried into the place.
+    tried = re.compile(r"constrained|function|list\[|tuple\[|int$|float$|str$|none$|literal\[|callable")
+    place = [str(part) for part in details[0]["loc"] if not tried.match(str(part))]
     name = ".".join([path, *place] if path else place)
     if details[0]["type"] == "extra_forbidden":
         return f"{name} is not a setting of this project."
@@ -123,6 +150,7 @@ def sentence(path: str, error: ValidationError) -> str:
 
 
 def shown(value: Any) -> str:
+    """A value as it stands on the command line."""
     return str(value) if isinstance(value, str) else json.dumps(value)
 
 
@@ -138,6 +166,7 @@ def refuse_dead_tricks(cfg: DictConfig) -> None:
 
 
 def refuse_missing_device(name: str) -> None:
+    """Raise Refused for a device that this machine lacks."""
     from gan.device import pick  # here and not above: it imports torch
 
     pick(name)

@@ -26,9 +26,19 @@ TYPED = [
     (["hydra.run.dir=/proc/nothing"], "/proc/nothing", ""),
     (["hydra.run.dir=train.py/x"], "train.py", ""),
     (["foo"], "foo", ""),
+    (["dataset=5"], "Config group override must be a string", ""),
 ]
 # tried in this process, which is quicker
 COMPOSED = [
+    (["+optim.lrr=1"], "optim.lrr is not a setting", "generator"),
+    (["optim.discriminator=5"], "optim.discriminator should be settings", "optim=..."),
+    (["+model.encoder=5"], "model.encoder is not a setting", "discriminator, generator"),
+    (["model.generator._target_=os.system"], "os.system is not allowed", "torch.nn"),
+    (["model.generator._target_=gan.cli.os.system"], "gan.cli.os.system is not allowed", "torch.nn"),
+    (["model.generator._target_=gan.models.mlp.Nothing"], "gan.models.mlp.Nothing cannot be used", ""),
+    (["model.generator.activation=sine"], "model.generator.activation=sine", "'relu'"),
+    (["model.discriminator.dropout=[0.1,0.2]"], "dropout=[0.1, 0.2] does not fit 3 hidden layers", "one for each"),
+    (["+optim.schedule.lrr={_target_: gan.optim.Decay, factor: 2.0, floor: 0.0}"], "optim.schedule.lrr", "betas"),
     (["+optim.generator.lrr=1"], "optim.generator.lrr", "betas"),
     (["optim.generator.lr=0"], "optim.generator.lr=0", "greater than 0"),
     (["optim.generator.betas=[0.5]"], "optim.generator.betas", "missing"),
@@ -110,6 +120,16 @@ def test_sample_says_what_is_wrong_in_one_sentence(program, arguments, wanted):
     assert_one_sentence(program("sample.py", *arguments), *wanted)
 
 
+@pytest.mark.parametrize("target", ["os.system", "gan.cli.os.system", "subprocess.getoutput"])
+def test_a_checkpoints_config_cannot_run_code(train_here, tmp_path, target):
+    train_here(tmp_path, "train.max_steps=1")
+    state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
+    state["config"] = state["config"].replace("gan.models.mlp.Generator", target)
+    torch.save(state, tmp_path / "checkpoints" / "last.pt")
+    with pytest.raises(Refused, match="is not allowed"):
+        build.trained_generator(tmp_path, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04" + b"0" * 99])
 def test_a_damaged_checkpoint_is_refused_in_one_sentence(program, tmp_path, content):
     (tmp_path / "checkpoints").mkdir()
@@ -131,6 +151,16 @@ def test_a_checkpoint_cannot_run_code(program, tmp_path):
 def test_debugging_shows_the_traceback(program, somewhere):
     done = program("train.py", *somewhere, "train.batch_size=0", GAN_DEBUG="1")
     assert "Traceback" in done.stderr and done.returncode == 1
+
+
+def test_a_bug_is_seen_and_recorded(program, somewhere, tmp_path):
+    """A data set whose loader breaks is nobody's mistake on the command line."""
+    (tmp_path / "sitecustomize.py").write_text("import gan.digits\ngan.digits.draw = lambda *a, **k: 1 / 0\n")
+    path = f"{tmp_path}:{ROOT}"
+    done = program("train.py", *somewhere, "dataset.count=7", PYTHONPATH=path)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
+    found = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert found["state"] == "failed" and "division by zero" in found["error"]
 
 
 def test_help_names_the_groups_and_examples(program):
