@@ -27,7 +27,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     """Data first, then the networks that fit it, then what moves them. Raises Refused for what cannot be."""
     device = pick(settings.device)
     train = settings.train
-    torch.set_float32_matmul_precision("high")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
     pictures = load(cfg, settings, "train")
     if train.batch_size > len(pictures):
         raise Refused(

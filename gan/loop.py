@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import checkpoint, figures, files, randomness, sampling, signals, status
 from gan.data import scaled
@@ -26,7 +27,7 @@ def run(run: Run, folder: Path, resume: bool) -> int:
     """
     if resume:
         go_back(run, folder)
-    with signals.stop_requests() as stop:
+    with signals.stop_requests() as stop, logging_redirect_tqdm():
         book = Log(folder, run.step, run.total, lambda step: belongs(run, step, run.log_due))
         book.describe(run.config, run.choices)
         status.update(folder, state="running", error=None, **run.progress())

@@ -46,6 +46,7 @@ class Player:
         self.network, self.optimizer, self.schedule, self.brake = network, optimizer, schedule, brake
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.half = precision == "bf16"
+        self.mixes_pictures = layers.mixes_pictures(network)
         self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
 
@@ -101,7 +102,7 @@ class Players(NamedTuple):
         In one pass where D looks at each picture alone. Where it has BatchNorm, real and fake pictures are
         batches of their own, as in every published DCGAN.
         """
-        if layers.mixes_pictures(self.discriminator.network):
+        if self.discriminator.mixes_pictures:
             return self.discriminator(real), self.discriminator(fake)
         real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
         return real_logits, fake_logits
