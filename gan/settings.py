@@ -46,7 +46,7 @@ class Watch(Strict):
     final_samples: PositiveInt | None
     film_fps: PositiveFloat
     checkpoint_every: Periods
-    scores_every: Periods
+    scores_every: None
 
 
 class Settings(Strict):
