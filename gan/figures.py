@@ -25,7 +25,7 @@ def draw(folder: Path) -> None:
     figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
     for axis, (player, color) in zip(axes, panels, strict=True):
         curve(axis, logged, f"{player}/loss", f"{player}'s loss", color)
-    terms = [("loss_real", "of which on real pictures"), ("loss_fake", "of which on fakes")]
+    terms = [("loss_real", "its term on real pictures"), ("loss_fake", "its term on fakes")]
     for style, (term, label) in zip(("--", ":"), terms, strict=True):
         curve(axes[0], logged, f"discriminator/{term}", label, "tab:blue", linestyle=style, alpha=0.6)
     finish(figure, axes, folder / "figures" / "losses.png")
