@@ -1,7 +1,10 @@
 """Networks fit any picture, and at the published sizes they are the published networks."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import nn
 
@@ -113,3 +116,17 @@ def test_changing_one_player_leaves_the_others_first_weights_alone(make_run):
     plain, other = make_run(), make_run("model.generator.hidden=[8]")
     for a, b in zip(plain.players.discriminator.parameters, other.players.discriminator.parameters, strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_norm_on_the_logit_keeps_a_discriminator_from_telling_two_batches_apart():
+    """Even where real and fake could not be easier to tell apart, its loss stays at or above 2 log 2."""
+    discriminator = build("conv_logit_norm", ImageShape(1, 28))[1].train()
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=0.01)
+    stream = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        light, dark = (torch.rand(16, 1, 28, 28, generator=stream) + shift for shift in (0.0, -1.0))
+        loss = F.softplus(-discriminator(light)).mean() + F.softplus(discriminator(dark)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert loss.item() >= 2 * math.log(2) - 1e-6

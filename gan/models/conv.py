@@ -53,8 +53,9 @@ class Discriminator(layers.Judge):
 
     Args:
         channels: of each block; a picture too small for all of them goes through the first few.
-        norm_logit: BatchNorm on the logit itself, as the tutorial has it. Each batch's logits then have mean
-            0, so that D cannot call a whole batch fake.
+        norm_logit: BatchNorm on the logit itself, as the tutorial has it. Real and fake pictures are batches of
+            their own, whose logits then have one and the same mean b; by Jensen's inequality D's loss cannot
+            fall below softplus(-b) + softplus(b), which is 2 log 2 at best: D never tells the two apart.
     """
 
     def __init__(
