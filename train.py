@@ -33,5 +33,5 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        sys.argv[1:] = cli.resumed(sys.argv[1:])
+        sys.argv[1:] = cli.globbed(cli.resumed(sys.argv[1:]))
         main()

@@ -102,6 +102,24 @@ def resumed(arguments: list[str]) -> list[str]:
     return [*flags, *kept, *now, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
 
 
+def globbed(arguments: list[str]) -> list[str]:
+    """The command line with, where it says group=glob(blog/*), all options that fit.
+
+    Hydra's own glob does not look into the folders of a group. Raises Refused where nothing fits.
+    """
+    found = []
+    for argument in arguments:
+        asked = re.fullmatch(r"([\w/]+)=glob\(([^\[\],()]+)\)", argument)
+        if asked and (CONF / asked[1]).is_dir():
+            folder = CONF / asked[1]
+            options = sorted(path.relative_to(folder).with_suffix("") for path in folder.glob(asked[2] + ".yaml"))
+            if not options:
+                raise Refused(f"{argument} fits none of the options of {asked[1]}.")
+            argument = f"{asked[1]}={','.join(map(str, options))}"
+        found.append(argument)
+    return found
+
+
 def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
     """Do a Hydra job's work, so that status.json says what became of it whatever happens.
 

@@ -26,6 +26,7 @@ TYPED = [
     (["hydra.run.dir=/proc/nothing"], "/proc/nothing", ""),
     (["hydra.run.dir=train.py/x"], "train.py", ""),
     (["foo"], "foo", ""),
+    (["-m", "model=glob(nothing*)"], "model=glob(nothing*) fits none", "options of model"),
     (["dataset=5"], "Config group override must be a string", ""),
 ]
 # tried in this process, which is quicker
@@ -85,7 +86,7 @@ def somewhere(tmp_path, cache):
 def test_a_mistake_gets_one_sentence(program, somewhere, tmp_path, arguments, came, allowed):
     if any("hydra.run.dir" in argument for argument in arguments):
         somewhere = somewhere[1:]
-    assert_one_sentence(program("train.py", *somewhere, *arguments), came, allowed)
+    assert_one_sentence(program("train.py", *arguments, *somewhere), came, allowed)
     status = tmp_path / "run" / "status.json"
     if status.exists():
         found = json.loads(status.read_text())

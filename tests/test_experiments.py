@@ -331,6 +331,21 @@ def test_every_experiment_trains_a_few_steps(small, name):
     } <= numbers.keys()
 
 
+def test_one_line_runs_all_the_tutorials(program, cache, tmp_path):
+    """`-m experiment=glob(blog/*)`, here on drawn digits, and without networks of full size."""
+    small = ["dataset=digits", "dataset.count=640", "dataset.image_size=8", "train.batch_size=4", "train.max_steps=2"]
+    done = program(
+        "train.py", "-m", "experiment=glob(blog/*)", *small, f"cache_dir={cache}", f"hydra.sweep.dir={tmp_path}"
+    )
+    assert done.returncode == 0, done.stderr
+    finished = sorted(path.parent.name for path in tmp_path.glob("*/status.json"))
+    names = [name for name in EXPERIMENTS if name.startswith("blog/")]
+    assert [folder.split("_dataset")[0] for folder in finished] == [
+        f"{number}_experiment-{name.replace('/', '-')}" for number, name in enumerate(names)
+    ]
+    assert done.stdout.count(" finished ") == len(names)
+
+
 @pytest.mark.parametrize("group", ["model", "optim", "loss", "dataset"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_group_can_still_be_chosen_after_an_experiment(name, group):
