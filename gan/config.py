@@ -35,6 +35,11 @@ def check(cfg: DictConfig) -> Settings:
     settings = parsed(Settings, {name: value for name, value in tree.items() if name not in GROUPS})
     for group, names in GROUPS.items():
         check_group(group, names, tree[group])
+    if settings.train.update == "simultaneous" and settings.train.discriminator_steps > 1:
+        raise Refused(
+            f"train.discriminator_steps={settings.train.discriminator_steps} is not possible with "
+            "train.update=simultaneous, which moves each player once: it should be 1."
+        )
     refuse_dead_tricks(cfg)
     refuse_missing_device(settings.device)
     return settings

@@ -31,6 +31,7 @@ TYPED = [
 ]
 # tried in this process, which is quicker
 COMPOSED = [
+    (["train.update=simultaneous", "train.discriminator_steps=3"], "train.discriminator_steps=3", "should be 1"),
     (["+optim.lrr=1"], "optim.lrr is not a setting", "generator"),
     (["optim.discriminator=5"], "optim.discriminator should be settings", "optim=..."),
     (["+model.encoder=5"], "model.encoder is not a setting", "discriminator, generator"),
