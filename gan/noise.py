@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Kind = Literal["normal", "uniform", "sphere"]
+from gan.settings import NoiseKind
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Noise:
     `sphere`: uniform on the sphere of radius √dim, where nearly all of a normal cloud lies (White 2016).
     """
 
-    kind: Kind
+    kind: NoiseKind
     dim: int
 
     def draw(self, count: int, stream: torch.Generator, scale: float = 1.0) -> Tensor:

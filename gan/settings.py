@@ -8,6 +8,8 @@ from gan.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
 Periods = Period | list[Period] | None
+NoiseKind = Literal["normal", "uniform", "sphere"]
+Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 
 
 def in_steps(period: Period, steps_per_epoch: int) -> int:
@@ -22,7 +24,7 @@ class Strict(BaseModel):
 
 
 class Noise(Strict):
-    kind: Literal["normal", "uniform", "sphere"]
+    kind: NoiseKind
     dim: PositiveInt
 
 
@@ -31,7 +33,7 @@ class Train(Strict):
     max_steps: PositiveInt | None
     batch_size: PositiveInt
     discriminator_steps: PositiveInt
-    update: Literal["discriminator_first", "generator_first", "simultaneous"]
+    update: Update
     reuse_fakes: bool
     generator_average: Probability | None
 

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gan import files
 
-State = Literal["running", "finished", "stopped", "diverged", "failed", "refused"]
 EMPTY = {
-    "state": "running",
+    "state": "running",  # running | finished | stopped | diverged | failed | refused
     "step": 0,
     "epoch": 0.0,
     "seconds": 0.0,

@@ -4,15 +4,13 @@ Goodfellow et al. 2014, algorithm 1. Real pictures are floats (B, C, H, W) in th
 (B, noise_dim), and every number returned is a 0-d tensor, still on the device: reading one waits for the GPU.
 """
 
-from typing import Literal
-
 from torch import Tensor
 
 from gan.losses import Loss
 from gan.player import Players
+from gan.settings import Update
 from gan.tricks import Trick
 
-Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 Numbers = dict[str, Tensor]
 
 

@@ -21,7 +21,7 @@ NO_TRICKS = Tricks([])
 ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 
-def make_players(precision="fp32", bad=False):
+def make_players(precision="fp32"):
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     discriminator = layers.Judge(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
