@@ -130,3 +130,35 @@ def test_a_norm_on_the_logit_keeps_a_discriminator_from_telling_two_batches_apar
         loss.backward()
         optimizer.step()
         assert loss.item() >= 2 * math.log(2) - 1e-6
+
+
+@pytest.mark.parametrize("probability", [0.001, 0.3, 0.5, 0.99])
+def test_dropout_drops_with_its_probability_and_keeps_the_mean(probability):
+    layer, inputs = layers.Dropout(probability), torch.full((1000, 1001), 3.0, requires_grad=True)
+    torch.manual_seed(0)
+    outputs = layer(inputs)
+    dropped = (outputs == 0).double()
+    deviation = (probability * (1 - probability) / inputs.numel()) ** 0.5
+    assert dropped.mean().item() == pytest.approx(probability, abs=4 * deviation)
+    assert outputs.max().item() == pytest.approx(3 / (1 - probability), rel=1e-3)
+    assert outputs.mean().item() == pytest.approx(3, rel=5 * deviation / (1 - probability))
+    outputs.sum().backward()
+    assert torch.equal(inputs.grad * 3, outputs)  # the gradient goes through the same mask
+
+
+def test_neighbours_are_dropped_independently():
+    torch.manual_seed(0)
+    dropped = (layers.Dropout(0.3)(torch.ones(250_000, 4)) == 0).double()
+    assert (torch.corrcoef(dropped.T) - torch.eye(4)).abs().max() < 0.01
+    assert dropped.mean(0).tolist() == pytest.approx([0.3] * 4, abs=0.004)  # four decisions share a random number
+
+
+def test_dropout_is_the_seeds_and_does_nothing_when_sampling():
+    layer, inputs = layers.Dropout(0.5), torch.ones(5, 7, 3)
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(layer(inputs))
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+    assert layer.eval()(inputs) is inputs
+    assert torch.equal(layers.Dropout(1.0)(inputs), torch.zeros_like(inputs))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
@@ -39,9 +40,26 @@ def batch_norm(norm: Norm, layer: nn.Module) -> list[nn.Module]:
     return [nn.BatchNorm2d(layer.out_channels)]
 
 
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014) that costs a CPU little: torch's draws each decision alone.
+
+    Here a random number of 64 bits makes four decisions. The probability is therefore a multiple of 2**-16, the
+    nearest to `p`; what is kept is scaled by the inverse of exactly its share, so that the mean stays.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or inputs.device.type != "cpu" or self.p == 1:
+            return super().forward(inputs)
+        dropped = min(round(self.p * 2**16), 2**16 - 1)
+        bits = torch.randint(-(2**63), 2**63 - 1, (-(-inputs.numel() // 4),)).view(torch.int16)
+        drawn = bits[: inputs.numel()].view(inputs.shape)
+        kept = torch.ge(drawn, dropped - 2**15, out=torch.empty_like(inputs, requires_grad=False))
+        return inputs * kept.mul_(1 / (1 - dropped / 2**16))
+
+
 def drop(probability: float) -> list[nn.Module]:
-    """Dropout (Srivastava et al. 2014), or nothing at 0: a layer that does nothing still costs a call."""
-    return [nn.Dropout(probability)] if probability > 0 else []
+    """Dropout, or nothing at 0: a layer that does nothing still costs a call."""
+    return [Dropout(probability)] if probability > 0 else []
 
 
 def initialise(network: nn.Module, init: Init, scale: float) -> None:
