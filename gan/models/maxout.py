@@ -15,11 +15,11 @@ class Maxout(nn.Module):
 
     def __init__(self, inputs: int, units: int, pieces: int) -> None:
         super().__init__()
-        self.units, self.pieces = units, pieces
+        self.pieces, self.units = pieces, units
         self.lines = nn.Linear(inputs, units * pieces)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.lines(inputs).unflatten(1, (self.units, self.pieces)).amax(dim=2)
+        return self.lines(inputs).unflatten(1, (self.pieces, self.units)).amax(dim=1)
 
 
 class Discriminator(layers.Judge):
@@ -64,4 +64,5 @@ class SharedLines(nn.Module):
         self.offsets = nn.Parameter(torch.randn(pieces), requires_grad=trainable)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs.unsqueeze(-1) * self.slopes + self.offsets).amax(dim=-1)
+        slopes, offsets = (lines.view(-1, *[1] * inputs.dim()) for lines in (self.slopes, self.offsets))
+        return (inputs * slopes + offsets).max(dim=0).values
