@@ -35,14 +35,13 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
         )
 
-    brake = Brake(device)
-    players = Players(
-        *(player(cfg, name, pictures.shape, settings, device, brake) for name in ("generator", "discriminator"))
-    )
-    generator = players.generator.network
-    if generator.starts_from_mean:
+    networks = [network(cfg, name, pictures.shape) for name in ("generator", "discriminator")]
+    if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
-        generator.start_from(scaled(sums / len(pictures), generator.pixel_range).to(device))
+        networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
+    brake = Brake(device)
+    generator = player(cfg, "generator", networks[0], settings, device, brake)
+    discriminator = player(cfg, "discriminator", networks[1], settings, device, brake)
     decay = train.generator_average
     return Run(
         settings=settings,
@@ -51,8 +50,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         device=device,
         batches=Batches(pictures, train.batch_size, settings.seed, device),
         shape=pictures.shape,
-        players=players,
-        average=None if decay is None else Average(generator, decay),
+        players=Players(generator, discriminator),
+        average=None if decay is None else Average(generator.network, decay),
         loss=make(cfg.loss),
         tricks=Tricks([make(node) for node in cfg.trick.values() if "_target_" in node]),
         noise=noise(cfg),
@@ -82,18 +81,16 @@ def network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
 
 
 def player(
-    cfg: DictConfig, name: str, image: ImageShape, settings: Settings, device: torch.device, brake: Brake
+    cfg: DictConfig, name: str, network: nn.Module, settings: Settings, device: torch.device, brake: Brake
 ) -> Player:
-    """A network on its device, and its optimiser."""
-    built = network(cfg, name, image).to(device, memory_format=torch.channels_last)  # what convolutions like best
-    if settings.compile:
-        built.compile()
-    optimizer = make(cfg.optim[name], [weight for weight in built.parameters() if weight.requires_grad])
+    """The network on its device, and its optimiser."""
+    network.to(device, memory_format=torch.channels_last)  # what convolutions like best
+    optimizer = make(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
     schedule = {number: make(node) for number, node in cfg.optim.schedule.items()}
     if unknown := schedule.keys() - optimizer.defaults.keys():
         known = ", ".join(optimizer.defaults)
         raise Refused(f"optim.schedule.{unknown.pop()} is not a number of the {name}'s optimiser, which has {known}.")
-    return Player(built, optimizer, schedule, brake, settings.precision)
+    return Player(network, optimizer, schedule, brake, settings.precision, settings.compile)
 
 
 def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -83,6 +84,8 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
 def update(run: Run) -> dict[str, Tensor]:
     """One step of the algorithm, on this step's pictures and noise. Nothing here waits for the device."""
     train, seed = run.settings.train, run.settings.seed
+    if run.settings.compile:
+        torch.compiler.cudagraph_mark_step_begin()  # what CUDA graphs gave in the last step may be overwritten
     randomness.reseed(run.device, seed, "layers", run.step)
     run.players.begin(run.step, run.step // run.steps_per_epoch)
     run.tricks.begin(run.step)

@@ -1,10 +1,13 @@
 """A player of the game: a network, and the optimiser that moves it."""
 
-from contextlib import nullcontext
-from typing import NamedTuple
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from gan.models import layers
 from gan.optim import Schedule
@@ -25,6 +28,12 @@ class Brake:
         """Update number `step`, which counts from 0, is about to be made."""
         self.step.fill_(step + 1)
 
+    def check(self, loss: Tensor, failed_at: Tensor) -> None:
+        """Engage if `loss` (0-d) is not finite, and note the step in `failed_at` if it is the first such loss."""
+        bad = loss * 0 != 0  # 0 times an infinity or NaN is NaN; isfinite takes twice as many calls
+        torch.where(bad > self.engaged, self.step, failed_at, out=failed_at)
+        torch.maximum(self.engaged, bad, out=self.engaged)
+
 
 class Player:
     """A network and the optimiser that moves it. Calling it calls the network, in the run's precision.
@@ -33,6 +42,7 @@ class Player:
         schedule: for each of the optimiser's numbers that changes, what it is at a step.
         precision: `bf16` runs the network's matrix products and convolutions in bfloat16; weights, optimiser
             and losses stay in float32.
+        compiled: whether the network runs through torch.compile.
     """
 
     def __init__(
@@ -42,10 +52,17 @@ class Player:
         schedule: dict[str, Schedule],
         brake: Brake,
         precision: str,
+        compiled: bool = False,
     ) -> None:
         self.network, self.optimizer, self.schedule, self.brake = network, optimizer, schedule, brake
-        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.half = precision == "bf16"
+        self.working = half_copy(network) if self.half else network  # what runs in a step
+        if compiled and brake.engaged.is_cuda:
+            self.working.compile(mode="reduce-overhead")  # CUDA graphs
+        elif compiled:
+            self.working.compile(options={"fallback_random": True})  # the dropout that it also has uncompiled
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         self.mixes_pictures = layers.mixes_pictures(network)
         self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
@@ -53,20 +70,30 @@ class Player:
     def __call__(self, inputs: Tensor) -> Tensor:
         device = inputs.device.type
         with torch.autocast(device, torch.bfloat16) if self.half else nullcontext():
-            return self.network(inputs).float()
+            return self.working(inputs).float()
 
     def imagine(self, noise: Tensor) -> Tensor:
         """Pictures that nobody will ask this player's gradient of."""
         with torch.no_grad():
             return self(noise)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """While this lasts, the weights are constants: a gradient passes through them and is not found for them."""
+        for parameter in self.working_parameters:
+            parameter.requires_grad_(False)
+        yield
+        for parameter in self.working_parameters:
+            parameter.requires_grad_(True)
+
     def backward(self, loss: Tensor, keep_graph: bool = False) -> None:
         """Find the gradient of `loss` (0-d) for this player's weights, and for nobody else's."""
-        self.optimizer.zero_grad()
-        loss.backward(inputs=self.parameters, retain_graph=keep_graph)
-        bad = ~torch.isfinite(loss.detach())
-        self.failed_at.copy_(torch.where(bad & (self.brake.engaged == 0), self.brake.step, self.failed_at))
-        self.brake.engaged.copy_(torch.maximum(self.brake.engaged, bad.float()))
+        for parameter in self.working_parameters:
+            parameter.grad = None
+        loss.backward(inputs=self.working_parameters, retain_graph=keep_graph)
+        for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
+            parameter.grad = working.grad.float()  # of a float32 weight, the gradient itself
+        self.brake.check(loss.detach(), self.failed_at)
 
     def begin(self, step: int, epoch: int) -> None:
         """Set what the schedule says of update number `step`, both counted from 0."""
@@ -77,11 +104,40 @@ class Player:
     def advance(self) -> None:
         """Move the weights along the gradient that `backward` found, unless a loss was not finite."""
         self.optimizer.step()
+        self.follow()
 
     def descend(self, loss: Tensor) -> None:
         """One step down `loss` (0-d)."""
         self.backward(loss)
         self.advance()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Let the working weights be those that were learnt, which have just changed."""
+        for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
+            if working is not parameter:
+                working.copy_(parameter)
+
+    def restore(self, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
+        """Go to where a checkpoint was."""
+        self.network.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
+        self.follow()
+
+
+def half_copy(network: nn.Module) -> nn.Module:
+    """The same network with the weights of its matrix products and convolutions in bfloat16; it shares the rest.
+
+    Autocast alone would cast those weights in every call, and their gradients back in every backward pass.
+    """
+    products = [module for module in network.modules() if isinstance(module, (nn.Linear, _ConvNd))]
+    halves = {
+        id(weight): nn.Parameter(weight.detach().bfloat16())
+        for module in products
+        for weight in module.parameters(recurse=False)
+    }
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, shared | halves)  # what it is told of here is not copied
 
 
 class Players(NamedTuple):

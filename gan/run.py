@@ -120,10 +120,9 @@ class Run:
         """Go to where the checkpoint was. Raises Refused if it was made with other settings."""
         checkpoint.same_settings(state["config"], self.config)
         self.step, self.seconds = state["step"], state["seconds"]
-        for name, player in zip(("generator", "discriminator"), self.players, strict=True):
-            player.network.load_state_dict(state[name])
-        for player, optimizer in zip(self.players, state["optimizers"], strict=True):
-            player.optimizer.load_state_dict(optimizer)
+        weights = state["generator"], state["discriminator"]
+        for player, learnt, optimizer in zip(self.players, weights, state["optimizers"], strict=True):
+            player.restore(learnt, optimizer)
         if self.average:
             self.average.network.load_state_dict(state["average"])
         self.numbers.restore(state["numbers"], self.device)

@@ -61,8 +61,9 @@ def step_discriminator(players: Players, loss: Loss, tricks: Trick, real: Tensor
 
 def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
     """Move G once, so that D takes `fake`, which carries G's graph, for real. D does not change."""
-    real_logits = players.discriminator(tricks.show(real)).detach() if loss.generator_sees_real else None
-    fake_logits = players.discriminator(tricks.show(fake))
+    with players.discriminator.still():
+        real_logits = players.discriminator(tricks.show(real)) if loss.generator_sees_real else None
+        fake_logits = players.discriminator(tricks.show(fake))
     total = loss.generator(real_logits, fake_logits)
     players.generator.descend(total)
     return of_generator(total, fake_logits)

@@ -1,11 +1,13 @@
 """The step is the textbook's, and moves one player at a time."""
 
 import copy
+import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan import loop
 from gan.losses import NonSaturating
@@ -218,3 +220,59 @@ def test_tricks_change_neither_the_pictures_nor_the_noise(make_run):
 
 def test_the_shape_of_a_picture_counts_its_pixels():
     assert ImageShape(3, 32).pixels == 3072
+
+
+def test_a_half_precision_player_runs_on_roundings_of_what_it_learns(make_run):
+    run = make_run("precision=bf16", "model=dcgan", "trick=[]")
+    for _ in range(2):
+        loop.update(run)
+        run.step += 1
+    run.restore(run.state())
+    for player in run.players:
+        pairs = list(zip(player.network.modules(), player.working.modules(), strict=True))
+        halved = [(a, b) for a, b in pairs if isinstance(a, (nn.Conv2d, nn.ConvTranspose2d))]
+        norms = [(a, b) for a, b in pairs if isinstance(a, nn.BatchNorm2d)]
+        assert halved and norms
+        assert all(torch.equal(b.weight, a.weight.bfloat16()) and a.weight.grad.dtype == torch.float32 for a, b in halved)
+        assert all(a.weight is b.weight and a.running_mean is b.running_mean for a, b in norms)
+        assert all(int(a.num_batches_tracked) > 0 for a, _ in norms)
+
+
+def test_a_step_reads_no_number(make_run):
+    class Unread(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            assert function is not torch.ops.aten._local_scalar_dense.default, "a GPU would be waited for here"
+            return function(*args, **(kwargs or {}))
+
+    run = make_run("precision=bf16", "trick=[instance_noise,soft_labels,ema]", "optim=goodfellow2014")
+    with Unread():
+        for _ in range(3):
+            run.numbers.add(loop.update(run))
+            run.step += 1
+            run.average.follow(run.step)
+        with pytest.raises(AssertionError, match="waited"):
+            run.players.generator.failed_at.item()
+
+
+def test_still_weights_pass_a_gradient_on_and_get_none(batch):
+    discriminator = make_players().discriminator
+    real = batch[0].requires_grad_()
+    with discriminator.still():
+        logits = discriminator(real)
+    logits.sum().backward()
+    assert real.grad.abs().sum() > 0 and all(parameter.grad is None for parameter in discriminator.parameters)
+    assert all(parameter.requires_grad for parameter in discriminator.parameters)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile wants a C++ compiler")
+def test_a_compiled_run_gives_the_same_numbers(make_run):
+    rows = []
+    for compiled in ("false", "true"):
+        run = make_run(
+            f"compile={compiled}", "model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "trick=[]"
+        )
+        for _ in range(4):
+            numbers = loop.update(run)
+            run.step += 1
+        rows.append([number.item() for number in numbers.values()])
+    assert rows[0] == pytest.approx(rows[1], rel=1e-4)
