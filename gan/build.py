@@ -12,7 +12,7 @@ from torch import nn
 from gan import checkpoint, config, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
-from gan.device import pick
+from gan.device import keep_memory, pick
 from gan.errors import Refused
 from gan.log import Numbers
 from gan.noise import Noise
@@ -35,6 +35,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
         )
 
+    keep_memory()
     networks = [network(cfg, name, pictures.shape) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))

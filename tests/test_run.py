@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -246,3 +247,22 @@ def test_a_sweep_goes_on_past_a_job_that_is_refused_or_diverges(train, tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     table = done.stdout[done.stdout.rindex(str(tmp_path)) :]
     assert all(word in table for word in ("job", "state", "D loss", "finished", "diverged", "refused"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
+def test_memory_that_a_step_frees_is_there_for_the_next(program):
+    script = """
+import resource, torch
+from gan.device import keep_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(16_000_000)  # 64 MB, or 15,625 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+without = faults()
+keep_memory()
+faults()
+print(without, faults())
+"""
+    without, kept = map(int, program("-c", script).stdout.split())
+    assert kept < without / 10
