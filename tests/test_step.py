@@ -233,7 +233,9 @@ def test_a_half_precision_player_runs_on_roundings_of_what_it_learns(make_run):
         halved = [(a, b) for a, b in pairs if isinstance(a, (nn.Conv2d, nn.ConvTranspose2d))]
         norms = [(a, b) for a, b in pairs if isinstance(a, nn.BatchNorm2d)]
         assert halved and norms
-        assert all(torch.equal(b.weight, a.weight.bfloat16()) and a.weight.grad.dtype == torch.float32 for a, b in halved)
+        assert all(
+            torch.equal(b.weight, a.weight.bfloat16()) and a.weight.grad.dtype == torch.float32 for a, b in halved
+        )
         assert all(a.weight is b.weight and a.running_mean is b.running_mean for a, b in norms)
         assert all(int(a.num_batches_tracked) > 0 for a, _ in norms)
 

@@ -1,0 +1,212 @@
+"""Time the published set-ups against the usual loop and against the machine.
+
+    python -m benchmarks                # everything, about a quarter of an hour on two cores
+    python -m benchmarks --quick        # two set-ups, coarsely, in a minute or two
+    python -m benchmarks --setups mlp conv --parts steps
+
+Prints Markdown. Nothing else should run meanwhile. A ratio is taken between two measurements that follow each other,
+and printed as the median of all rounds with the least and the greatest.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.ways import ROOT, Way, Worker
+
+SETUPS = ["mlp", "paper_batchnorm_softlabel", "log_tanh", "conv", "dcgan_cifar10"]
+PARTS = ["steps", "start", "writing", "sizes"]
+OURS = {"fp32": [], "bf16": ["precision=bf16"], "compile": ["compile=true"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--setups", nargs="+", choices=SETUPS, default=SETUPS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.setups, asked.rounds, asked.parts = ["mlp", "log_tanh"], 2, ["steps", "start", "writing"]
+        OURS.pop("compile")
+    slice_seconds = 0.3 if asked.quick else 1.0
+    common = (f"device={asked.device}", f"cache_dir={ROOT / 'data'}")
+
+    print(machine())
+    if "steps" in asked.parts:
+        steps(asked.setups, common, asked.rounds, slice_seconds)
+    if "start" in asked.parts:
+        start(common, 1 if asked.quick else 5)
+    if "writing" in asked.parts:
+        writing(common)
+    if "sizes" in asked.parts:
+        sizes(common, asked.rounds, slice_seconds)
+
+
+def machine() -> str:
+    """What the numbers were taken on, on a line."""
+    script = "import json, torch; print(json.dumps([torch.__version__, torch.get_num_threads(), torch.cuda.is_available() and torch.cuda.get_device_name()]))"  # fmt: skip  # noqa: E501
+    version, threads, gpu = json.loads(subprocess.check_output([sys.executable, "-c", script], text=True))
+    names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.split(": ")[1] for line in names if line.startswith("model name")), platform.processor())
+    return f"{cpu}, {threads} threads{f', {gpu}' if gpu else ''}; torch {version}, Python {platform.python_version()}\n"
+
+
+def steps(setups: list[str], common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
+    """The table of the set-ups."""
+    print("## A step, in milliseconds, and how many times faster than the usual loop\n")
+    header = ["set-up", "usual loop", *OURS, "floor fp32", "floor bf16"]
+    header += [f"usual / {name}" for name in OURS] + ["fp32 / floor", "bf16 / floor", "memory, MiB: usual, ours"]
+    row(header)
+    row(["---"] * len(header))
+    with colour_pictures() as folder:
+        for setup in setups:
+            times, peaks = measure(ways(setup, common, folder), rounds, slice_seconds)
+            cells = [spread([1000 * second for second in found]) for found in times.values()]
+            pairs = [("usual", name) for name in OURS] + [("fp32", "floor fp32"), ("bf16", "floor bf16")]
+            cells += [spread([a / b for a, b in zip(times[x], times[y], strict=True)]) for x, y in pairs]
+            row([setup, *cells, f"{peaks['usual'] / 2**20:.0f}, {peaks['fp32'] / 2**20:.0f}"])
+    print()
+
+
+def ways(setup: str, common: tuple[str, ...], colour: Path) -> dict[str, Way]:
+    """What is compared for a set-up. Its pictures are drawn digits: a step's time does not depend on them."""
+    data, small = ["dataset=digits"], None
+    if setup == "dcgan_cifar10":
+        data, small = ["dataset=image_folder", f"dataset.path={colour}", "dataset.image_size=64"], 32
+    overrides = (f"experiment=blog/{setup}", *data, *common)
+    found = {"usual": Way("usual", overrides, small)}
+    found |= {name: Way("ours", (*overrides, *extra)) for name, extra in OURS.items()}
+    return found | {f"floor {name}": Way("floor", (*overrides, *OURS[name])) for name in ("fp32", "bf16")}
+
+
+def measure(
+    compared: dict[str, Way], rounds: int, slice_seconds: float
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds a step of each way in each round, and each one's greatest memory in bytes."""
+    workers = {name: Worker(way, slice_seconds) for name, way in compared.items()}
+    times: dict[str, list[float]] = {name: [] for name in compared}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            time.sleep(0.25)  # the threads of the one before spin for a while
+            times[name].append(worker.step_seconds())
+    return times, {name: worker.close() for name, worker in workers.items()}
+
+
+def start(common: tuple[str, ...], times: int) -> None:
+    """How long a newcomer waits."""
+    print("## Start, in seconds\n")
+    row(["what", "seconds"])
+    row(["---", "---"])
+    with tempfile.TemporaryDirectory() as folder:
+        lines = {
+            "`python train.py --help`": ["--help"],
+            "a run of one step, with its grids, figures and film": [
+                *common,
+                "train.max_steps=1",
+                f"hydra.run.dir={folder}/run",
+            ],
+        }
+        for what, arguments in lines.items():
+            found = []
+            for _ in range(times):
+                began = time.perf_counter()
+                subprocess.run(
+                    [sys.executable, "train.py", *arguments], cwd=ROOT, check=True, capture_output=True, env=os.environ
+                )
+                found.append(time.perf_counter() - began)
+            row([what, spread(found)])
+    print()
+
+
+def writing(common: tuple[str, ...]) -> None:
+    """What a run with all defaults spends on its folder."""
+    from benchmarks import clock
+    from benchmarks.ways import advance, composed
+    from gan import build, checkpoint, loop, status
+    from gan.log import Log
+
+    cfg, settings = composed(common)
+    run = build.build(cfg, settings, {})
+    for _ in range(20):
+        advance(run)
+    step = clock.median_seconds(lambda: advance(run), 3.0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        status.update(folder, state="running", error=None)
+        book = Log(folder, 0, run.total, lambda step: True)
+        costs = {
+            "numbers": (settings.watch.log_every, lambda: loop.record(run, folder, book)),
+            "a grid": (settings.watch.samples_every, lambda: loop.draw_samples(run, folder, book)),
+            "a checkpoint": (settings.watch.checkpoint_every, lambda: checkpoint.save(folder, run.state())),
+        }
+        print(f"## Writing, in a run with the defaults, whose step takes {step * 1000:.1f} ms\n")
+        row(["what", "milliseconds", "every so many steps", "share of the time"])
+        row(["---"] * 4)
+        total = 0.0
+        for what, (period, write) in costs.items():
+            cost = clock.median_seconds(write, 1.0)
+            total += cost / period / step
+            row([what, f"{cost * 1000:.1f}", str(period), f"{cost / period / step:.2%}"])
+        row(["all", "", "", f"{total:.2%}"])
+        book.close()
+    print()
+
+
+def sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
+    """How a step's cost grows."""
+    print("## Pictures a second, by size (fp32, `trick=[ema]`)\n")
+    row(["model", "batch", "side", "pictures in the set", "pictures a second", "memory, MiB"])
+    row(["---"] * 6)
+    batches = [(model, batch, 28, 20_000) for model in ("mlp", "dcgan") for batch in (16, 32, 64, 128, 256)]
+    sides = [(model, 64, side, 20_000) for model in ("mlp", "dcgan") for side in (16, 32, 64)]
+    sets = [("mlp", 64, 28, count) for count in (1_000, 50_000)]
+    for model, batch, side, count in [*batches, *sides, *sets]:
+        overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
+        way = Way("ours", (*overrides, f"dataset.count={count}"))
+        times, peaks = measure({"ours": way}, max(rounds // 2, 1), slice_seconds)
+        speed = spread([batch / second for second in times["ours"]])
+        row([model, str(batch), str(side), f"{count:,}", speed, f"{peaks['ours'] / 2**20:.0f}"])
+    print()
+
+
+@contextmanager
+def colour_pictures() -> Iterator[Path]:
+    """A folder of 640 colour pictures of 32x32: three drawn digits each, one for each colour."""
+    from torchvision.utils import save_image
+
+    from gan import digits
+    from gan.data import Pictures
+
+    images = Pictures(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
+    with tempfile.TemporaryDirectory() as folder:
+        for number, image in enumerate(images.view(640, 3, 32, 32)):
+            save_image(image / 255, Path(folder) / f"{number}.png")
+        yield Path(folder)
+
+
+def spread(numbers: list[float]) -> str:
+    """Median, least and greatest."""
+    middle = statistics.median(numbers)
+    digits = 0 if middle >= 100 else 1 if middle >= 10 else 2
+    return f"{middle:.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
+
+
+def row(cells: list[str]) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
