@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.ways import ROOT, Way, Worker
 
@@ -86,6 +87,7 @@ def ways(setup: str, common: tuple[str, ...], colour: Path) -> dict[str, Way]:
     data, small = ["dataset=digits"], None
     if setup == "dcgan_cifar10":
         data, small = ["dataset=image_folder", f"dataset.path={colour}", "dataset.image_size=64"], 32
+        common = (*common, f"cache_dir={colour.parent}")
     overrides = (f"experiment=blog/{setup}", *data, *common)
     found = {"usual": Way("usual", overrides, small)}
     found |= {name: Way("ours", (*overrides, *extra)) for name, extra in OURS.items()}
@@ -93,11 +95,11 @@ def ways(setup: str, common: tuple[str, ...], colour: Path) -> dict[str, Way]:
 
 
 def measure(
-    compared: dict[str, Way], rounds: int, slice_seconds: float
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds a step of each way in each round, and each one's greatest memory in bytes."""
+    compared: dict[Any, Way], rounds: int, slice_seconds: float
+) -> tuple[dict[Any, list[float]], dict[Any, float]]:
+    """Seconds a step of each way in each round, taking turns, and each one's greatest memory in bytes."""
     workers = {name: Worker(way, slice_seconds) for name, way in compared.items()}
-    times: dict[str, list[float]] = {name: [] for name in compared}
+    times = {name: [] for name in compared}
     for _ in range(rounds):
         for name, worker in workers.items():
             time.sleep(0.25)  # the threads of the one before spin for a while
@@ -170,15 +172,20 @@ def sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
     print("## Pictures a second, by size (fp32, `trick=[ema]`)\n")
     row(["model", "batch", "side", "pictures in the set", "pictures a second", "memory, MiB"])
     row(["---"] * 6)
-    batches = [(model, batch, 28, 20_000) for model in ("mlp", "dcgan") for batch in (16, 32, 64, 128, 256)]
-    sides = [(model, 64, side, 20_000) for model in ("mlp", "dcgan") for side in (16, 32, 64)]
-    sets = [("mlp", 64, 28, count) for count in (1_000, 50_000)]
-    for model, batch, side, count in [*batches, *sides, *sets]:
-        overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
-        way = Way("ours", (*overrides, f"dataset.count={count}"))
-        times, peaks = measure({"ours": way}, max(rounds // 2, 1), slice_seconds)
-        speed = spread([batch / second for second in times["ours"]])
-        row([model, str(batch), str(side), f"{count:,}", speed, f"{peaks['ours'] / 2**20:.0f}"])
+    count = 20_000
+    groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp", "dcgan")]
+    groups += [[(model, 64, side, count) for side in (16, 32, 64)] for model in ("mlp", "dcgan")]
+    groups += [[("mlp", 64, 28, count) for count in (1_000, 20_000, 50_000)]]
+    for group in groups:  # what is compared takes turns
+        compared = {}
+        for model, batch, side, count in group:
+            overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
+            compared[model, batch, side, count] = Way("ours", (*overrides, f"dataset.count={count}"))
+        times, peaks = measure(compared, rounds, slice_seconds)
+        for (model, batch, side, count), found in times.items():
+            speed = spread([batch / second for second in found])
+            peak = peaks[model, batch, side, count] / 2**20
+            row([model, str(batch), str(side), f"{count:,}", speed, f"{peak:.0f}"])
     print()
 
 
@@ -191,10 +198,12 @@ def colour_pictures() -> Iterator[Path]:
     from gan.data import Pictures
 
     images = Pictures(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "pictures"
+        folder.mkdir()
         for number, image in enumerate(images.view(640, 3, 32, 32)):
-            save_image(image / 255, Path(folder) / f"{number}.png")
-        yield Path(folder)
+            save_image(image / 255, folder / f"{number}.png")
+        yield folder
 
 
 def spread(numbers: list[float]) -> str:
