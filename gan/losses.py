@@ -26,6 +26,7 @@ class Loss:
     """
 
     generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real pictures
+    needs_bounded_slope: ClassVar[bool] = False  # whether D's loss would fall for ever if nothing held D back
     terms: Literal["sum", "mean"]
 
     def total(self, terms: Terms) -> Tensor:
@@ -96,10 +97,89 @@ class NaiveLog(Loss):
         return torch.log(1 - probability).mean() if self.saturating else -torch.log(probability).mean()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeastSquares(Loss):
+    """LSGAN (Mao et al. 2017, equation 2): each score is pulled to a number, so that even a sure D teaches G.
+
+    With targets 1, 0 and 1, as here by default, D costs at least 0, and 1/4 where it says 1/2 of everything.
+
+    Args:
+        real_target: the paper's b. A pair is a range that each picture's target is drawn from.
+        fake_target: the paper's a.
+        generator_target: the paper's c, what G wants D to say of its fakes.
+    """
+
+    real_target: Target
+    fake_target: Target
+    generator_target: float
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {
+            "loss_real": (real - targets(real, self.real_target)).square().mean() / 2,
+            "loss_fake": (fake - targets(fake, self.fake_target)).square().mean() / 2,
+        }
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return (fake - self.generator_target).square().mean() / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hinge(Loss):
+    """The hinge loss (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17).
+
+    D wants real pictures above 1 and fakes below -1, and no further: what is beyond costs nothing. An undecided D
+    costs 2. G's loss is minus the mean score and knows no bound.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {"loss_real": F.relu(1 - real).mean(), "loss_fake": F.relu(1 + fake).mean()}
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wasserstein(Loss):
+    """The Wasserstein GAN (Arjovsky et al. 2017, equations 2 and 3): how far apart the mean scores are.
+
+    Minus D's loss estimates the distance between real and fake pictures, up to a factor, as long as something keeps
+    D's slope bounded; without that it falls for ever.
+    """
+
+    needs_bounded_slope: ClassVar[bool] = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {"loss_real": -real.mean(), "loss_fake": fake.mean()}
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relativistic(Loss):
+    """RpGAN (Jolicoeur-Martineau 2019, section 4): a real picture need only look more real than a fake beside it.
+
+    Pictures are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
+    is G's loss. No fake can be satisfied by joining others at one mode, as it is held against the real ones
+    (Huang et al. 2024, section 2).
+    """
+
+    generator_sees_real: ClassVar[bool] = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {"loss_pairs": F.softplus(fake - real).mean()}
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return F.softplus(real - fake).mean()
+
+
 def cross_entropy(logits: Tensor, target: Target) -> Tensor:
-    """Mean binary cross-entropy of sigmoid(logits) against one target, or one drawn per picture."""
+    """Mean binary cross-entropy of sigmoid(logits) against `target`."""
+    return F.binary_cross_entropy_with_logits(logits, targets(logits, target))
+
+
+def targets(logits: Tensor, target: Target) -> Tensor:
+    """The same target for each of the `logits`, or one drawn for each from a range."""
     if isinstance(target, (int, float)):
-        targets = torch.full_like(logits, target)
-    else:
-        targets = torch.empty_like(logits).uniform_(*target)
-    return F.binary_cross_entropy_with_logits(logits, targets)
+        return torch.full_like(logits, target)
+    return torch.empty_like(logits).uniform_(*target)
