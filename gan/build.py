@@ -1,5 +1,6 @@
 """From a configuration that was checked to the objects that train."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from gan import checkpoint, config, randomness
 from gan.average import Average
@@ -15,12 +16,14 @@ from gan.data import Batches, Pictures, scaled
 from gan.device import keep_memory, pick
 from gan.errors import Refused
 from gan.log import Numbers
+from gan.losses import Loss
+from gan.models import layers
 from gan.noise import Noise
 from gan.player import Brake, Player, Players
 from gan.run import Run
 from gan.settings import Settings
 from gan.shape import ImageShape
-from gan.tricks import Tricks
+from gan.tricks import Trick, Tricks
 
 
 def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
@@ -29,6 +32,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     train = settings.train
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
+    loss, tricks = make(cfg.loss), Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])
+    refuse_slopes(loss, tricks)
     pictures = load(cfg, settings, "train")
     if train.batch_size > len(pictures):
         raise Refused(
@@ -40,9 +45,14 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
         networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
+    if tricks.looks_at_slope and layers.mixes_pictures(networks[1]):
+        raise Refused(
+            "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
+            "choose model.discriminator.norm=none, or leave the penalty out."
+        )
     brake = Brake(device)
-    generator = player(cfg, "generator", networks[0], settings, device, brake)
-    discriminator = player(cfg, "discriminator", networks[1], settings, device, brake)
+    generator = player(cfg, "generator", networks[0], settings, device, brake, None)
+    discriminator = player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
     decay = train.generator_average
     return Run(
         settings=settings,
@@ -53,11 +63,25 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         shape=pictures.shape,
         players=Players(generator, discriminator),
         average=None if decay is None else Average(generator.network, decay),
-        loss=make(cfg.loss),
-        tricks=Tricks([make(node) for node in cfg.trick.values() if "_target_" in node]),
+        loss=loss,
+        tricks=tricks,
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
     )
+
+
+def refuse_slopes(loss: Loss, tricks: Trick) -> None:
+    """Raise Refused where nothing keeps D from running away, or two tricks pull its slope in two directions."""
+    if loss.needs_bounded_slope and not tricks.bounds_slope:
+        raise Refused(
+            f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
+            "add trick=[weight_clipping] or a penalty, such as trick=[wgan_gp]."
+        )
+    if tricks.clips_weights and tricks.looks_at_slope:
+        raise Refused(
+            "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
+            "the slope that the penalty wants: choose one."
+        )
 
 
 def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:
@@ -82,7 +106,13 @@ def network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
 
 
 def player(
-    cfg: DictConfig, name: str, network: nn.Module, settings: Settings, device: torch.device, brake: Brake
+    cfg: DictConfig,
+    name: str,
+    network: nn.Module,
+    settings: Settings,
+    device: torch.device,
+    brake: Brake,
+    constrain: Callable[[list[Tensor]], None] | None,
 ) -> Player:
     """The network on its device, and its optimiser."""
     network.to(device, memory_format=torch.channels_last)  # what convolutions like best
@@ -91,7 +121,7 @@ def player(
     if unknown := schedule.keys() - optimizer.defaults.keys():
         known = ", ".join(optimizer.defaults)
         raise Refused(f"optim.schedule.{unknown.pop()} is not a number of the {name}'s optimiser, which has {known}.")
-    return Player(network, optimizer, schedule, brake, settings.precision, settings.compile)
+    return Player(network, optimizer, schedule, brake, settings.precision, settings.compile, constrain)
 
 
 def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:

@@ -1,7 +1,7 @@
 """A player of the game: a network, and the optimiser that moves it."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ class Player:
         precision: `bf16` runs the network's matrix products and convolutions in bfloat16; weights, optimiser
             and losses stay in float32.
         compiled: whether the network runs through torch.compile.
+        constrain: changes the weights (a list) in place after each move.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Player:
         brake: Brake,
         precision: str,
         compiled: bool = False,
+        constrain: Callable[[list[Tensor]], None] | None = None,
     ) -> None:
         self.network, self.optimizer, self.schedule, self.brake = network, optimizer, schedule, brake
+        self.constrain = constrain
         self.half = precision == "bf16"
         self.working = half_copy(network) if self.half else network  # what runs in a step
         if compiled and brake.engaged.is_cuda:
@@ -63,6 +66,8 @@ class Player:
             self.working.compile(options={"fallback_random": True})  # the dropout that it also has uncompiled
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
+        both = (*self.parameters, *self.working_parameters)
+        self.leaves = list({id(weight): weight for weight in both}.values())  # all that a loss may depend on
         self.mixes_pictures = layers.mixes_pictures(network)
         self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
@@ -71,6 +76,10 @@ class Player:
         device = inputs.device.type
         with torch.autocast(device, torch.bfloat16) if self.half else nullcontext():
             return self.working(inputs).float()
+
+    def exactly(self, inputs: Tensor) -> Tensor:
+        """What the network says in float32 and not compiled, so that it can be differentiated twice."""
+        return self.network.forward(inputs)
 
     def imagine(self, noise: Tensor) -> Tensor:
         """Pictures that nobody will ask this player's gradient of."""
@@ -82,17 +91,21 @@ class Player:
         """While this lasts, the weights are constants: a gradient passes through them and is not found for them."""
         for parameter in self.working_parameters:
             parameter.requires_grad_(False)
-        yield
-        for parameter in self.working_parameters:
-            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter in self.working_parameters:
+                parameter.requires_grad_(True)
 
     def backward(self, loss: Tensor, keep_graph: bool = False) -> None:
         """Find the gradient of `loss` (0-d) for this player's weights, and for nobody else's."""
-        for parameter in self.working_parameters:
-            parameter.grad = None
-        loss.backward(inputs=self.working_parameters, retain_graph=keep_graph)
+        for weight in self.leaves:
+            weight.grad = None
+        loss.backward(inputs=self.leaves, retain_graph=keep_graph)
         for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
-            parameter.grad = working.grad.float()  # of a float32 weight, the gradient itself
+            if working is not parameter:
+                exact = parameter.grad  # of what was computed in float32, if anything was
+                parameter.grad = working.grad.float() if exact is None else exact.add_(working.grad)
         self.brake.check(loss.detach(), self.failed_at)
 
     def begin(self, step: int, epoch: int) -> None:
@@ -104,6 +117,9 @@ class Player:
     def advance(self) -> None:
         """Move the weights along the gradient that `backward` found, unless a loss was not finite."""
         self.optimizer.step()
+        if self.constrain:
+            with torch.no_grad():
+                self.constrain(self.parameters)
         self.follow()
 
     def descend(self, loss: Tensor) -> None:
@@ -132,7 +148,7 @@ def half_copy(network: nn.Module) -> nn.Module:
     """
     products = [module for module in network.modules() if isinstance(module, (nn.Linear, _ConvNd))]
     halves = {
-        id(weight): nn.Parameter(weight.detach().bfloat16())
+        id(weight): nn.Parameter(weight.detach().bfloat16(), weight.requires_grad)
         for module in products
         for weight in module.parameters(recurse=False)
     }

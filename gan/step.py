@@ -52,11 +52,13 @@ def step(
 
 def step_discriminator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
     """Move D once, to tell `real` from `fake`. G does not change."""
-    real_logits, fake_logits = players.judge(tricks.show(real), tricks.show(fake))
-    terms = loss.discriminator(real_logits, fake_logits)
-    total = loss.total(terms)
+    real, fake = tricks.show(real), tricks.show(fake)
+    real_logits, fake_logits = players.judge(real, fake)
+    terms = loss.discriminator(*tricks.label(real_logits, fake_logits))
+    penalties = tricks.penalties(players.discriminator.exactly, real, fake)
+    total = sum(penalties.values(), start=loss.total(terms))
     players.discriminator.descend(total)
-    return of_discriminator(total, terms, real_logits, fake_logits)
+    return of_discriminator(total, terms | penalties, real_logits, fake_logits)
 
 
 def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
@@ -71,15 +73,18 @@ def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fa
 
 def step_both(players: Players, loss: Loss, tricks: Trick, real: Tensor, noise: Tensor) -> Numbers:
     """Move both at once: both gradients come from the same pictures and the same pass through D."""
-    fake = players.generator(noise)
-    real_logits, fake_logits = players.judge(tricks.show(real), tricks.show(fake))
-    terms = loss.discriminator(real_logits, fake_logits)
-    totals = loss.total(terms), loss.generator(real_logits, fake_logits)
+    real, fake = tricks.show(real), tricks.show(players.generator(noise))
+    real_logits, fake_logits = players.judge(real, fake)
+    terms = loss.discriminator(*tricks.label(real_logits, fake_logits))
+    penalties = tricks.penalties(players.discriminator.exactly, real, fake)
+    totals = sum(penalties.values(), start=loss.total(terms)), loss.generator(real_logits, fake_logits)
     players.discriminator.backward(totals[0], keep_graph=True)
     players.generator.backward(totals[1])
     players.discriminator.advance()
     players.generator.advance()
-    return of_discriminator(totals[0], terms, real_logits, fake_logits) | of_generator(totals[1], fake_logits)
+    return of_discriminator(totals[0], terms | penalties, real_logits, fake_logits) | of_generator(
+        totals[1], fake_logits
+    )
 
 
 def of_discriminator(total: Tensor, terms: Numbers, real_logits: Tensor, fake_logits: Tensor) -> Numbers:

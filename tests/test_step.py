@@ -16,7 +16,9 @@ from gan.optim import adam, sgd
 from gan.player import Brake, Player, Players
 from gan.shape import ImageShape
 from gan.step import step, step_discriminator, step_generator
-from gan.tricks import InstanceNoise, Tricks
+from gan.tricks import Tricks
+from gan.tricks.noise import InstanceNoise
+from tests.conftest import options
 
 LOSS = NonSaturating(terms="sum", real_target=1.0, fake_target=0.0)
 NO_TRICKS = Tricks([])
@@ -168,13 +170,13 @@ def test_half_precision_keeps_weights_and_logits_in_full(batch):
     assert all(parameter.dtype == torch.float32 for player in players for parameter in player.parameters)
 
 
-@pytest.mark.parametrize("loss", ["nonsaturating", "minimax"])
+@pytest.mark.parametrize("loss", options("loss"))
 def test_a_tiny_gan_learns_a_constant_picture(make_run, loss):
     run = make_run(
         f"loss={loss}",
         "train.batch_size=16",
         "train.generator_average=0.99",
-        "trick=[]",
+        f"trick={'[wgan_gp]' if loss == 'wasserstein' else '[]'}",
         "dataset.image_size=8",
         "noise.dim=2",
         "model.generator.hidden=[16]",

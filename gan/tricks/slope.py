@@ -1,0 +1,106 @@
+"""What keeps D smooth: its slope is the gradient of its logit with respect to the picture.
+
+Penalties on the slope are computed in float32, also in a bf16 run, as they are differentiated twice.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gan.ranges import PositiveFloat
+from gan.tricks import Judge, Trick
+
+
+def squared_slope(judge: Judge, images: Tensor) -> Tensor:
+    """|dD/dx|^2 (B,) at each of the `images` (B, C, H, W), which can be differentiated again."""
+    images = images.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(images).sum(), images, create_graph=True)
+    return slope.square().flatten(1).sum(dim=1)
+
+
+def distance_from_one(judge: Judge, images: Tensor) -> Tensor:
+    """(|dD/dx| - 1)^2, its mean over the `images` (B, C, H, W)."""
+    length = (squared_slope(judge, images) + 1e-12).sqrt()  # the root of exactly 0 has no gradient
+    return (length - 1).square().mean()
+
+
+class R1(Trick):
+    """Makes D flat at real pictures, so that the game can come to rest there (Mescheder et al. 2018, equation 9).
+
+    Args:
+        gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
+    """
+
+    looks_at_slope: ClassVar[bool] = True
+    bounds_slope: ClassVar[bool] = True
+
+    def __init__(self, *, gamma: PositiveFloat) -> None:
+        self.gamma = gamma
+
+    def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"r1": self.gamma / 2 * squared_slope(judge, real).mean()}
+
+
+class R2(R1):
+    """The same at fakes (Mescheder et al. 2018, equation 10)."""
+
+    def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"r2": self.gamma / 2 * squared_slope(judge, fake).mean()}
+
+
+class GradientPenalty(Trick):
+    """Wants D's slope to be 1 between real pictures and fakes (WGAN-GP, Gulrajani et al. 2017, equation 3).
+
+    Args:
+        weight: the paper's lambda.
+    """
+
+    looks_at_slope: ClassVar[bool] = True
+    bounds_slope: ClassVar[bool] = True
+
+    def __init__(self, *, weight: PositiveFloat) -> None:
+        self.weight = weight
+
+    def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        between = torch.lerp(real, fake.detach(), share)
+        return {"wgan_gp": self.weight * distance_from_one(judge, between)}
+
+
+class Dragan(Trick):
+    """Wants D's slope to be 1 around real pictures (Kodali et al. 2017, section 2.3).
+
+    Args:
+        weight: the paper's lambda.
+        spread: each number of a picture is raised by up to so many standard deviations of all of them, as the
+            authors' code has it; the paper draws a normal distance.
+    """
+
+    looks_at_slope: ClassVar[bool] = True
+    bounds_slope: ClassVar[bool] = True
+
+    def __init__(self, *, weight: PositiveFloat, spread: PositiveFloat) -> None:
+        self.weight, self.spread = weight, spread
+
+    def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        around = real + self.spread * real.std() * torch.rand_like(real)
+        return {"dragan": self.weight * distance_from_one(judge, around)}
+
+
+class WeightClipping(Trick):
+    """Keeps each of D's weights within a box (Arjovsky et al. 2017, algorithm 1).
+
+    Args:
+        limit: the paper's c.
+    """
+
+    bounds_slope: ClassVar[bool] = True
+    clips_weights: ClassVar[bool] = True
+
+    def __init__(self, *, limit: PositiveFloat) -> None:
+        self.limit = limit
+
+    def constrain(self, weights: list[Tensor]) -> None:
+        for weight in weights:
+            weight.clamp_(-self.limit, self.limit)

@@ -1,0 +1,144 @@
+"""Tricks do what their papers say, on discriminators whose slope is known."""
+
+import pytest
+import torch
+from torch import nn
+
+from gan import loop
+from gan.losses import Hinge, Relativistic
+from gan.step import step_discriminator
+from gan.tricks import Tricks
+from gan.tricks.noise import NoisyLabels
+from gan.tricks.slope import R1, R2, Dragan, GradientPenalty
+from tests.test_config import NARROW
+from tests.test_step import make_players
+
+REAL, FAKE = torch.rand(6, 1, 2, 2), torch.rand(6, 1, 2, 2)
+WEIGHTS = torch.tensor([3.0, 0.0, -4.0, 0.0])
+
+
+def linear(images):
+    """A D whose slope is WEIGHTS everywhere, of length 5."""
+    return images.flatten(1) @ WEIGHTS
+
+
+def square(images):
+    """A D whose slope at x is x."""
+    return images.flatten(1).square().sum(1) / 2
+
+
+def test_r1_and_r2_of_a_linear_discriminator_are_its_squared_weights():
+    assert R1(gamma=0.2).penalties(linear, REAL, FAKE)["r1"].item() == pytest.approx(0.1 * 25)
+    assert R2(gamma=0.2).penalties(linear, REAL, FAKE)["r2"].item() == pytest.approx(0.1 * 25)
+
+
+def test_r1_looks_at_real_pictures_and_r2_at_fakes():
+    length = {name: images.flatten(1).square().sum(1).mean().item() for name, images in (("r1", REAL), ("r2", FAKE))}
+    assert R1(gamma=2.0).penalties(square, REAL, FAKE)["r1"].item() == pytest.approx(length["r1"], rel=1e-5)
+    assert R2(gamma=2.0).penalties(square, REAL, FAKE)["r2"].item() == pytest.approx(length["r2"], rel=1e-5)
+
+
+@pytest.mark.parametrize("trick", [GradientPenalty(weight=10.0), Dragan(weight=10.0, spread=0.5)])
+def test_a_slope_of_one_costs_nothing_and_another_its_squared_distance(trick):
+    (cost,) = trick.penalties(linear, REAL, FAKE).values()
+    assert cost.item() == pytest.approx(10 * (5 - 1) ** 2, rel=1e-5)
+    (cost,) = trick.penalties(lambda images: linear(images) / 5, REAL, FAKE).values()
+    assert cost.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_flat_discriminator_has_a_finite_gradient():
+    scale = torch.zeros((), requires_grad=True)
+    (cost,) = GradientPenalty(weight=10.0).penalties(lambda images: scale * linear(images), REAL, FAKE).values()
+    cost.backward()
+    assert cost.item() == pytest.approx(10, rel=1e-4) and torch.isfinite(scale.grad)
+
+
+def test_wgan_gp_looks_between_the_two_and_dragan_around_the_real_one():
+    seen = []
+
+    def judge(images):
+        seen.append(images.detach())
+        return linear(images)
+
+    GradientPenalty(weight=1.0).penalties(judge, torch.zeros(500, 1, 2, 2), torch.ones(500, 1, 2, 2))
+    assert (seen[0].flatten(1).std(1) < 1e-6).all()  # each picture has its own share
+    assert seen[0].mean().item() == pytest.approx(0.5, abs=0.06) and seen[0].min() >= 0 and seen[0].max() <= 1
+    real = torch.randn(500, 1, 2, 2)
+    Dragan(weight=1.0, spread=0.5).penalties(judge, real, real)
+    distance = (seen[1] - real) / real.std()
+    assert distance.min() >= 0 and distance.max() <= 0.5 and distance.mean().item() == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_penalty_moves_the_discriminator_and_is_logged():
+    moved = []
+    for tricks in (Tricks([]), Tricks([R1(gamma=10.0)])):
+        players = make_players()
+        images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        numbers = step_discriminator(players, Hinge(terms="sum"), tricks, images, -images)
+        moved.append(torch.cat([parameter.detach().flatten() for parameter in players.discriminator.parameters]))
+    assert not torch.equal(*moved)
+    parts = sum(numbers[f"discriminator/{name}"].item() for name in ("loss_real", "loss_fake", "r1"))
+    assert numbers["discriminator/loss"].item() == pytest.approx(parts, rel=1e-5) and numbers["discriminator/r1"] > 0
+
+
+def test_clipped_weights_stay_in_their_box(make_run):
+    run = make_run("loss=wasserstein", "trick=[weight_clipping]", "precision=bf16", *NARROW["mlp"])
+    loop.update(run)
+    discriminator = run.players.discriminator
+    largest = max(parameter.abs().max().item() for parameter in discriminator.parameters)
+    assert largest == pytest.approx(0.01) and max(p.abs().max().item() for p in run.players.generator.parameters) > 0.02
+    for parameter, working in zip(discriminator.parameters, discriminator.working_parameters, strict=True):
+        assert torch.equal(parameter.to(working.dtype), working)
+
+
+def test_noisy_labels_swap_pairs_with_their_probability_and_lose_none():
+    real, fake = torch.arange(20_000.0), -1 - torch.arange(20_000.0)
+    told_real, told_fake = NoisyLabels(probability=0.1).label(real, fake)
+    swapped = told_real < 0
+    assert swapped.double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(torch.where(swapped, told_fake, told_real), real) and torch.equal(
+        told_real + told_fake, real + fake
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(NoisyLabels(probability=0.0).label(real, fake), (real, fake), strict=True)
+    )
+
+
+def test_noisy_labels_change_what_d_learns_and_not_what_is_said_of_it(make_run):
+    rows = []
+    for tricks in ("[]", "[noisy_labels]"):
+        run = make_run(f"trick={tricks}", "model.discriminator.dropout=0", *NARROW["mlp"])
+        if run.tricks.tricks:
+            run.tricks.tricks[0].probability = 1.0
+        rows.append(loop.update(run))
+    assert rows[0]["discriminator/real"] == rows[1]["discriminator/real"]
+    assert rows[0]["discriminator/loss_real"] != rows[1]["discriminator/loss_real"]
+
+
+def test_presets_set_the_numbers_they_name(make_run):
+    run = make_run("trick=[two_time_scale,more_discriminator]", *NARROW["mlp"])
+    assert [player.optimizer.defaults["lr"] for player in run.players] == [1e-4, 4e-4]
+    loop.update(run)
+    made = [int(next(iter(player.optimizer.state.values()))["step"]) for player in run.players]
+    assert made == [1, 5]
+
+
+@pytest.mark.parametrize("trick", ["r1", "r2", "wgan_gp", "dragan"])
+def test_a_penalty_is_the_same_in_a_half_precision_run(make_run, trick):
+    gradients = []
+    for precision in ("fp32", "bf16"):
+        run = make_run(f"precision={precision}", f"trick=[{trick}]", "model.discriminator.dropout=0", *NARROW["mlp"])
+        player, images = run.players.discriminator, torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+        torch.manual_seed(0)
+        (cost,) = run.tricks.penalties(player.exactly, images, -images).values()
+        player.backward(cost + 0 * player(images).sum())
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in player.parameters]))
+    assert gradients[0].abs().sum() > 0 and torch.allclose(*gradients, rtol=1e-5, atol=1e-8)
+
+
+def test_relativistic_gives_the_generator_a_gradient_through_fakes_alone(make_run):
+    run = make_run("loss=relativistic", "trick=[]", *NARROW["mlp"])
+    numbers = loop.update(run)
+    assert isinstance(run.loss, Relativistic) and "discriminator/loss_pairs" in numbers
+    assert all(parameter.grad.abs().sum() > 0 for parameter in run.players.generator.parameters if parameter.dim() > 1)
+    assert not any(isinstance(module, nn.BatchNorm1d) for module in run.players.discriminator.network)
