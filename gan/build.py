@@ -50,6 +50,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
             "choose model.discriminator.norm=none, or leave the penalty out."
         )
+    tricks.prepare(networks[1])
     brake = Brake(device)
     generator = player(cfg, "generator", networks[0], settings, device, brake, None)
     discriminator = player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
@@ -75,7 +76,7 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
     if loss.needs_bounded_slope and not tricks.bounds_slope:
         raise Refused(
             f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
-            "add trick=[weight_clipping] or a penalty, such as trick=[wgan_gp]."
+            "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
         )
     if tricks.clips_weights and tricks.looks_at_slope:
         raise Refused(

@@ -168,7 +168,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(make_run, chosen, reason
         make_run(*chosen)
 
 
-@pytest.mark.parametrize("trick", ["weight_clipping", "r1", "r2", "wgan_gp", "dragan"])
+@pytest.mark.parametrize("trick", ["weight_clipping", "spectral_norm", "r1", "r2", "wgan_gp", "dragan"])
 def test_whatever_bounds_the_slope_will_do_for_wasserstein(make_run, trick):
     loop.update(
         make_run(

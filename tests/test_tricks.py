@@ -1,5 +1,7 @@
 """Tricks do what their papers say, on discriminators whose slope is known."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -121,6 +123,34 @@ def test_presets_set_the_numbers_they_name(make_run):
     loop.update(run)
     made = [int(next(iter(player.optimizer.state.values()))["step"]) for player in run.players]
     assert made == [1, 5]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_spectral_norm_leaves_no_matrix_that_lengthens(make_run, precision):
+    run = make_run(
+        f"precision={precision}", "trick=[spectral_norm]", "trick.spectral_norm.iterations=50", *NARROW["mlp"]
+    )
+    for _ in range(3):
+        loop.update(run)
+        run.step += 1
+    matrices = [module.weight for module in run.players.discriminator.network if isinstance(module, nn.Linear)]
+    assert len(matrices) == 3
+    for matrix in matrices:
+        assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=0.01)
+
+
+def test_spectral_norm_is_the_same_after_resuming(make_run):
+    chosen = ["trick=[spectral_norm,ema]", "model=dcgan", *NARROW["dcgan"]]
+    run, again = make_run(*chosen), make_run(*chosen)
+    for resumed in ([], [], [again], [again]):
+        if resumed and again.step == 0:
+            again.restore(copy.deepcopy(run.state()))
+        for each in (run, *resumed):
+            loop.update(each)
+            each.step += 1
+    states = run.players.discriminator.network.state_dict(), again.players.discriminator.network.state_dict()
+    assert any(name.endswith("_u") for name in states[0])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 @pytest.mark.parametrize("trick", ["r1", "r2", "wgan_gp", "dragan"])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Judge = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to logits (B,), in float32
 
@@ -14,6 +14,9 @@ class Trick:
     looks_at_slope: ClassVar[bool] = False  # whether it asks how D's logit changes with the picture
     bounds_slope: ClassVar[bool] = False  # whether it keeps that change within bounds
     clips_weights: ClassVar[bool] = False  # whether it does so by cutting weights off
+
+    def prepare(self, discriminator: nn.Module) -> None:
+        """Change D's layers in place, once, before training."""
 
     def begin(self, step: int) -> None:
         """Called before update number `step`, which counts from 0."""
@@ -42,6 +45,10 @@ class Tricks(Trick):
         self.looks_at_slope = any(trick.looks_at_slope for trick in tricks)
         self.bounds_slope = any(trick.bounds_slope for trick in tricks)
         self.clips_weights = any(trick.clips_weights for trick in tricks)
+
+    def prepare(self, discriminator: nn.Module) -> None:
+        for trick in self.tricks:
+            trick.prepare(discriminator)
 
     def begin(self, step: int) -> None:
         for trick in self.tricks:

@@ -6,9 +6,10 @@ Penalties on the slope are computed in float32, also in a bf16 run, as they are 
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from gan.ranges import PositiveFloat
+from gan.ranges import PositiveFloat, PositiveInt
 from gan.tricks import Judge, Trick
 
 
@@ -104,3 +105,24 @@ class WeightClipping(Trick):
     def constrain(self, weights: list[Tensor]) -> None:
         for weight in weights:
             weight.clamp_(-self.limit, self.limit)
+
+
+class SpectralNorm(Trick):
+    """Divides each of D's weight matrices by its largest singular value (Miyato et al. 2018, section 2.1).
+
+    A linear layer then lengthens no input; a convolution's kernel is taken as one matrix, as in the paper, which
+    bounds it up to a factor. The value is estimated by power iteration.
+
+    Args:
+        iterations: of it in each pass through D.
+    """
+
+    bounds_slope: ClassVar[bool] = True
+
+    def __init__(self, *, iterations: PositiveInt) -> None:
+        self.iterations = iterations
+
+    def prepare(self, discriminator: nn.Module) -> None:
+        for module in list(discriminator.modules()):
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                spectral_norm(module, n_power_iterations=self.iterations)
