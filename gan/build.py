@@ -30,6 +30,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     """Data first, then the networks that fit it, then what moves them. Raises Refused for what cannot be."""
     device = pick(settings.device)
     train = settings.train
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
     loss, tricks = make(cfg.loss), Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])

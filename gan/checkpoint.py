@@ -35,8 +35,8 @@ def load(folder: Path) -> dict[str, Any]:
         raise Refused(f"{path} is damaged or is no checkpoint of this project.") from error
 
 
-# Settings that a run may change on its way: they move no number, or only say how far it goes.
-FREE = {"resume", "device", "compile", "data_dir", "cache_dir", "watch", "train.epochs", "train.max_steps"}
+# Settings that a run may change on its way: they move no number but by rounding, or only say how far it goes.
+FREE = {"resume", "device", "threads", "compile", "data_dir", "cache_dir", "watch", "train.epochs", "train.max_steps"}
 
 
 def same_settings(saved: str, asked: str) -> None:

@@ -56,6 +56,7 @@ class Settings(Strict):
 
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: PositiveInt | None
     precision: Literal["fp32", "bf16"]
     compile: bool
     data_dir: str

@@ -280,3 +280,11 @@ def test_a_compiled_run_gives_the_same_numbers(make_run):
             run.step += 1
         rows.append([number.item() for number in numbers.values()])
     assert rows[0] == pytest.approx(rows[1], rel=1e-4)
+
+
+def test_a_run_takes_no_more_threads_than_it_may(make_run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    make_run()
+    make_run("threads=3")
+    assert asked == [3]
