@@ -26,15 +26,19 @@ def distance_from_one(judge: Judge, images: Tensor) -> Tensor:
     return (length - 1).square().mean()
 
 
-class R1(Trick):
+class SlopePenalty(Trick):
+    """What the penalties share: they look at D's slope, and so bound it."""
+
+    looks_at_slope: ClassVar[bool] = True
+    bounds_slope: ClassVar[bool] = True
+
+
+class R1(SlopePenalty):
     """Makes D flat at real pictures, so that the game can come to rest there (Mescheder et al. 2018, equation 9).
 
     Args:
         gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
     """
-
-    looks_at_slope: ClassVar[bool] = True
-    bounds_slope: ClassVar[bool] = True
 
     def __init__(self, *, gamma: PositiveFloat) -> None:
         self.gamma = gamma
@@ -50,15 +54,12 @@ class R2(R1):
         return {"r2": self.gamma / 2 * squared_slope(judge, fake).mean()}
 
 
-class GradientPenalty(Trick):
+class GradientPenalty(SlopePenalty):
     """Wants D's slope to be 1 between real pictures and fakes (WGAN-GP, Gulrajani et al. 2017, equation 3).
 
     Args:
         weight: the paper's lambda.
     """
-
-    looks_at_slope: ClassVar[bool] = True
-    bounds_slope: ClassVar[bool] = True
 
     def __init__(self, *, weight: PositiveFloat) -> None:
         self.weight = weight
@@ -69,7 +70,7 @@ class GradientPenalty(Trick):
         return {"wgan_gp": self.weight * distance_from_one(judge, between)}
 
 
-class Dragan(Trick):
+class Dragan(SlopePenalty):
     """Wants D's slope to be 1 around real pictures (Kodali et al. 2017, section 2.3).
 
     Args:
@@ -77,9 +78,6 @@ class Dragan(Trick):
         spread: each number of a picture is raised by up to so many standard deviations of all of them, as the
             authors' code has it; the paper draws a normal distance.
     """
-
-    looks_at_slope: ClassVar[bool] = True
-    bounds_slope: ClassVar[bool] = True
 
     def __init__(self, *, weight: PositiveFloat, spread: PositiveFloat) -> None:
         self.weight, self.spread = weight, spread
