@@ -52,13 +52,9 @@ def step(
 
 def step_discriminator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
     """Move D once, to tell `real` from `fake`. G does not change."""
-    real, fake = tricks.show(real), tricks.show(fake)
-    real_logits, fake_logits = players.judge(real, fake)
-    terms = loss.discriminator(*tricks.label(real_logits, fake_logits))
-    penalties = tricks.penalties(players.discriminator.exactly, real, fake)
-    total = sum(penalties.values(), start=loss.total(terms))
+    total, _, numbers = judge(players, loss, tricks, real, fake)
     players.discriminator.descend(total)
-    return of_discriminator(total, terms | penalties, real_logits, fake_logits)
+    return numbers
 
 
 def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
@@ -73,18 +69,26 @@ def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fa
 
 def step_both(players: Players, loss: Loss, tricks: Trick, real: Tensor, noise: Tensor) -> Numbers:
     """Move both at once: both gradients come from the same pictures and the same pass through D."""
-    real, fake = tricks.show(real), tricks.show(players.generator(noise))
+    total, (real_logits, fake_logits), numbers = judge(players, loss, tricks, real, players.generator(noise))
+    total_generator = loss.generator(real_logits, fake_logits)
+    players.discriminator.backward(total, keep_graph=True)
+    players.generator.backward(total_generator)
+    players.discriminator.advance()
+    players.generator.advance()
+    return numbers | of_generator(total_generator, fake_logits)
+
+
+def judge(
+    players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor], Numbers]:
+    """D's loss, its logits for `real` and `fake`, and what is logged of both."""
+    real, fake = tricks.show(real), tricks.show(fake)
     real_logits, fake_logits = players.judge(real, fake)
     terms = loss.discriminator(*tricks.label(real_logits, fake_logits))
     penalties = tricks.penalties(players.discriminator.exactly, real, fake)
-    totals = sum(penalties.values(), start=loss.total(terms)), loss.generator(real_logits, fake_logits)
-    players.discriminator.backward(totals[0], keep_graph=True)
-    players.generator.backward(totals[1])
-    players.discriminator.advance()
-    players.generator.advance()
-    return of_discriminator(totals[0], terms | penalties, real_logits, fake_logits) | of_generator(
-        totals[1], fake_logits
-    )
+    total = sum(penalties.values(), start=loss.total(terms))
+    numbers = of_discriminator(total, terms | penalties, real_logits, fake_logits)
+    return total, (real_logits, fake_logits), numbers
 
 
 def of_discriminator(total: Tensor, terms: Numbers, real_logits: Tensor, fake_logits: Tensor) -> Numbers:

@@ -44,7 +44,8 @@ class Dropout(nn.Dropout):
     """Dropout (Srivastava et al. 2014) that costs a CPU little: torch's draws each decision alone.
 
     Here a random number of 64 bits makes four decisions. The probability is therefore a multiple of 2**-16, the
-    nearest to `p`; what is kept is scaled by the inverse of exactly its share, so that the mean stays.
+    nearest to `p`; what is kept is scaled by the inverse of exactly its share, so that the mean stays (in bfloat16
+    that inverse is rounded like everything else).
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
