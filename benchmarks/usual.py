@@ -63,7 +63,7 @@ def usual_loop(
         optimizer_d.zero_grad()
         real_output, fake_output = judge(real), judge(fake)
         loss = criterion(real_output, ones) + criterion(fake_output, zeros)
-        loss.backward(retain_graph=reuse_fakes)
+        loss.backward()
         optimizer_d.step()
         return {"d": loss.item(), "d_real": real_output.mean().item(), "d_fake": fake_output.mean().item()}
 
