@@ -29,6 +29,12 @@ def composed(*overrides: str):
         return compose("train", overrides=list(overrides))
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
     """Where the drawn digits are kept for the whole test session."""
