@@ -1,6 +1,7 @@
 """From a configuration that was checked to the objects that train."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gan.player import Brake, Player, Players
 from gan.run import Run
 from gan.settings import Settings
 from gan.shape import ImageShape
-from gan.tricks import Trick, Tricks
+from gan.tricks import Game, Trick, Tricks
 
 
 def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
@@ -34,7 +35,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         torch.set_num_threads(settings.threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
-    loss, tricks = make(cfg.loss), Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])
+    loss, tricks = make(cfg.loss), tricks_of(cfg)
     refuse_slopes(loss, tricks)
     pictures = load(cfg, settings, "train")
     if train.batch_size > len(pictures):
@@ -42,17 +43,22 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
         )
 
+    image, has_classes = pictures.shape, tricks.uses_labels
+    tricks.check(Game(image, train.batch_size, train.update, loss, has_classes, tricks.pictures_per_logit))
     keep_memory()
-    networks = [network(cfg, name, pictures.shape) for name in ("generator", "discriminator")]
+    networks = [network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
         networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
-    if tricks.looks_at_slope and layers.mixes_pictures(networks[1]):
+    mixes = tricks.mixes_pictures or layers.mixes_pictures(networks[1])
+    if train.separate_batches is not None and not mixes:
         raise Refused(
-            "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
-            "choose model.discriminator.norm=none, or leave the penalty out."
+            f"train.separate_batches={str(train.separate_batches).lower()} would change nothing: this discriminator "
+            "has no BatchNorm, so it judges each picture alone."
         )
-    tricks.prepare(networks[1])
+    randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
+    tricks.prepare_generator(networks[0], image)
+    tricks.prepare_discriminator(networks[1], image)
     brake = Brake(device)
     generator = player(cfg, "generator", networks[0], settings, device, brake, None)
     discriminator = player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
@@ -62,15 +68,22 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         config=OmegaConf.to_yaml(cfg, resolve=True),
         choices=choices,
         device=device,
-        batches=Batches(pictures, train.batch_size, settings.seed, device),
-        shape=pictures.shape,
-        players=Players(generator, discriminator),
+        batches=Batches(
+            pictures if has_classes else replace(pictures, labels=None), train.batch_size, settings.seed, device
+        ),
+        shape=image,
+        players=Players(generator, discriminator, mixes if train.separate_batches is None else train.separate_batches),
         average=None if decay is None else Average(generator.network, decay),
         loss=loss,
         tricks=tricks,
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
     )
+
+
+def tricks_of(cfg: DictConfig) -> Tricks:
+    """Those of the chosen tricks that are code."""
+    return Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])
 
 
 def refuse_slopes(loss: Loss, tricks: Trick) -> None:
@@ -134,8 +147,11 @@ def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise
     """
     state = checkpoint.load(run)
     cfg = OmegaConf.create(state["config"])
-    config.check_tree("model", OmegaConf.to_container(cfg.model))  # a file from elsewhere may name anything
-    generator = network(cfg, "generator", ImageShape(*state["image"]))
+    for group in ("model", "trick"):  # a file from elsewhere may name anything
+        config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+    image = ImageShape(*state["image"])
+    generator = network(cfg, "generator", image)
+    tricks_of(cfg).prepare_generator(generator, image)
     generator.load_state_dict(state["average"] or state["generator"])
     return generator.to(device).eval(), noise(cfg)
 

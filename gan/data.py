@@ -39,7 +39,8 @@ class Pictures:
 
     @property
     def shape(self) -> ImageShape:
-        return ImageShape(self.images.shape[1], self.images.shape[2])
+        classes = 0 if self.labels is None else int(self.labels.max()) + 1
+        return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
     def first(self, limit: int | None) -> "Pictures":
         """The first `limit` pictures, or all of them."""
@@ -65,12 +66,13 @@ class Batches:
     def __init__(self, pictures: Pictures, batch_size: int, seed: int, device: torch.device) -> None:
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.images = pictures.images.to(device) if fits(pictures.images, device) else pictures.images
+        self.labels = None if pictures.labels is None else pictures.labels.to(self.images.device)
         self.per_epoch = len(pictures) // batch_size
         self.epoch = -1
         self.order = torch.empty(0)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Batch number `index` since the beginning, uint8 (B, C, H, W), on the training device."""
+    def __getitem__(self, index: int) -> Pictures:
+        """Batch number `index` since the beginning, on the training device."""
         epoch, position = divmod(index, self.per_epoch)
         if epoch != self.epoch:
             stream = randomness.generator("cpu", self.seed, "order", epoch)
@@ -78,7 +80,8 @@ class Batches:
             self.epoch = epoch
         start = position * self.batch_size
         chosen = self.order[start : start + self.batch_size]
-        return self.images.index_select(0, chosen).to(self.device, non_blocking=True)
+        images = self.images.index_select(0, chosen).to(self.device, non_blocking=True)
+        return Pictures(images, None if self.labels is None else self.labels[chosen].to(self.device))
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

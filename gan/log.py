@@ -106,6 +106,11 @@ class Log:
         self.board.add_image("samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW")
         self.board.flush()
 
+    def warn(self, step: int, sentence: str) -> None:
+        """Something that went wrong, in words."""
+        self.board.add_text("failures", sentence, step)
+        self.board.flush()
+
     def close(self) -> None:
         self.bar.close()
         self.board.close()

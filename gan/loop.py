@@ -16,13 +16,14 @@ from gan.data import scaled
 from gan.errors import Refused
 from gan.log import Log, in_words
 from gan.run import Run
+from gan.step import Batch
 from gan.step import step as play
 
 log = logging.getLogger(__name__)
 
 
 def run(run: Run, folder: Path, resume: bool) -> int:
-    """Train in `folder` to the end, or to where a signal or a loss that is not finite stops it.
+    """Train in `folder` to the end, or to where a signal, a failure or a loss that is not finite stops it.
 
     Returns the number of the signal that stopped the run, or 0. Raises Refused if it cannot be resumed.
     """
@@ -43,7 +44,7 @@ def run(run: Run, folder: Path, resume: bool) -> int:
         book.close()
         summarise(run, folder)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
-        status.update(folder, state=state, error=diverged, **run.progress())
+        status.update(folder, state=state, error=diverged or stop.reason, **run.progress())
     return stop.signal if state == "stopped" else 0
 
 
@@ -70,13 +71,13 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         if epoch_ends:
             log.info("epoch %g of %d: %s", run.epoch, run.settings.train.epochs, in_words(run.numbers.read()))
         if logging_now:
-            record(run, folder, book)
+            stop.reason = record(run, folder, book)
             run.numbers.clear()
         if sampling_now:
             draw_samples(run, folder, book)
         if saving_now:
             checkpoint.save(folder, run.state())
-        if ending:
+        if ending or stop.reason:
             break
     return None
 
@@ -91,12 +92,20 @@ def update(run: Run) -> dict[str, Tensor]:
     run.tricks.begin(run.step)
     times = train.discriminator_steps
     pixel_range = run.players.generator.network.pixel_range
-    reals = [scaled(run.batches[run.step * times + i], pixel_range) for i in range(times)]
     noises = [
         run.noise.draw(train.batch_size, randomness.generator(run.device, seed, "noise", run.step, i))
         for i in range(times + 1)
     ]
-    return play(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, reals, noises)
+    found = [run.batches[run.step * times + i] for i in range(times)]
+    batches = [
+        Batch(scaled(pictures.images, pixel_range), noise, pictures.labels)
+        for pictures, noise in zip(found, noises[:-1], strict=True)
+    ]
+    batches.append(batches[-1]._replace(noise=noises[-1]))  # G moves on the pictures that D has just seen
+    numbers = play(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
+    return numbers | run.tricks.numbers(
+        {"generator": run.players.generator.parameters, "discriminator": run.players.discriminator.parameters}
+    )
 
 
 def not_finite(run: Run) -> str | None:
@@ -108,11 +117,18 @@ def not_finite(run: Run) -> str | None:
     return None
 
 
-def record(run: Run, folder: Path, book: Log) -> None:
+def record(run: Run, folder: Path, book: Log) -> str | None:
+    """Write down the numbers, and what they say went wrong. Returns a sentence if the run is to stop for that."""
     numbers = run.numbers.read()
     book.record(run.step, run.epoch, run.seconds, run.speed, numbers)
     last = {name: round(number, 6) if math.isfinite(number) else None for name, number in numbers.items()}
-    status.update(folder, last=last, **run.progress())
+    failures = run.tricks.review(run.step, numbers)
+    for failure in failures:
+        log.warning("step %d: %s", run.step, failure.sentence)
+        book.warn(run.step, failure.sentence)
+    known = status.read(folder)["failures"] + [{"step": run.step, "what": failure.sentence} for failure in failures]
+    status.update(folder, last=last, failures=known, **run.progress())
+    return next((failure.sentence for failure in failures if failure.stop), None)
 
 
 def draw_samples(run: Run, folder: Path, book: Log) -> None:
@@ -123,7 +139,10 @@ def draw_samples(run: Run, folder: Path, book: Log) -> None:
 
 def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
     """Write a grid, a picture for each point of noise."""
-    grid = sampling.grid(sampling.generate(run.painter, noise, run.settings.train.batch_size))
+    classes = run.painter.class_count
+    labels = sampling.in_turn(classes, len(noise), run.device)
+    randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
+    grid = sampling.grid(sampling.generate(run.painter, noise, labels, run.settings.train.batch_size), classes)
     with files.whole(path, durable=False) as file:
         grid.save(file, format="png")
     return grid

@@ -27,6 +27,7 @@ class Loss:
 
     generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real pictures
     needs_bounded_slope: ClassVar[bool] = False  # whether D's loss would fall for ever if nothing held D back
+    undecided_at_zero: ClassVar[bool] = True  # whether a logit of 0 says that D cannot tell
     terms: Literal["sum", "mean"]
 
     def total(self, terms: Terms) -> Tensor:
@@ -109,6 +110,7 @@ class LeastSquares(Loss):
         generator_target: the paper's c, what G wants D to say of its fakes.
     """
 
+    undecided_at_zero: ClassVar[bool] = False  # it is half way between the targets
     real_target: Target
     fake_target: Target
     generator_target: float
@@ -147,6 +149,7 @@ class Wasserstein(Loss):
     """
 
     needs_bounded_slope: ClassVar[bool] = True
+    undecided_at_zero: ClassVar[bool] = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {"loss_real": -real.mean(), "loss_fake": fake.mean()}
@@ -165,6 +168,7 @@ class Relativistic(Loss):
     """
 
     generator_sees_real: ClassVar[bool] = True
+    undecided_at_zero: ClassVar[bool] = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {"loss_pairs": F.softplus(fake - real).mean()}

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from gan.models import layers
 from gan.optim import Schedule
 
 
@@ -68,23 +68,30 @@ class Player:
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         both = (*self.parameters, *self.working_parameters)
         self.leaves = list({id(weight): weight for weight in both}.values())  # all that a loss may depend on
-        self.mixes_pictures = layers.mixes_pictures(network)
         self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        device = inputs.device.type
-        with torch.autocast(device, torch.bfloat16) if self.half else nullcontext():
-            return self.working(inputs).float()
+    def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        with self.in_precision(inputs):
+            return self.working(inputs, *given(labels)).float()
 
-    def exactly(self, inputs: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer of a discriminator sees of `images`."""
+        with self.in_precision(images):
+            return self.working.features(images).float()
+
+    def exactly(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the network says in float32 and not compiled, so that it can be differentiated twice."""
-        return self.network.forward(inputs)
+        return self.network.forward(inputs, *given(labels))
 
-    def imagine(self, noise: Tensor) -> Tensor:
+    def imagine(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures that nobody will ask this player's gradient of."""
         with torch.no_grad():
-            return self(noise)
+            return self(noise, labels)
+
+    def in_precision(self, inputs: Tensor) -> AbstractContextManager:
+        """Where matrix products on the device of `inputs` run in the run's precision."""
+        return torch.autocast(inputs.device.type, torch.bfloat16) if self.half else nullcontext()
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -156,11 +163,21 @@ def half_copy(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, shared | halves)  # what it is told of here is not copied
 
 
-class Players(NamedTuple):
-    """Both of them."""
+@dataclass(frozen=True)
+class Players:
+    """Both of them.
+
+    Args:
+        separate: whether real pictures and fakes are batches of their own for D, or go through it in one. That makes
+            a difference where it mixes the pictures of a batch, as BatchNorm does (ganhacks 4).
+    """
 
     generator: Player
     discriminator: Player
+    separate: bool = False
+
+    def __iter__(self) -> Iterator[Player]:
+        return iter((self.generator, self.discriminator))
 
     def begin(self, step: int, epoch: int) -> None:
         """Update number `step` is about to be made, in pass `epoch` through the data, both counted from 0."""
@@ -168,13 +185,15 @@ class Players(NamedTuple):
         for player in self:
             player.begin(step, epoch)
 
-    def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """D's logits (B,) for real pictures and for fakes.
-
-        In one pass where D looks at each picture alone. Where it has BatchNorm, real and fake pictures are
-        batches of their own, as in every published DCGAN.
-        """
-        if self.discriminator.mixes_pictures:
-            return self.discriminator(real), self.discriminator(fake)
-        real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
+    def judge(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """D's logits (B,) for real pictures and for as many fakes, both of the classes `labels` (B,)."""
+        if self.separate:
+            return self.discriminator(real, labels), self.discriminator(fake, labels)
+        both = None if labels is None else labels.repeat(2)
+        real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), both).chunk(2)
         return real_logits, fake_logits
+
+
+def given(labels: Tensor | None) -> tuple[Tensor, ...]:
+    """What a network is called with besides its input: a plain one knows of no labels."""
+    return () if labels is None else (labels,)

@@ -106,13 +106,14 @@ class Run:
         generator, discriminator = self.players
         return {
             "config": self.config,
-            "image": [self.shape.channels, self.shape.size],
+            "image": [self.shape.channels, self.shape.size, self.shape.classes],
             "step": self.step,
             "seconds": self.seconds,
             "generator": generator.network.state_dict(),
             "discriminator": discriminator.network.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
+            "tricks": self.tricks.state(),
             "numbers": self.numbers.state(),
         }
 
@@ -125,4 +126,5 @@ class Run:
             player.restore(learnt, optimizer)
         if self.average:
             self.average.network.load_state_dict(state["average"])
+        self.tricks.restore(state["tricks"])
         self.numbers.restore(state["numbers"], self.device)

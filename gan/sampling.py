@@ -12,13 +12,16 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from gan import files, randomness
+from gan.errors import Refused
 from gan.noise import Noise
 from gan.settings import Sampling
 
 
 @torch.no_grad()
-def generate(generator: nn.Module, noise: Tensor, batch_size: int) -> Tensor:
-    """Pictures for `noise` (n, dim), `batch_size` at a time. Returns uint8 (n, C, H, W) on the CPU.
+def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
+    """Pictures for `noise` (n, dim), of the classes `labels` (n,) where the generator is told of classes.
+
+    `batch_size` are drawn at a time. Returns uint8 (n, C, H, W) on the CPU.
 
     BatchNorm uses its running statistics, so that a picture does not depend on its neighbours; and the range
     of the pixels is the generator's own, so that brightness can be compared between grids.
@@ -26,17 +29,23 @@ def generate(generator: nn.Module, noise: Tensor, batch_size: int) -> Tensor:
     was_training = generator.training
     generator.eval()
     low, high = generator.pixel_range
+    given = [noise.split(batch_size)] if labels is None else [noise.split(batch_size), labels.split(batch_size)]
     parts = [
-        ((generator(part).float() - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu()
-        for part in noise.split(batch_size)
+        ((generator(*part).float() - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu()
+        for part in zip(*given, strict=True)
     ]
     generator.train(was_training)
     return torch.cat(parts)
 
 
-def grid(images: Tensor) -> Image.Image:
-    """Pictures uint8 (n, C, H, W) in rows, as near to a square as they go."""
-    columns = math.ceil(math.sqrt(len(images)))
+def in_turn(classes: int, count: int, device: torch.device) -> Tensor | None:
+    """Labels int64 (count,) that go through the classes again and again; None where there are none."""
+    return torch.arange(count, device=device) % classes if classes else None
+
+
+def grid(images: Tensor, classes: int = 0) -> Image.Image:
+    """Pictures uint8 (n, C, H, W) in rows: a column for each class if they go through so many, or near to a square."""
+    columns = classes if 0 < classes <= len(images) else math.ceil(math.sqrt(len(images)))
     colours = images.shape[1]  # make_grid repeats a single one
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:colours])
 
@@ -50,12 +59,16 @@ def film(frames: list[Image.Image], file: BinaryIO, fps: float) -> None:
 def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
     """Draw what was asked of sample.py. Returns the file or folder that holds it."""
     endings = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
-    name = f"{asked.format}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
+    of_class = "" if asked.class_ is None else f"_class{asked.class_}"
+    name = f"{asked.format}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
     points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
+    labels = chosen_classes(generator, asked, device)
     if asked.format == "interpolation":
         points = noise.walk(points, asked.frames)
-    images = generate(generator, points.to(device), asked.batch_size)
+        labels = None if labels is None else labels.repeat_interleave(asked.frames)
+    randomness.reseed(device, asked.seed, "drawing")  # a generator may have noise or dropout of its own
+    images = generate(generator, points.to(device), labels, asked.batch_size)
     if asked.format == "png":
         out.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
@@ -63,9 +76,20 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
         return out
     with files.whole(out) as file:
         if asked.format == "grid":
-            grid(images).save(file, format="png")
+            grid(images, generator.class_count if asked.class_ is None else 0).save(file, format="png")
         elif asked.format == "npz":
             np.savez(file, images=images.permute(0, 2, 3, 1).numpy())
         else:
             film([to_pil_image(image) for image in images], file, asked.fps)
     return out
+
+
+def chosen_classes(generator: nn.Module, asked: Sampling, device: torch.device) -> Tensor | None:
+    """Labels int64 (n,): all of the class that was asked for, or each class in turn. Raises Refused for one unknown."""
+    if asked.class_ is None:
+        return in_turn(generator.class_count, asked.n, device)
+    if not generator.class_count:
+        raise Refused(f"class={asked.class_} is not possible: this run was trained without trick=[conditional].")
+    if asked.class_ >= generator.class_count:
+        raise Refused(f"class={asked.class_} is not possible: it should be from 0 to {generator.class_count - 1}.")
+    return torch.full((asked.n,), asked.class_, device=device)

@@ -35,6 +35,7 @@ class Train(Strict):
     discriminator_steps: PositiveInt
     update: Update
     reuse_fakes: bool
+    separate_batches: bool | None
     generator_average: Probability | None
 
 
@@ -70,8 +71,11 @@ class Settings(Strict):
 class Sampling(Strict):
     """What sample.py can be told."""
 
+    model_config = Strict.model_config | ConfigDict(validate_by_alias=True)
+
     run: str
     n: PositiveInt
+    class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
     format: Literal["grid", "png", "npz", "interpolation"]
     out: str | None

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Pictures are square, grey (1 channel) or colour (3)."""
+    """Pictures are square, grey (1 channel) or colour (3).
+
+    Args:
+        classes: kinds of pictures that the data set tells apart; 0 if it has no labels.
+    """
 
     channels: int
     size: int
+    classes: int = 0
 
     @property
     def pixels(self) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 
 class StopRequest:
-    """The number of the signal that asked to stop; 0 while none did."""
+    """Whether to stop: the number of the signal that asked for it, or 0; or the run's own reason, in a sentence."""
 
-    signal = 0
+    signal: int = 0
+    reason: str | None = None
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ EMPTY = {
     "images_per_second": None,
     "error": None,
     "last": {},
+    "failures": [],  # of the game itself, as trick=track_failures sees them: {"step": ..., "what": ...}
     "scores": {},
 }
 

@@ -1,8 +1,10 @@
 """One update of each player: the algorithm of generative adversarial networks, and nothing else.
 
-Goodfellow et al. 2014, algorithm 1. Real pictures are floats (B, C, H, W) in the generator's range, noise is
-(B, noise_dim), and every number returned is a 0-d tensor, still on the device: reading one waits for the GPU.
+Goodfellow et al. 2014, algorithm 1. Every number returned is a 0-d tensor, still on the device: reading one waits
+for the GPU.
 """
+
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,81 +16,91 @@ from gan.tricks import Trick
 Numbers = dict[str, Tensor]
 
 
-def step(
-    players: Players,
-    loss: Loss,
-    tricks: Trick,
-    update: Update,
-    reuse_fakes: bool,
-    reals: list[Tensor],
-    noises: list[Tensor],
-) -> Numbers:
-    """Move D once on each batch of `reals`, and G once.
+class Batch(NamedTuple):
+    """What a player moves on.
 
     Args:
-        update: who moves first, or both at once from one forward pass.
-        reuse_fakes: whether the second to move sees the fakes that the first one moved on.
-        noises: one for each batch of `reals`, and G's own last.
+        real: pictures (B, C, H, W) in the generator's range.
+        noise: (B, noise_dim), that as many fakes are drawn from.
+        labels: classes int64 (B,) of the real pictures, which the fakes are to have too; None without classes.
     """
-    generator = players.generator
+
+    real: Tensor
+    noise: Tensor
+    labels: Tensor | None = None
+
+
+def step(
+    players: Players, loss: Loss, tricks: Trick, update: Update, reuse_fakes: bool, batches: list[Batch]
+) -> Numbers:
+    """Move D once on each of `batches` but the last, and G once on the last.
+
+    Args:
+        update: who moves first, or both at once on the last batch.
+        reuse_fakes: whether the second to move sees the fakes that the first one moved on.
+    """
+    generator, (*for_discriminator, for_generator) = players.generator, batches
     if update == "simultaneous":
-        return step_both(players, loss, tricks, reals[-1], noises[-1])
+        return step_both(players, loss, tricks, for_generator)
 
     if update == "generator_first":
-        fake = generator(noises[-1])
-        numbers = step_generator(players, loss, tricks, reals[-1], fake)
-        for real, noise in zip(reals, noises[:-1], strict=True):
-            shown = fake.detach() if reuse_fakes else generator.imagine(noise)
-            numbers |= step_discriminator(players, loss, tricks, real, shown)
+        fake = generator(for_generator.noise, for_generator.labels)
+        numbers = step_generator(players, loss, tricks, for_generator, fake)
+        for batch in for_discriminator:
+            shown = fake.detach() if reuse_fakes else generator.imagine(batch.noise, batch.labels)
+            numbers |= step_discriminator(players, loss, tricks, batch, shown)
         return numbers
 
-    for real, noise in zip(reals, noises[:-1], strict=True):
-        fake = generator(noise) if reuse_fakes else generator.imagine(noise)
-        numbers = step_discriminator(players, loss, tricks, real, fake.detach())
+    for batch in for_discriminator:
+        fake = (generator if reuse_fakes else generator.imagine)(batch.noise, batch.labels)
+        numbers = step_discriminator(players, loss, tricks, batch, fake.detach())
     if not reuse_fakes:
-        fake = generator(noises[-1])
-    return numbers | step_generator(players, loss, tricks, reals[-1], fake)
+        fake = generator(for_generator.noise, for_generator.labels)
+    return numbers | step_generator(players, loss, tricks, for_generator, fake)
 
 
-def step_discriminator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
-    """Move D once, to tell `real` from `fake`. G does not change."""
-    total, _, numbers = judge(players, loss, tricks, real, fake)
+def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Numbers:
+    """Move D once, to tell the real pictures from `fake`. G does not change."""
+    total, _, numbers = judge(players, loss, tricks, batch, tricks.recall(fake))
     players.discriminator.descend(total)
     return numbers
 
 
-def step_generator(players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor) -> Numbers:
+def step_generator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Numbers:
     """Move G once, so that D takes `fake`, which carries G's graph, for real. D does not change."""
-    with players.discriminator.still():
-        real_logits = players.discriminator(tricks.show(real)) if loss.generator_sees_real else None
-        fake_logits = players.discriminator(tricks.show(fake))
-    total = loss.generator(real_logits, fake_logits)
+    discriminator = players.discriminator
+    with discriminator.still():
+        real_logits = discriminator(tricks.show(batch.real), batch.labels) if loss.generator_sees_real else None
+        fake_logits = discriminator(tricks.show(fake), batch.labels)
+        total = tricks.guide(loss.generator(real_logits, fake_logits), discriminator.features, batch.real, fake)
     players.generator.descend(total)
     return of_generator(total, fake_logits)
 
 
-def step_both(players: Players, loss: Loss, tricks: Trick, real: Tensor, noise: Tensor) -> Numbers:
+def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> Numbers:
     """Move both at once: both gradients come from the same pictures and the same pass through D."""
-    total, (real_logits, fake_logits), numbers = judge(players, loss, tricks, real, players.generator(noise))
-    total_generator = loss.generator(real_logits, fake_logits)
+    fake = players.generator(batch.noise, batch.labels)
+    total, (real_logits, fake_logits), numbers = judge(players, loss, tricks, batch, fake)
+    for_generator = loss.generator(real_logits, fake_logits)
+    for_generator = tricks.guide(for_generator, players.discriminator.features, batch.real, fake)
     players.discriminator.backward(total, keep_graph=True)
-    players.generator.backward(total_generator)
+    players.generator.backward(for_generator)
     players.discriminator.advance()
     players.generator.advance()
-    return numbers | of_generator(total_generator, fake_logits)
+    return numbers | of_generator(for_generator, fake_logits)
 
 
 def judge(
-    players: Players, loss: Loss, tricks: Trick, real: Tensor, fake: Tensor
+    players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor], Numbers]:
-    """D's loss, its logits for `real` and `fake`, and what is logged of both."""
-    real, fake = tricks.show(real), tricks.show(fake)
-    real_logits, fake_logits = players.judge(real, fake)
-    terms = loss.discriminator(*tricks.label(real_logits, fake_logits))
-    penalties = tricks.penalties(players.discriminator.exactly, real, fake)
+    """D's loss, its logits for the real pictures and for `fake`, and what is logged of both."""
+    shown = tricks.show(batch.real), tricks.show(fake)
+    logits = players.judge(*shown, batch.labels)
+    tricks.observe(batch.real, fake, *logits)
+    terms = loss.discriminator(*tricks.label(*logits))
+    penalties = tricks.penalties(lambda images: players.discriminator.exactly(images, batch.labels), *shown)
     total = sum(penalties.values(), start=loss.total(terms))
-    numbers = of_discriminator(total, terms | penalties, real_logits, fake_logits)
-    return total, (real_logits, fake_logits), numbers
+    return total, logits, of_discriminator(total, terms | penalties, *logits)
 
 
 def of_discriminator(total: Tensor, terms: Numbers, real_logits: Tensor, fake_logits: Tensor) -> Numbers:

@@ -11,7 +11,7 @@ from benchmarks.floor import Arithmetic, optimizer_bytes, replay
 from gan import loop
 from gan.losses import NonSaturating
 from gan.optim import sgd
-from gan.step import step
+from gan.step import Batch, step
 from gan.tricks import Tricks
 from tests.test_step import ADAM, make_players
 
@@ -72,7 +72,7 @@ def test_the_usual_loop_does_the_same_as_ours(monkeypatch, order, reuse):
     monkeypatch.undo()
 
     loss = NonSaturating(terms="sum", real_target=1.0, fake_target=0.0)
-    ours = step(players, loss, Tricks([]), order, reuse, [images / 127.5 - 1], noises)
+    ours = step(players, loss, Tricks([]), order, reuse, [Batch(images / 127.5 - 1, noise) for noise in noises])
     assert numbers["d"] == pytest.approx(ours["discriminator/loss"].item(), abs=1e-5)
     assert numbers["g"] == pytest.approx(ours["generator/loss"].item(), abs=1e-5)
     for player, network in zip(players, networks, strict=True):

@@ -39,7 +39,7 @@ def numbered(count):
 
 def test_a_pass_shows_every_picture_once_and_the_next_pass_in_another_order():
     batches = Batches(numbered(12), 4, seed=0, device=CPU)
-    passes = [torch.cat([batches[3 * epoch + i][:, 0, 0, 0] for i in range(3)]) for epoch in range(2)]
+    passes = [torch.cat([batches[3 * epoch + i].images[:, 0, 0, 0] for i in range(3)]) for epoch in range(2)]
     assert all(sorted(order.tolist()) == list(range(12)) for order in passes)
     assert not torch.equal(*passes)
 
@@ -48,8 +48,8 @@ def test_a_batch_depends_on_seed_and_number_alone():
     batches, fresh = Batches(numbered(50), 4, seed=3, device=CPU), Batches(numbered(50), 4, seed=3, device=CPU)
     for _ in [batches[i] for i in range(20)]:
         pass
-    assert torch.equal(batches[17], fresh[17])
-    assert not torch.equal(batches[17], Batches(numbered(50), 4, seed=4, device=CPU)[17])
+    assert torch.equal(batches[17].images, fresh[17].images)
+    assert not torch.equal(batches[17].images, Batches(numbered(50), 4, seed=4, device=CPU)[17].images)
 
 
 def test_the_last_short_batch_is_dropped():

@@ -48,10 +48,11 @@ def test_the_mlp_at_28_is_the_published_one():
     assert weights(generator) == [(256, 100), (512, 256), (1024, 512), (784, 1024)]
     assert weights(discriminator) == [(1024, 784), (512, 1024), (256, 512), (1, 256)]
     assert all(module.bias is not None for module in generator.modules() if isinstance(module, nn.Linear))
-    kinds = [type(module).__name__ for module in discriminator]
+    found = [*discriminator.features, *discriminator.logit]
+    kinds = [type(module).__name__ for module in found]
     assert kinds == ["Flatten", *["Linear", "LeakyReLU", "Dropout"] * 3, "Linear"]
-    assert [module.p for module in discriminator if isinstance(module, nn.Dropout)] == [0.3] * 3
-    assert {module.negative_slope for module in discriminator if isinstance(module, nn.LeakyReLU)} == {0.2}
+    assert [module.p for module in found if isinstance(module, nn.Dropout)] == [0.3] * 3
+    assert {module.negative_slope for module in found if isinstance(module, nn.LeakyReLU)} == {0.2}
     assert isinstance(generator.layers[-1], nn.Tanh)
 
 

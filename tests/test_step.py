@@ -15,7 +15,7 @@ from gan.models import layers
 from gan.optim import adam, sgd
 from gan.player import Brake, Player, Players
 from gan.shape import ImageShape
-from gan.step import step, step_discriminator, step_generator
+from gan.step import Batch, step, step_discriminator, step_generator
 from gan.tricks import Tricks
 from gan.tricks.noise import InstanceNoise
 from tests.conftest import options
@@ -28,7 +28,9 @@ ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 def make_players(precision="fp32"):
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
-    discriminator = layers.Judge(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    discriminator = layers.Judge(
+        [nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2)], [nn.Linear(16, 1)], "default", 1.0
+    )
     brake = Brake(torch.device("cpu"))
     brake.begin(0)
     return Players(
@@ -52,12 +54,12 @@ def test_a_player_moves_only_in_its_own_step(batch):
     players = make_players()
     real, noise, _ = batch
     before = [weights(player) for player in players]
-    step_discriminator(players, LOSS, NO_TRICKS, real, players.generator.imagine(noise))
+    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.imagine(noise))
     assert torch.equal(before[0], weights(players.generator)) and not torch.equal(
         before[1], weights(players.discriminator)
     )
     between = weights(players.discriminator)
-    step_generator(players, LOSS, NO_TRICKS, real, players.generator(noise))
+    step_generator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator(noise))
     assert torch.equal(between, weights(players.discriminator)) and not torch.equal(
         before[0], weights(players.generator)
     )
@@ -66,10 +68,10 @@ def test_a_player_moves_only_in_its_own_step(batch):
 def test_no_gradient_is_computed_to_be_thrown_away(batch):
     players = make_players()
     real, noise, _ = batch
-    step_discriminator(players, LOSS, NO_TRICKS, real, players.generator.imagine(noise))
+    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.imagine(noise))
     assert all(parameter.grad is None for parameter in players.generator.parameters)
     players.discriminator.optimizer.zero_grad()
-    step_generator(players, LOSS, NO_TRICKS, real, players.generator(noise))
+    step_generator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator(noise))
     assert all(parameter.grad is None for parameter in players.discriminator.parameters)
 
 
@@ -116,7 +118,7 @@ def test_without_tricks_the_step_is_the_textbooks(batch, update, reuse):
     players = make_players()
     real, noise_d, noise_g = batch
     expected = textbook(players, update, reuse, real, noise_d, noise_g)
-    step(players, LOSS, NO_TRICKS, update, reuse, [real], [noise_d, noise_g])
+    step(players, LOSS, NO_TRICKS, update, reuse, [Batch(real, noise_d), Batch(real, noise_g)])
     for player, network in zip(players, expected, strict=True):
         theirs = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
         assert torch.allclose(weights(player), theirs, atol=1e-6)
@@ -125,7 +127,7 @@ def test_without_tricks_the_step_is_the_textbooks(batch, update, reuse):
 def test_the_discriminator_moves_once_for_each_of_its_batches(batch):
     players = make_players()
     real, noise_d, noise_g = batch
-    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real] * 3, [noise_d] * 3 + [noise_g])
+    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d)] * 3 + [Batch(real, noise_g)])
     made = [int(next(iter(player.optimizer.state.values()))["step"]) for player in players]
     assert made == [1, 3]
 
@@ -135,7 +137,7 @@ def test_the_predictions_are_mean_probabilities(batch):
     real, noise_d, noise_g = batch
     fake = players.generator.imagine(noise_d)
     expected = players.discriminator(real).sigmoid().mean(), players.discriminator(fake).sigmoid().mean()
-    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     assert numbers["discriminator/real"].item() == pytest.approx(expected[0].item(), abs=1e-6)
     assert numbers["discriminator/fake"].item() == pytest.approx(expected[1].item(), abs=1e-6)
     total = numbers["discriminator/loss_real"] + numbers["discriminator/loss_fake"]
@@ -152,11 +154,13 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer)
         player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.engaged, None
     real, noise_d, noise_g = batch
     players.begin(6, 0)
-    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     before = [weights(player) for player in players]
     for number, pictures in [(7, real * float("nan")), (8, real)]:
         players.begin(number, 0)
-        step(players, LOSS, NO_TRICKS, "discriminator_first", False, [pictures], [noise_d, noise_g])
+        step(
+            players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(pictures, noise_d), Batch(pictures, noise_g)]
+        )
     assert [int(player.failed_at) for player in players] == [0, 8]  # the eighth step, in D
     assert all(torch.equal(a, weights(player)) for a, player in zip(before, players, strict=True))
 
@@ -165,7 +169,7 @@ def test_half_precision_keeps_weights_and_logits_in_full(batch):
     players = make_players("bf16")
     real, noise_d, noise_g = batch
     assert players.discriminator(real).dtype == torch.float32
-    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [real], [noise_d, noise_g])
+    numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     assert numbers["discriminator/loss"].dtype == torch.float32
     assert all(parameter.dtype == torch.float32 for player in players for parameter in player.parameters)
 
@@ -212,7 +216,7 @@ def test_tricks_change_neither_the_pictures_nor_the_noise(make_run):
     for overrides in ([], ["trick=[instance_noise,soft_labels,ema]"]):
         run = make_run(*overrides)
         draws = []
-        run.tricks.begin = lambda number, run=run, draws=draws: draws.append(run.batches[number].clone())
+        run.tricks.begin = lambda number, run=run, draws=draws: draws.append(run.batches[number].images.clone())
         for _ in range(3):
             loop.update(run)
             run.step += 1

@@ -77,6 +77,5 @@ class Discriminator(layers.Judge):
             found += [convolution, *layers.batch_norm(norm, convolution), layers.activate(activation), nn.MaxPool2d(2)]
             inputs, side = outputs, (side - 2) // 2
         logit = nn.Linear(inputs * side**2, 1, bias=False)
-        found += [nn.Flatten(), logit, *(layers.batch_norm("batch", logit) if norm_logit else [])]
-        super().__init__(*found)
-        layers.initialise(self, init, init_scale)
+        normed = layers.batch_norm("batch", logit) if norm_logit else []
+        super().__init__([*found, nn.Flatten()], [logit, *normed], init, init_scale)

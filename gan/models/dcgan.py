@@ -48,7 +48,7 @@ class Generator(layers.Painter):
         bias = norm == "none"  # a norm layer has its own
         first = nn.ConvTranspose2d(noise_dim, channels[0], sides[0], bias=bias)
         found = [
-            nn.Unflatten(1, (noise_dim, 1, 1)),
+            nn.Unflatten(1, (-1, 1, 1)),
             first,
             *layers.batch_norm(norm, first),
             layers.activate(activation),
@@ -89,5 +89,4 @@ class Discriminator(layers.Judge):
             down = nn.Conv2d(inputs, outputs, layers.doubling(sides[level]), stride=2, padding=1, bias=bias)
             normed = layers.batch_norm(norm, down) if level > 0 else []
             found += [down, *normed, layers.activate(activation), *layers.drop(dropout)]
-        super().__init__(*found, nn.Conv2d(channels[-1], 1, sides[-1], bias=bias))
-        layers.initialise(self, init, init_scale)
+        super().__init__(found, [nn.Conv2d(channels[-1], 1, sides[-1], bias=bias)], init, init_scale)

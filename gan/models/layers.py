@@ -100,7 +100,10 @@ def doubling(larger: int) -> int:
 
 
 class Painter(nn.Module):
-    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) within `pixel_range` out."""
+    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) within `pixel_range` out.
+
+    Where `classes` is set, the labels (B,) choose rows of it that are put beside the noise.
+    """
 
     starts_from_mean = False  # whether `start_from` wants to be called before training
 
@@ -108,14 +111,37 @@ class Painter(nn.Module):
         super().__init__()
         last, self.pixel_range = squash(output)
         self.layers = nn.Sequential(*found, last)
+        self.classes: nn.Embedding | None = None
         initialise(self, init, init_scale)
 
-    def forward(self, noise: Tensor) -> Tensor:
+    @property
+    def class_count(self) -> int:
+        """Kinds of pictures that it can be told to draw; 0 if it is told of none."""
+        return self.classes.num_embeddings if self.classes else 0
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None:
+            noise = torch.cat([noise, self.classes(labels)], dim=1)
         return self.layers(noise)
 
 
-class Judge(nn.Sequential):
-    """A discriminator's layers in a row. Pictures (B, C, H, W) in, logits (B,) out."""
+class Judge(nn.Module):
+    """A discriminator: `features` of pictures (B, C, H, W), and what `logit` makes of them (B,).
 
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images).flatten()
+    Where `classes` is set, each label has a direction in the features that is asked for besides (Miyato and Koyama
+    2018, equation 3). `feature_count` is how many numbers `logit` sees of a picture.
+    """
+
+    def __init__(self, features: list[nn.Module], logit: list[nn.Module], init: Init, init_scale: float) -> None:
+        super().__init__()
+        self.features, self.logit = nn.Sequential(*features), nn.Sequential(*logit)
+        self.feature_count = logit[0].weight[0].numel()
+        self.classes: nn.Linear | None = None
+        initialise(self, init, init_scale)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = self.features(images)
+        logits = self.logit(features).flatten()
+        if labels is None:
+            return logits
+        return logits + self.classes(features.flatten(1)).gather(1, labels[:, None]).flatten()

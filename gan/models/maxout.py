@@ -45,8 +45,7 @@ class Discriminator(layers.Judge):
         found = [nn.Flatten(), *layers.drop(drop_input)]
         for inputs, outputs in pairwise([image.pixels, *units]):
             found += [Maxout(inputs, outputs, pieces), *layers.drop(drop_hidden)]
-        super().__init__(*found, nn.Linear([image.pixels, *units][-1], 1))
-        layers.initialise(self, init, init_scale)
+        super().__init__(found, [nn.Linear([image.pixels, *units][-1], 1)], init, init_scale)
 
 
 class SharedLines(nn.Module):

@@ -73,8 +73,8 @@ class Discriminator(layers.Judge):
         init_scale: PositiveFloat,
     ) -> None:
         widths = [image.pixels, *hidden]
-        super().__init__(nn.Flatten(), *stack(widths, activation, norm, dropout), nn.Linear(widths[-1], 1))
-        layers.initialise(self, init, init_scale)
+        found = [nn.Flatten(), *stack(widths, activation, norm, dropout)]
+        super().__init__(found, [nn.Linear(widths[-1], 1)], init, init_scale)
 
 
 def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: Dropout) -> list[nn.Module]:

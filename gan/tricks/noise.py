@@ -1,10 +1,13 @@
-"""Noise that keeps D from being sure."""
+"""Noise: on what D sees and is told, and within G."""
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from gan.ranges import NonNegativeFloat, PositiveInt, Probability
+from gan.ranges import PositiveFloat, PositiveInt, Share
+from gan.shape import ImageShape
 from gan.tricks import Trick
+from gan.tricks.networks import products
 
 
 class InstanceNoise(Trick):
@@ -15,7 +18,7 @@ class InstanceNoise(Trick):
         fade_steps: after so many steps, down which it falls in a line, the noise is exactly zero.
     """
 
-    def __init__(self, *, std: NonNegativeFloat, fade_steps: PositiveInt) -> None:
+    def __init__(self, *, std: PositiveFloat, fade_steps: PositiveInt) -> None:
         self.first_std, self.fade_steps = std, fade_steps
         self.std = std
 
@@ -33,9 +36,47 @@ class NoisyLabels(Trick):
         probability: of that, for each pair. At 1/2 D could learn nothing.
     """
 
-    def __init__(self, *, probability: Probability) -> None:
+    def __init__(self, *, probability: Share) -> None:
         self.probability = probability
 
     def label(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         swapped = torch.rand_like(real) < self.probability
         return torch.where(swapped, fake, real), torch.where(swapped, real, fake)
+
+
+class GeneratorNoise(Trick):
+    """Gaussian noise on what goes into each of G's layers but the first, also when sampling (ganhacks 13).
+
+    Args:
+        std: of the noise, as a multiple of the standard deviation of the numbers that a picture has there.
+    """
+
+    def __init__(self, *, std: PositiveFloat) -> None:
+        self.std = std
+
+    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+        std = self.std
+        for layer in products(generator)[1:]:
+            layer.register_forward_pre_hook(lambda _, inputs: with_noise(inputs[0], std))
+
+
+def with_noise(inputs: Tensor, std: float) -> Tensor:
+    """`inputs` (B, ...) with noise of `std` times each one's own standard deviation."""
+    spread = inputs.detach().flatten(1).std(dim=1).view(-1, *[1] * (inputs.dim() - 1))
+    return inputs + std * spread * torch.randn_like(inputs)
+
+
+class GeneratorDropout(Trick):
+    """Dropout of what goes into each of G's layers but the first, also when sampling (ganhacks 17; Isola et al. 2017).
+
+    Args:
+        probability: that a number is set to 0; what is kept is scaled up.
+    """
+
+    def __init__(self, *, probability: Share) -> None:
+        self.probability = probability
+
+    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+        probability = self.probability
+        for layer in products(generator)[1:]:
+            layer.register_forward_pre_hook(lambda _, inputs: F.dropout(inputs[0], probability))

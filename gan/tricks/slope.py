@@ -9,15 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gan.errors import Refused
 from gan.ranges import PositiveFloat, PositiveInt
+from gan.shape import ImageShape
 from gan.tricks import Judge, Trick
 
 
 def squared_slope(judge: Judge, images: Tensor) -> Tensor:
-    """|dD/dx|^2 (B,) at each of the `images` (B, C, H, W), which can be differentiated again."""
+    """|dD/dx|^2 for each logit (B,) of the `images` (B, C, H, W), which can be differentiated again."""
     images = images.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(judge(images).sum(), images, create_graph=True)
-    return slope.square().flatten(1).sum(dim=1)
+    logits = judge(images)
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return slope.square().flatten(1).sum(dim=1).view(len(logits), -1).sum(dim=1)  # a packed D's logit has several
 
 
 def distance_from_one(judge: Judge, images: Tensor) -> Tensor:
@@ -31,6 +34,13 @@ class SlopePenalty(Trick):
 
     looks_at_slope: ClassVar[bool] = True
     bounds_slope: ClassVar[bool] = True
+
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
+            raise Refused(
+                "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
+                "choose model.discriminator.norm=none, or leave the penalty out."
+            )
 
 
 class R1(SlopePenalty):
@@ -120,7 +130,7 @@ class SpectralNorm(Trick):
     def __init__(self, *, iterations: PositiveInt) -> None:
         self.iterations = iterations
 
-    def prepare(self, discriminator: nn.Module) -> None:
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         for module in list(discriminator.modules()):
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 spectral_norm(module, n_power_iterations=self.iterations)
