@@ -1,0 +1,192 @@
+"""Against fakes that are all alike: D compares pictures, or G is asked for their statistics."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gan.errors import Refused
+from gan.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from gan.shape import ImageShape
+from gan.tricks import Features, Game, Trick
+from gan.tricks.networks import append, last_product, products, widen
+
+
+class Replay(Trick):
+    """Shows D old fakes among the new ones, so that G cannot go round in circles (ganhacks 8; Shrivastava et al. 2017,
+    section 2.3).
+
+    Args:
+        pictures: that are kept. Each step a few new ones take the places of as many, chosen at random.
+        share: of the fakes that D moves on, how many are old, once so many have been kept.
+    """
+
+    def __init__(self, *, pictures: PositiveInt, share: Share) -> None:
+        self.pictures, self.share = pictures, share
+        self.kept: Tensor | None = None
+        self.filled = 0
+
+    def check(self, game: Game) -> None:
+        count = self.count(game.batch_size)
+        if game.update == "simultaneous":
+            raise Refused(
+                "trick=replay shows D other fakes than G's own, and train.update=simultaneous moves both on the same "
+                "ones: choose discriminator_first or generator_first."
+            )
+        if game.has_classes:
+            raise Refused("trick=replay keeps fakes without their classes, so it cannot go with trick=conditional.")
+        if not 0 < count <= self.pictures:
+            raise Refused(
+                f"trick.replay.share={self.share} of a batch of {game.batch_size} is {count} pictures: it should be "
+                f"from 1 to trick.replay.pictures={self.pictures}."
+            )
+
+    def count(self, batch_size: int) -> int:
+        """How many of a batch are old."""
+        return round(self.share * batch_size)
+
+    def recall(self, fake: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = fake.new_empty(self.pictures, *fake.shape[1:])
+        self.kept = self.kept.to(fake.device)  # a checkpoint's is on the CPU
+        if self.filled < self.pictures:
+            new = fake[: self.pictures - self.filled]
+            self.kept[self.filled : self.filled + len(new)] = new
+            self.filled += len(new)
+            return fake
+        count = self.count(len(fake))
+        places = torch.randperm(self.pictures, device=fake.device)[:count]
+        old = self.kept[places]
+        self.kept[places] = fake[-count:]
+        return torch.cat([fake[:-count], old])
+
+    def state(self) -> dict[str, Any]:
+        return {"kept": self.kept, "filled": self.filled}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.kept, self.filled = state["kept"], state["filled"]
+
+
+class Spread(nn.Module):
+    """Puts beside each picture's features how much they differ within its group: one number for all of them."""
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, features: Tensor) -> Tensor:
+        groups = features.float().unflatten(0, (-1, self.group))
+        deviation = (groups.var(dim=1, correction=0) + 1e-8).sqrt()
+        spread = deviation.flatten(1).mean(dim=1).repeat_interleave(self.group)
+        return append(features, spread[:, None])
+
+
+class MinibatchStddev(Trick):
+    """D's last layer sees how much the pictures of a group differ (Karras et al. 2018, section 3).
+
+    Args:
+        group: pictures that are compared, 4 in the authors' code; the batch is cut into such groups.
+    """
+
+    def __init__(self, *, group: PositiveInt) -> None:
+        self.group = group
+
+    def check(self, game: Game) -> None:
+        judged = game.batch_size // game.pictures_per_logit
+        if self.group == 1 or judged % self.group:
+            raise Refused(
+                f"trick.minibatch_stddev.group={self.group} does not fit the {judged} that D judges of a batch: it "
+                "should be 2 or more, and divide that."
+            )
+
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
+        place = last_product(discriminator.logit)
+        widen(discriminator.logit[place], 1)
+        discriminator.logit.insert(place, Spread(self.group))
+
+
+class Closeness(nn.Module):
+    """Puts beside each picture's features how close it is to the others of its batch, in so many kernels."""
+
+    def __init__(self, inputs: int, kernels: int, dims: int) -> None:
+        super().__init__()
+        self.kernels, self.dims = kernels, dims
+        self.project = nn.Linear(inputs, kernels * dims, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        points = self.project(features.flatten(1)).float().unflatten(1, (self.kernels, self.dims))
+        distance = (points[:, None] - points[None]).abs().sum(dim=3)  # (B, B, kernels)
+        closeness = torch.exp(-distance).sum(dim=1) - 1  # each is at distance 0 from itself
+        return append(features, closeness)
+
+
+class MinibatchDiscrimination(Trick):
+    """D's last layer sees how close each picture is to the others (Salimans et al. 2016, section 3.2).
+
+    Args:
+        kernels: the paper's B, ways to measure closeness.
+        dims: the paper's C, numbers that each of them compares.
+    """
+
+    mixes_pictures: ClassVar[bool] = True
+
+    def __init__(self, *, kernels: PositiveInt, dims: PositiveInt) -> None:
+        self.kernels, self.dims = kernels, dims
+
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
+        widen(discriminator.logit[last_product(discriminator.logit)], self.kernels)
+        discriminator.logit.insert(0, Closeness(discriminator.feature_count, self.kernels, self.dims))
+
+
+class FeatureMatching(Trick):
+    """G matches the mean of D's features over real pictures (Salimans et al. 2016, section 3.1).
+
+    The features are what D's last layer sees.
+
+    Args:
+        weight: of the squared distance between the means.
+        keep_loss: how much of G's own loss stays; 0 as in the paper.
+    """
+
+    def __init__(self, *, weight: PositiveFloat, keep_loss: NonNegativeFloat) -> None:
+        self.weight, self.keep_loss = weight, keep_loss
+
+    def guide(self, loss: Tensor, features: Features, real: Tensor, fake: Tensor) -> Tensor:
+        apart = (features(real).mean(dim=0) - features(fake).mean(dim=0)).square().sum()
+        return self.keep_loss * loss + self.weight * apart if self.keep_loss else self.weight * apart
+
+
+class Pack(nn.Module):
+    """Several pictures as one with more channels: (B, C, H, W) to (B / n, n C, H, W)."""
+
+    def __init__(self, pictures: int) -> None:
+        super().__init__()
+        self.pictures = pictures
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.reshape(-1, self.pictures * images.shape[1], *images.shape[2:])
+
+
+class Packing(Trick):
+    """D judges several pictures at once, all real or all fake (PacGAN, Lin et al. 2018, section 3).
+
+    Args:
+        pictures: that D sees together. Its first layer grows to take them; it has one logit for all.
+    """
+
+    def __init__(self, *, pictures: PositiveInt) -> None:
+        self.pictures = self.pictures_per_logit = pictures
+
+    def check(self, game: Game) -> None:
+        if self.pictures == 1 or game.batch_size % self.pictures:
+            raise Refused(
+                f"trick.packing.pictures={self.pictures} does not fit train.batch_size={game.batch_size}: it should be "
+                "2 or more, and divide it."
+            )
+        if game.has_classes:
+            raise Refused("trick=packing has one logit for pictures of several classes: leave trick=conditional out.")
+
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
+        first = products(discriminator.features)[0]
+        widen(first, (self.pictures - 1) * first.weight.shape[1])
+        discriminator.features.insert(0, Pack(self.pictures))
