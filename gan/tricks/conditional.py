@@ -1,0 +1,40 @@
+"""Classes: G is told which to draw, and D which it was to be (Mirza and Osindero 2014; ganhacks 12 and 16)."""
+
+from typing import ClassVar
+
+from torch import nn
+
+from gan.errors import Refused
+from gan.ranges import PositiveInt
+from gan.shape import ImageShape
+from gan.tricks import Game, Trick
+from gan.tricks.networks import products, widen
+
+
+class Conditional(Trick):
+    """An embedding of the label beside G's noise, and in D a projection (Miyato and Koyama 2018, section 3).
+
+    Fakes have the classes of the real pictures beside them.
+
+    Args:
+        embedding: numbers that stand for a class in G.
+    """
+
+    uses_labels: ClassVar[bool] = True
+
+    def __init__(self, *, embedding: PositiveInt) -> None:
+        self.embedding = embedding
+
+    def check(self, game: Game) -> None:
+        if game.image.classes < 2:
+            raise Refused(
+                "trick=conditional needs classes, and this data set has none: sort its pictures into a folder for each "
+                "class, or choose one that has labels, such as dataset=digits."
+            )
+
+    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+        widen(products(generator)[0], self.embedding)
+        generator.classes = nn.Embedding(image.classes, self.embedding)
+
+    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
+        discriminator.classes = nn.Linear(discriminator.feature_count, image.classes, bias=False)
