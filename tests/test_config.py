@@ -99,6 +99,7 @@ NARROW = {  # the same networks, quicker
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "conv": ["model.generator.channels=[8,6,4]", "model.discriminator.channels=[4,8]"],
     "maxout": ["model.generator.hidden=[16]", "model.discriminator.units=[8]"],
+    "residual": ["model.generator.width=2", "model.discriminator.width=2"],
 }
 
 
@@ -140,12 +141,48 @@ def test_every_pair_of_tricks_runs_or_is_refused_in_words(make_run, one, other, 
         run = make_run(f"model={model}", chosen, "dataset.image_size=8", *narrow(model))
     except Refused as refusal:
         assert str(refusal).endswith(".") and "\n" not in str(refusal)
-        assert one != other
+        assert one != other or one == "separate_batches"  # which needs BatchNorm
         return
     for _ in range(2):
         loop.update(run)
         run.step += 1
     assert not loop.not_finite(run)
+
+
+@pytest.mark.parametrize("trick", options("trick"))
+def test_a_d_with_batch_norm_takes_every_trick_but_a_penalty(make_run, trick):
+    chosen = ["model=dcgan", f"trick=[{trick}]", "dataset.image_size=16", *NARROW["dcgan"]]
+    if trick in ("r1", "r2", "wgan_gp", "dragan"):
+        with pytest.raises(Refused, match=r"model\.discriminator\.norm=none"):
+            make_run(*chosen)
+        return
+    loop.update(make_run(*chosen))
+
+
+@pytest.mark.parametrize("trick", options("trick"))
+def test_every_trick_runs_in_half_precision(make_run, trick):
+    norm = [] if trick != "separate_batches" else ["model.discriminator.norm=batch"]
+    run = make_run("precision=bf16", f"trick=[{trick}]", "dataset.image_size=8", *NARROW["mlp"], *norm)
+    for _ in range(2):
+        loop.update(run)
+        run.step += 1
+    assert not loop.not_finite(run)
+
+
+def test_every_trick_has_a_place_in_the_ablation():
+    found = {path.stem for path in (ROOT / "conf" / "experiment" / "trick").glob("*.yaml")}
+    assert found == {*options("trick"), "none", "mixed_batches"}
+    for name in sorted(found):
+        config.check(composed(f"experiment=trick/{name}"))
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_separate_batches_is_what_d_sees(make_run, separate):
+    run = make_run("model=dcgan", f"train.separate_batches={separate}", "dataset.image_size=16", *NARROW["dcgan"])
+    seen = []
+    run.players.discriminator.working.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    loop.update(run)
+    assert seen == ([8, 8, 8] if separate else [16, 8])
 
 
 @pytest.mark.parametrize("trick", ["label_smoothing", "soft_labels"])
@@ -160,6 +197,8 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
         (["loss=wasserstein"], "Wasserstein's loss falls for ever unless something bounds D's slope"),
         (["loss=hinge", "trick=[label_smoothing]"], "loss.real_target is not known to Hinge"),
         (["trick=[weight_clipping,wgan_gp]"], "weight_clipping and a penalty .* choose one"),
+        (["trick=[separate_batches]"], "separate_batches=true would change nothing"),
+        (["trick=[soft_labels]", "loss=relativistic"], "loss.(real|fake)_target is not known to Relativistic"),
         (["model=dcgan", "trick=[r1]"], "BatchNorm mixes the pictures .* model.discriminator.norm=none"),
     ],
 )

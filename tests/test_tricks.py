@@ -10,7 +10,7 @@ from gan import loop
 from gan.losses import Hinge, Relativistic
 from gan.step import Batch, step_discriminator
 from gan.tricks import Tricks
-from gan.tricks.noise import NoisyLabels
+from gan.tricks.noise import NoisyLabels, with_noise
 from gan.tricks.slope import R1, R2, Dragan, GradientPenalty
 from tests.test_config import NARROW
 from tests.test_step import make_players
@@ -154,6 +154,78 @@ def test_spectral_norm_is_the_same_after_resuming(make_run):
     states = run.players.discriminator.network.state_dict(), again.players.discriminator.network.state_dict()
     assert any(name.endswith("_u") for name in states[0])
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("model", ["mlp", "dcgan"])
+@pytest.mark.parametrize(
+    "tricks",
+    [
+        "replay,adaptive_augment,track_failures,generator_noise",
+        "conditional,minibatch_discrimination,generator_dropout",
+    ],
+)
+def test_a_resumed_run_equals_an_unbroken_one_with_every_trick_that_keeps_something(make_run, model, tricks):
+    chosen = [f"trick=[{tricks}]", f"model={model}", "dataset.image_size=8", *NARROW[model]]
+    chosen += ["trick.replay.pictures=16", "trick.adaptive_augment.pictures=40"] if "replay" in tricks else []
+    runs = [make_run(*chosen), make_run(*chosen)]
+    for number in range(6):
+        if number == 3:
+            runs[1].restore(copy.deepcopy(runs[0].state()))
+        for run in runs[: 1 if number < 3 else 2]:
+            numbers = loop.update(run)
+            run.step += 1
+            run.tricks.review(run.step, {name: number.item() for name, number in numbers.items()})
+    states = [flattened(run.state()) for run in runs]
+    assert states[0].keys() == states[1].keys()
+    different = [name for name, value in states[0].items() if not equal(value, states[1][name])]
+    assert different == []
+
+
+def flattened(state, path=""):
+    if isinstance(state, (dict, list)):
+        parts = state.items() if isinstance(state, dict) else enumerate(state)
+        return {name: leaf for key, part in parts for name, leaf in flattened(part, f"{path}.{key}").items()}
+    return {path: state}
+
+
+def equal(one, other):
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("model", ["mlp", "dcgan", "conv", "maxout", "residual"])
+@pytest.mark.parametrize("trick", ["generator_noise", "generator_dropout"])
+def test_noise_within_g_stays_when_sampling_and_is_the_seeds(make_run, model, trick):
+    run = make_run(f"model={model}", f"trick=[{trick}]", "dataset.image_size=8", *NARROW[model])
+    plain = make_run(f"model={model}", "trick=[]", "dataset.image_size=8", *NARROW[model])
+    generator, noise = run.players.generator.network.eval(), torch.randn(8, 100)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(generator.parameters(), plain.players.generator.network.parameters(), strict=True)
+    )
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(generator(noise))
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], plain.players.generator.network.eval()(noise))
+
+
+def test_noise_within_g_is_a_share_of_what_each_picture_has_there():
+    inputs = torch.randn(50, 1000) * torch.linspace(1, 5, 50)[:, None]
+    added = with_noise(inputs, 0.2) - inputs
+    assert torch.allclose(added.std(1) / inputs.std(1), torch.tensor(0.2), rtol=0.15)
+
+
+def test_grids_are_drawn_with_the_same_noise_within_g_every_time(train_here, tmp_path):
+    for name in ("a", "b"):
+        train_here(
+            tmp_path / name,
+            "trick=[generator_dropout]",
+            "train.max_steps=2",
+            f"watch.samples_every={'1' if name == 'a' else '2'}",
+        )
+    a, b = ((tmp_path / name / "samples" / "step_0000002.png").read_bytes() for name in ("a", "b"))
+    assert a == b
 
 
 @pytest.mark.parametrize("trick", ["r1", "r2", "wgan_gp", "dragan"])

@@ -1,0 +1,114 @@
+"""What D is shown in place of pictures."""
+
+import pytest
+import torch
+
+from gan import loop
+from gan.errors import Refused
+from gan.tricks.augment import AdaptiveAugment, DiffAugment
+from tests.test_config import NARROW
+
+SIDE = 16
+ALL = {"colour": 1.0, "shift": 0.125, "cutout": 0.5}
+IMAGES = torch.rand(400, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def adaptive(**changes):
+    return AdaptiveAugment(**({"target": 0.6, "pictures": 1000} | ALL | changes))
+
+
+def test_a_shift_moves_a_picture_whole_and_fills_with_the_middle():
+    shown = DiffAugment(colour=0, shift=0.125, cutout=0).show(IMAGES)
+    padded = torch.nn.functional.pad(IMAGES, [2] * 4)
+    found = set()
+    for image, large in zip(shown, padded, strict=True):
+        places = [
+            (y, x) for y in range(5) for x in range(5) if torch.equal(image, large[:, y : y + SIDE, x : x + SIDE])
+        ]
+        assert len(places) == 1
+        found.add(places[0])
+    assert len(found) == 25  # every shift of up to two pixels, each way
+
+
+def test_a_cut_takes_a_square_that_may_reach_over_the_edge():
+    shown = DiffAugment(colour=0, shift=0, cutout=0.5).show(IMAGES)
+    hole = (shown != IMAGES).any(1)
+    assert (shown[:, 0][hole] == 0).all()
+    sides = [(int(each.any(0).sum()), int(each.any(1).sum())) for each in hole]
+    assert all(int(each.sum()) == a * b for each, (a, b) in zip(hole, sides, strict=True))
+    assert {side for pair in sides for side in pair} == {4, 5, 6, 7, 8}
+
+
+def test_colour_keeps_the_picture_and_moves_its_brightness():
+    shown = DiffAugment(colour=1.0, shift=0, cutout=0).show(IMAGES)
+    brightness = shown.mean((1, 2, 3)) - IMAGES.mean((1, 2, 3))
+    assert brightness.abs().max() <= 0.5 and brightness.std().item() == pytest.approx(1 / 12**0.5, rel=0.1)
+    grey = [images.mean(1).flatten(1) for images in (IMAGES, shown)]
+    centred = [each - each.mean(1, keepdim=True) for each in grey]
+    contrast = centred[1].norm(dim=1) / centred[0].norm(dim=1)
+    assert contrast.min() >= 0.5 - 1e-4 and contrast.max() <= 1.5 + 1e-4
+    assert torch.cosine_similarity(*centred).min() > 0.999
+
+
+def test_pictures_from_zero_to_one_are_changed_in_the_same_proportion(make_run):
+    tricks = make_run("trick=[diffaugment]", "model.generator.output=sigmoid", *NARROW["mlp"]).tricks
+    plain = DiffAugment(**ALL)
+    torch.manual_seed(0)
+    expected = plain.show(IMAGES)
+    torch.manual_seed(0)
+    assert torch.allclose(tricks.show((IMAGES + 1) / 2), (expected + 1) / 2, atol=1e-5)
+
+
+def test_the_gradient_passes_through_to_g():
+    images = IMAGES[:8].clone().requires_grad_()
+    DiffAugment(**ALL).show(images).square().sum().backward()
+    assert (images.grad != 0).double().mean() > 0.4  # but for what was cut out or moved away
+
+
+def test_a_share_of_none_leaves_pictures_alone_and_a_share_of_all_changes_them_all():
+    trick = adaptive()
+    assert torch.equal(trick.show(IMAGES), IMAGES)
+    trick.share = torch.tensor(0.3)
+    changed = (adaptive_shift(trick, IMAGES) != IMAGES).flatten(1).any(1).double().mean()
+    assert changed.item() == pytest.approx(0.3 * 24 / 25, abs=0.06)  # one shift in 25 is none
+
+
+def adaptive_shift(trick, images):
+    return trick.now_and_then(trick.shifted, images)
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1.0, 0.02), (-1.0, 0.0)])
+def test_the_share_grows_while_d_is_too_sure(sign, expected):
+    trick, logits = adaptive(), torch.full((10,), sign)
+    for _ in range(2):
+        trick.observe(IMAGES[:10], IMAGES[:10], logits, -logits)
+    assert trick.numbers({})["discriminator/augmented"].item() == pytest.approx(expected)
+
+
+def test_the_share_never_passes_all():
+    trick = adaptive(pictures=4)
+    for _ in range(3):
+        trick.observe(IMAGES[:10], IMAGES[:10], torch.ones(10), torch.ones(10))
+    assert trick.share == 1
+
+
+@pytest.mark.parametrize("loss", ["least_squares", "relativistic", "wasserstein"])
+def test_the_sign_of_a_logit_must_mean_something(make_run, loss):
+    tricks = "[adaptive_augment,weight_clipping]"
+    with pytest.raises(Refused, match="says nothing with"):
+        make_run(f"loss={loss}", f"trick={tricks}", *NARROW["mlp"])
+
+
+def test_no_change_at_all_is_refused(make_run):
+    zeros = [f"trick.diffaugment.{name}=0" for name in ALL]
+    with pytest.raises(Refused, match="change nothing"):
+        make_run("trick=[diffaugment]", *zeros, *NARROW["mlp"])
+
+
+def test_both_players_see_changed_pictures(make_run):
+    run = make_run("trick=[diffaugment]", *NARROW["mlp"])
+    seen = []
+    show = run.tricks.show
+    run.tricks.show = lambda images: seen.append(len(images)) or show(images)
+    loop.update(run)
+    assert seen == [8, 8, 8]  # real and fake for D, fake for G

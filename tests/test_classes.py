@@ -1,0 +1,115 @@
+"""Players that are told of classes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from gan import build, config, loop, sampling
+from gan.data import Pictures
+from gan.errors import Refused
+from gan.models import layers
+from gan.shape import ImageShape
+from gan.tricks.conditional import Conditional
+from tests.conftest import composed, options
+from tests.test_config import narrow
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_can_be_told_of_classes(make_run, model):
+    run = make_run(f"model={model}", "trick=[conditional]", "dataset.image_size=16", *narrow(model))
+    loop.update(run)
+    generator, discriminator = (player.network.eval() for player in run.players)
+    noise, labels = torch.randn(1, 100).expand(2, -1), torch.tensor([0, 1])
+    drawn = generator(noise, labels)
+    assert not torch.equal(drawn[0], drawn[1])
+    same = drawn[:1].expand(2, -1, -1, -1)
+    asked = discriminator(same, labels)
+    assert asked[0] != asked[1]
+
+
+def test_d_adds_the_direction_of_the_class_to_what_it_says_of_the_picture():
+    discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
+    Conditional(embedding=2).prepare_discriminator(discriminator, ImageShape(1, 2, classes=3))
+    images, labels = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
+    directions = discriminator.classes.weight[labels]  # Miyato and Koyama 2018, equation 3
+    expected = discriminator(images) + (directions * images.flatten(1)).sum(1)
+    assert torch.allclose(discriminator(images, labels), expected, atol=1e-6)
+
+
+def test_fakes_have_the_classes_of_the_real_pictures_beside_them(make_run):
+    run = make_run("trick=[conditional]", "train.discriminator_steps=2", *narrow("mlp"))
+    drawn, judged = [], []
+    generator, judge = run.players.generator.working, run.players.discriminator.working
+    generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[1]))
+    judge.register_forward_pre_hook(lambda _, inputs: judged.append(inputs[1]))
+    loop.update(run)
+    labels = [run.batches[index].labels for index in (0, 1)]
+    assert [each.tolist() for each in drawn] == [labels[0].tolist(), labels[1].tolist(), labels[1].tolist()]
+    assert [len(each) for each in judged] == [16, 16, 8]
+    assert torch.equal(judged[0], labels[0].repeat(2))
+
+
+def test_a_batch_keeps_each_picture_with_its_label():
+    from gan.data import Batches
+
+    images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
+    batches = Batches(Pictures(images, torch.arange(10) * 3), 4, seed=0, device=torch.device("cpu"))
+    for index in range(5):
+        assert torch.equal(batches[index].images.flatten() * 3, batches[index].labels.to(torch.uint8))
+
+
+def test_a_tiny_conditional_gan_learns_which_class_is_light(make_run):
+    run = make_run(
+        "trick=[conditional]", "dataset.image_size=8", "model.generator.hidden=[16]", "model.discriminator.hidden=[16]",
+        "model.discriminator.dropout=0", "optim.generator.lr=5e-3", "noise.dim=2",
+    )  # fmt: skip
+    run.batches.labels = torch.arange(64) % 2
+    run.batches.images = (run.batches.labels * 200 + 20).to(torch.uint8).view(64, 1, 1, 1).expand(64, 1, 8, 8)
+    for _ in range(600):
+        loop.update(run)
+        run.step += 1
+    drawn = sampling.generate(run.players.generator.network, torch.randn(64, 2), torch.arange(64) % 2, 64).double()
+    assert drawn[0::2].mean() < 70 and drawn[1::2].mean() > 170
+
+
+def test_a_grid_has_a_column_for_each_class():
+    images = (torch.arange(30) % 10 * 20).to(torch.uint8).view(30, 1, 1, 1).expand(30, 1, 4, 4)
+    grid = np.asarray(sampling.grid(images, classes=10))
+    assert grid.shape == (3 * 5 + 1, 10 * 5 + 1)
+    assert [int(grid[2 + 5 * row, 2 + 5 * column]) for row in range(3) for column in range(10)] == [
+        *range(0, 200, 20)
+    ] * 3
+
+
+def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(train_here, program, tmp_path):
+    run = tmp_path / "run"
+    train_here(run, "trick=[conditional,ema]", "train.max_steps=2", "watch.samples=20")
+    with Image.open(run / "samples" / "step_0000002.png") as grid:
+        assert grid.size == (10 * 29 + 1, 2 * 29 + 1)
+    done = program("sample.py", f"run={run}", "class=3", "n=4", "format=npz")
+    assert done.returncode == 0, done.stderr
+    threes = np.load(run / "generated" / "npz_class3_seed0_n4.npz")["images"]
+    program("sample.py", f"run={run}", "n=4", "format=npz")
+    assert threes.shape == (4, 28, 28, 1)
+    in_turn = np.load(run / "generated" / "npz_seed0_n4.npz")["images"]
+    assert np.array_equal(threes[3], in_turn[3]) and not np.array_equal(threes[0], in_turn[0])
+    assert program("sample.py", f"run={run}", "n=3", "format=interpolation").returncode == 0
+    refused = program("sample.py", f"run={run}", "class=10")
+    assert refused.returncode == 1 and "class=10 is not possible: it should be from 0 to 9." in refused.stderr
+
+
+def test_a_run_without_classes_has_none_to_choose(train_here, program, tmp_path):
+    train_here(tmp_path, "train.max_steps=1")
+    refused = program("sample.py", f"run={tmp_path}", "class=1")
+    assert refused.returncode == 1 and "trained without trick=[conditional]" in refused.stderr
+
+
+def test_classes_are_refused_where_a_data_set_has_none(tmp_path, cache):
+    for number in range(4):
+        Image.new("L", (8, 8), number * 50).save(tmp_path / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"cache_dir={cache}", "train.batch_size=2"]
+    cfg = composed(*own, "trick=[conditional]", "device=cpu")
+    with pytest.raises(Refused, match="needs classes, and this data set has none"):
+        build.build(cfg, config.check(cfg), {})

@@ -1,0 +1,132 @@
+"""Failures are named once, in words, and move nothing."""
+
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gan import loop
+from gan.losses import Hinge, NonSaturating, Wasserstein
+from gan.shape import ImageShape
+from gan.tricks import Game
+from gan.tricks.failures import TrackFailures, length
+from tests.test_config import NARROW
+
+HEALTHY = {
+    "discriminator/loss": 1.0, "discriminator/told_apart": 0.8, "discriminator/gradient_norm": 2.0,
+    "generator/gradient_norm": 2.0, "generator/variety": 0.9,
+}  # fmt: skip
+
+
+def tracker(action="warn"):
+    return TrackFailures(
+        loss_below=0.01,
+        told_apart_above=0.99,
+        gradient_above=100.0,
+        variety_below=0.3,
+        patience_steps=100,
+        action=action,
+    )
+
+
+def test_a_healthy_run_has_no_failure():
+    trick = tracker()
+    assert not any(trick.review(step, HEALTHY) for step in range(0, 1000, 50))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("discriminator/loss", 0.001, "D's loss is nearly 0"),
+        ("discriminator/told_apart", 0.999, "D tells nearly every real picture"),
+        ("discriminator/gradient_norm", 200.0, "D's gradient is very long"),
+        ("generator/gradient_norm", 200.0, "G's gradient is very long"),
+        ("generator/variety", 0.1, "G's pictures are nearly all alike"),
+    ],
+)
+def test_each_failure_is_said_once_and_only_when_it_lasts(name, value, words):
+    trick, said = tracker(), []
+    for step in range(0, 1000, 50):
+        said += [(step, failure) for failure in trick.review(step, HEALTHY | {name: value})]
+    ((step, failure),) = said
+    assert step == 100 and failure.sentence.startswith(words) and not failure.stop
+    assert failure.sentence.endswith("and has been for 100 steps.")
+
+
+def test_what_gets_better_begins_anew():
+    trick = tracker()
+    ill = HEALTHY | {"generator/variety": 0.1}
+    numbers = [ill, ill, HEALTHY, ill, ill, ill]
+    said = [len(trick.review(50 * number, each)) for number, each in enumerate(numbers)]
+    assert said == [0, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        (NonSaturating(terms="sum", real_target=1.0, fake_target=0.0), True),
+        (Hinge(terms="sum"), True),
+        (Wasserstein(terms="sum"), False),
+    ],
+)
+def test_a_loss_of_nothing_means_something_only_where_a_loss_has_a_bound(loss, named):
+    trick = tracker()
+    trick.check(Game(ImageShape(1, 8), 8, "discriminator_first", loss, False, 1))
+    said = [failure for step in (0, 100) for failure in trick.review(step, HEALTHY | {"discriminator/loss": 0.0})]
+    assert bool(said) is named
+
+
+def test_what_it_measures_is_what_it_says():
+    trick = tracker()
+    real, fake = torch.randn(64, 1, 8, 8), torch.randn(1, 1, 8, 8).expand(64, -1, -1, -1)
+    trick.observe(real, fake, torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0]))
+    weights = [torch.zeros(3, requires_grad=True), torch.zeros(1, requires_grad=True)]
+    weights[0].grad, weights[1].grad = torch.tensor([1.0, 2.0, 2.0]), torch.tensor([4.0])
+    numbers = trick.numbers({"generator": weights, "discriminator": weights[:1]})
+    assert numbers["discriminator/told_apart"].item() == 0.75  # 1 > 0, 3 > 2 and 3 > 0, but not 1 > 2
+    assert numbers["generator/variety"].item() == pytest.approx(0, abs=1e-6)
+    assert numbers["generator/gradient_norm"].item() == pytest.approx(5)
+    assert numbers["discriminator/gradient_norm"].item() == pytest.approx(3) == length(weights[:1]).item()
+    trick.observe(real, real / 2, torch.tensor([1.0]), torch.tensor([2.0]))
+    assert trick.seen["generator/variety"].item() == pytest.approx(0.5)
+
+
+def test_looking_moves_nothing(make_run):
+    rows = []
+    for trick in ("[]", "[track_failures]"):
+        run = make_run(f"trick={trick}", *NARROW["mlp"])
+        for _ in range(3):
+            numbers = loop.update(run)
+            run.step += 1
+        rows.append(numbers)
+    assert all(torch.equal(number, rows[1][name]) for name, number in rows[0].items())
+
+
+def seeing_failures(action):
+    return [
+        "trick=[track_failures]", "trick.track_failures.told_apart_above=1", "trick.track_failures.variety_below=1000", "trick.track_failures.patience_steps=4",
+        f"trick.track_failures.action={action}", "train.max_steps=10", "watch.log_every=2",
+    ]  # fmt: skip
+
+
+def test_a_failure_stands_in_the_status_and_in_tensorboard(train_here, tmp_path):
+    train_here(tmp_path, *seeing_failures("warn"))
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["state"] == "finished" and [failure["step"] for failure in status["failures"]] == [6]
+    assert "G's pictures are nearly all alike" in status["failures"][0]["what"]
+    board = EventAccumulator(str(tmp_path))
+    board.Reload()
+    (event,) = board.Tensors("failures/text_summary")
+    assert event.step == 6 and b"nearly all alike" in event.tensor_proto.string_val[0]
+    assert "generator/variety" in board.Tags()["scalars"]
+
+
+def test_a_run_may_stop_at_a_failure_and_be_taken_up_again(train_here, tmp_path):
+    train_here(tmp_path, *seeing_failures("stop"))
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["step"]) == ("stopped", 6) and "nearly all alike" in status["error"]
+    train_here(tmp_path, *seeing_failures("stop"), resume=True)
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["step"], status["error"]) == ("finished", 10, None)
+    assert len(status["failures"]) == 1  # it was said before
