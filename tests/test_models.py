@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import nn
 
-from gan.models import layers
+from gan.models import layers, residual
 from gan.shape import ImageShape
 from tests.conftest import composed, options
 
@@ -131,6 +131,30 @@ def test_a_norm_on_the_logit_keeps_a_discriminator_from_telling_two_batches_apar
         loss.backward()
         optimizer.step()
         assert loss.item() >= 2 * math.log(2) - 1e-6
+
+
+def test_the_residual_network_has_as_many_maps_as_the_picture_can_be_halved():
+    generator, discriminator = build("residual", ImageShape(1, 28))
+    assert residual.stages(ImageShape(1, 28), 16) == ([28, 14, 7], [16, 32, 64])
+    assert residual.stages(ImageShape(3, 64), 16) == ([64, 32, 16, 8], [16, 32, 64, 64])
+    assert generator.layers[0].out_features == 64 * 7 * 7 and discriminator.feature_count == 64 * 7 * 7
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in [*generator.modules(), *discriminator.modules()])
+
+
+def test_a_residual_block_begins_as_the_identity_and_can_learn():
+    block, maps = residual.Block(4, "leaky_relu"), torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(maps), maps)
+    block(maps).square().sum().backward()
+    assert block.second.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("side", "other"), [(28, 14), (7, 4), (14, 28), (5, 9)])
+def test_maps_shrink_to_means_and_grow_between_neighbours(side, other):
+    maps = torch.rand(2, 3, side, side)
+    resized = residual.Resize(other)(maps)
+    assert resized.shape == (2, 3, other, other) and maps.min() <= resized.min() and resized.max() <= maps.max()
+    if side == 2 * other:
+        assert torch.allclose(resized, maps.unflatten(2, (other, 2)).unflatten(4, (other, 2)).mean((3, 5)), atol=1e-6)
 
 
 @pytest.mark.parametrize("probability", [0.001, 0.3, 0.5, 0.99])
