@@ -1,30 +1,23 @@
 """Data sets, each one uint8 tensor, and batches taken from it by index."""
 
 import contextlib
-import gzip
 import hashlib
 import pickle
-import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gan import digits as drawn
 from gan import files, image_folder, randomness
+from gan.downloads import downloading, idx_pictures
 from gan.errors import Refused
 from gan.ranges import PositiveInt, Size
 from gan.shape import ImageShape
 
-# torchvision is imported where it is used: it takes as long as torch itself, and a mistake is said sooner.
-if TYPE_CHECKING:
-    import torchvision
-
 Split = Literal["train", "test"]
-SILENCE_SECONDS = 10.0  # a server that says nothing for so long is given up
 
 
 @dataclass(frozen=True)
@@ -42,10 +35,13 @@ class Pictures:
         classes = 0 if self.labels is None else int(self.labels.max()) + 1
         return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
+    def __getitem__(self, part: slice) -> "Pictures":
+        """Some of them."""
+        return Pictures(self.images[part], None if self.labels is None else self.labels[part])
+
     def first(self, limit: int | None) -> "Pictures":
         """The first `limit` pictures, or all of them."""
-        labels = None if self.labels is None else self.labels[:limit]
-        return Pictures(self.images[:limit], labels)
+        return self[:limit]
 
     def resized(self, size: int | None) -> "Pictures":
         """Pictures of `size` a side, smoothed where they shrink; as they are for None."""
@@ -132,7 +128,27 @@ def mnist(
     """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000 of 28x28 grey pixels."""
     from torchvision.datasets import MNIST
 
-    return idx_pictures(MNIST, data_dir, split).first(limit).resized(image_size)
+    return Pictures(*idx_pictures(MNIST, data_dir, split)).first(limit).resized(image_size)
+
+
+def stacked_mnist(
+    data_dir: Path,
+    cache_dir: Path,
+    split: Split,
+    *,
+    count: PositiveInt,
+    limit: PositiveInt | None,
+    image_size: Size | None,
+) -> Pictures:
+    """Three digits of MNIST as the channels of one picture, 1000 kinds (Metz et al. 2017): `count` to train on.
+
+    For testing there are 10,000. Which digits meet has a seed of its own: `seed` changes the run, never the data.
+    """
+    found = mnist(data_dir, cache_dir, split, limit=None, image_size=image_size)
+    stream = randomness.generator("cpu", 0, "stacked", split)
+    chosen = torch.randint(len(found), (count if split == "train" else 10_000, 3), generator=stream)[:limit]
+    images = found.images[:, 0][chosen]
+    return Pictures(images, found.labels[chosen] @ torch.tensor([100, 10, 1]))
 
 
 def fashion_mnist(
@@ -141,7 +157,7 @@ def fashion_mnist(
     """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's format."""
     from torchvision.datasets import FashionMNIST
 
-    return idx_pictures(FashionMNIST, data_dir, split).first(limit).resized(image_size)
+    return Pictures(*idx_pictures(FashionMNIST, data_dir, split)).first(limit).resized(image_size)
 
 
 def cifar10(
@@ -162,75 +178,14 @@ def pictures_in(
     split: Split,
     *,
     path: str,
+    test_path: str | None,
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> Pictures:
-    """Your own pictures, in a folder or a zip: see `gan.image_folder.read`. There is no test split."""
-    if split == "test":
-        raise Refused("dataset=image_folder has no test pictures: it is one folder or zip.")
-    images, labels = image_folder.read(Path(path), cache_dir, image_size, channels, limit)
+    """Your own pictures, in a folder or a zip, and others to test on: see `gan.image_folder.read`."""
+    if split == "test" and test_path is None:
+        raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
+    found = Path(path if split == "train" else test_path)
+    images, labels = image_folder.read(found, cache_dir, image_size, channels, limit)
     return Pictures(images, labels)
-
-
-# What the published sets have in common: they are downloaded once, and checked every time.
-
-# The uncompressed files of MNIST; torchvision knows the sums of the compressed ones alone.
-UNPACKED_MD5 = {
-    "6bbc9ace898e44ae57da46a324031adb": "train-images-idx3-ubyte of MNIST",
-    "a25bea736e30d166cdddb491f175f624": "train-labels-idx1-ubyte of MNIST",
-    "2646ac647ad5339dbf082846283269ea": "t10k-images-idx3-ubyte of MNIST",
-    "27ae3e4e09519cfbb04c329615203637": "t10k-labels-idx1-ubyte of MNIST",
-}
-
-
-def idx_pictures(published: "type[torchvision.datasets.MNIST]", data_dir: Path, split: Split) -> Pictures:
-    """One split of a set in MNIST's format. Raises Refused for a file that is absent or not as published."""
-    folder = data_dir / published.__name__ / "raw"
-    with downloading(published.__name__, folder):
-        found = published(data_dir, train=split == "train", download=True)
-        for name, packed_md5 in published.resources:
-            if name.startswith("train" if split == "train" else "t10k"):
-                check_idx(folder / name.removesuffix(".gz"), folder / name, packed_md5)
-    return Pictures(found.data[:, None].contiguous(), found.targets)
-
-
-def check_idx(unpacked: Path, packed: Path, packed_md5: str) -> None:
-    """Raise Refused unless the idx file holds what its publisher put there."""
-    content = unpacked.read_bytes()
-    known = hashlib.md5(content).hexdigest() in UNPACKED_MD5
-    if not known and packed.exists():
-        archive = packed.read_bytes()
-        known = hashlib.md5(archive).hexdigest() == packed_md5 and gzip.decompress(archive) == content
-    if not known:
-        raise Refused(
-            f"{unpacked} is not the file that was published (its MD5 sum differs): delete it and {packed.name}, "
-            "and run again with a network, or put the published .gz file there."
-        )
-
-
-@contextlib.contextmanager
-def downloading(name: str, folder: Path) -> Iterator[None]:
-    """Let torchvision look for a data set and download it, and say in a sentence where that failed."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_SECONDS)  # torchvision sets none, and a silent server hangs for ever
-    try:
-        yield
-    # A truncated, empty or wrong file makes torchvision raise any of these; so does a missing network.
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        AssertionError,
-        EOFError,
-        IndexError,
-        TypeError,
-        KeyError,
-    ) as error:
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
-        raise Refused(
-            f"{name} is not whole in {folder} and could not be downloaded ({reason}): connect to a network, "
-            "put its files there or name their folder with data_dir=..., or take dataset=digits, which needs none."
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)

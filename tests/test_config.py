@@ -66,7 +66,8 @@ SEAMS = {  # who may import whom, beyond settings, ranges, errors, files and ran
     "settings": {"ranges"}, "status": {"files"}, "device": {"errors"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
     "losses": {"ranges"}, "tricks": {"errors", "losses", "ranges", "shape", "tricks"}, "optim": {"ranges"}, "average": set(), "figures": set(),
     "step": {"losses", "player", "settings", "tricks"}, "player": {"optim"},
-    "models": {"errors", "models", "ranges", "shape"}, "data": {"digits", "errors", "files", "image_folder", "randomness", "ranges", "shape"}, "shape": set(),
+    "models": {"errors", "models", "ranges", "shape"}, "data": {"digits", "downloads", "errors", "files", "image_folder", "randomness", "ranges", "shape"}, "shape": set(),
+    "downloads": {"errors"}, "scores": set(), "features": {"data", "downloads", "errors", "files", "randomness", "shape"},
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from gan import data
+from gan import data, downloads
 from gan.data import Batches, Pictures, scaled
 from gan.errors import Refused
 from tests.conftest import REAL_DATA
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def read_folder(path, cache, **asked):
-    wanted = {"channels": None, "limit": None, "image_size": None} | asked
+    wanted = {"test_path": None, "channels": None, "limit": None, "image_size": None} | asked
     return data.pictures_in(REAL_DATA, cache, "train", path=str(path), **wanted)
 
 
@@ -124,7 +124,7 @@ def published(monkeypatch):
     }
     sums = [(name, hashlib.md5(content).hexdigest()) for name, content in archives.items()]
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", sums)
-    monkeypatch.setattr(data, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.5)
     return images, archives
 
 
