@@ -26,8 +26,8 @@ def draw(cfg: DictConfig) -> Path:
     from gan.device import pick
 
     device = pick(asked.device)
-    generator, noise = build.trained_generator(Path(asked.run), device)
-    return sampling.write(generator, noise, asked, device)
+    run = build.trained(Path(asked.run), asked.checkpoint, device)
+    return sampling.write(run.generator, run.noise, asked, device)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from gan import cli
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> None:
-    cli.job(train, cfg)
+def main(cfg: DictConfig) -> float | None:
+    return cli.job(train, cfg)
 
 
 def train(cfg: DictConfig, folder: Path) -> int:

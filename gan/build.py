@@ -1,7 +1,8 @@
 """From a configuration that was checked to the objects that train."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from gan import checkpoint, config, randomness
+from gan import checkpoint, config, protocol, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
 from gan.device import keep_memory, pick
@@ -78,6 +79,9 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         tricks=tricks,
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
+        reference=functools.cache(
+            lambda: reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+        ),
     )
 
 
@@ -140,20 +144,46 @@ def player(
     return Player(network, optimizer, schedule, brake, settings.precision, settings.compile, constrain)
 
 
-def trained_generator(run: Path, device: torch.device) -> tuple[nn.Module, Noise]:
-    """A run's newest generator, the averaged one where it keeps one, and the noise that it takes.
+@dataclass(frozen=True)
+class Trained:
+    """What a checkpoint holds to draw and to judge with: the generator is the averaged one where one was kept."""
 
-    Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not a network's.
+    cfg: DictConfig
+    step: int
+    generator: nn.Module
+    discriminator: nn.Module
+    noise: Noise
+
+
+def trained(run: Path, which: str, device: torch.device) -> Trained:
+    """The players of a run as they are in its checkpoint `which`, last or best.
+
+    Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not ours.
     """
-    state = checkpoint.load(run)
+    state = checkpoint.load(run, which)
     cfg = OmegaConf.create(state["config"])
-    for group in ("model", "trick"):  # a file from elsewhere may name anything
+    for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
         config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
-    image = ImageShape(*state["image"])
-    generator = network(cfg, "generator", image)
-    tricks_of(cfg).prepare_generator(generator, image)
+    image, tricks = ImageShape(*state["image"]), tricks_of(cfg)
+    generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
+    tricks.prepare_generator(generator, image)
+    tricks.prepare_discriminator(discriminator, image)
     generator.load_state_dict(state["average"] or state["generator"])
-    return generator.to(device).eval(), noise(cfg)
+    discriminator.load_state_dict(state["discriminator"])
+    return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise(cfg))
+
+
+def reference(
+    cfg: DictConfig, split: str | None, kind: str, folders: tuple[Path, Path], device: torch.device
+) -> protocol.Reference:
+    """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
+    whole = OmegaConf.merge(cfg.dataset, {"limit": None})
+    name = cfg.dataset._target_.rsplit(".", 1)[-1]
+
+    def load_split(part: str) -> Pictures:
+        return make(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
+
+    return protocol.reference(name, load_split, split, kind, folders, device)
 
 
 def make(node: DictConfig, *given: Any, **named: Any) -> Any:

@@ -11,22 +11,22 @@ from gan import files
 from gan.errors import Refused
 
 
-def path_in(folder: Path) -> Path:
-    """Where a run keeps its newest state."""
-    return folder / "checkpoints" / "last.pt"
+def path_in(folder: Path, which: str = "last") -> Path:
+    """Where a run keeps its newest state, or the one with the best score."""
+    return folder / "checkpoints" / f"{which}.pt"
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
-    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the last one."""
-    with files.whole(path_in(folder)) as file:
+def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
+    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the one before."""
+    with files.whole(path_in(folder, which)) as file:
         torch.save(state, file)
 
 
-def load(folder: Path) -> dict[str, Any]:
+def load(folder: Path, which: str = "last") -> dict[str, Any]:
     """The state of the run in `folder`, on the CPU. Raises Refused where there is none that can be read."""
     if not folder.is_dir():
         raise Refused(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
-    path = path_in(folder)
+    path = path_in(folder, which)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

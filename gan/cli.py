@@ -120,11 +120,21 @@ def globbed(arguments: list[str]) -> list[str]:
     return found
 
 
-def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
+def gathered(arguments: list[str], name: str) -> list[str]:
+    """The command line with all of `name=A name=B` as one `name=[A,B]`, where it is said more than once."""
+    values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
+    if len(values) < 2:
+        return arguments
+    others = [argument for argument in arguments if not argument.startswith(f"{name}=")]
+    return [*others, f"{name}=[{','.join(repr(value) for value in values)}]"]
+
+
+def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
     """Do a Hydra job's work, so that status.json says what became of it whatever happens.
 
     `work` returns the number of the signal that stopped it, or 0. In a sweep, a job that is refused or fails
-    leaves the others alone; alone, it ends the program.
+    leaves the others alone; alone, it ends the program. Returns what a search minimises: the last FID, if the run was
+    scored.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -145,6 +155,7 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> None:
         if not sweeping:
             leave(error)
         log.exception("this job failed")
+    return status.read(folder)["scores"].get("fid")
 
 
 def choices() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from gan.errors import Refused
-from gan.settings import Sampling, Settings
+from gan.settings import Evaluation, Sampling, Settings
 
 # The groups that name code, and what each has in it; a trick may be called anything.
 GROUPS = {
@@ -48,6 +48,12 @@ def check(cfg: DictConfig) -> Settings:
 def check_sampling(cfg: DictConfig) -> Sampling:
     """The same for sample.py."""
     return parsed(Sampling, resolved(cfg))
+
+
+def check_evaluation(cfg: DictConfig) -> Evaluation:
+    """The same for gan.evaluate."""
+    tree = resolved(cfg)
+    return parsed(Evaluation, tree | {"run": tree["run"] if isinstance(tree["run"], list) else [tree["run"]]})
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

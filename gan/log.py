@@ -67,15 +67,22 @@ class Log:
         step: where the run goes on; what an earlier attempt wrote of later steps is dropped.
         total: steps of the whole run.
         kept: whether a row at this step belongs to the unbroken run.
+        score_kept: the same for a row of scores.
     """
 
-    def __init__(self, folder: Path, step: int, total: int, kept: Callable[[int], bool]) -> None:
-        self.folder = folder
-        self.rows = folder / "metrics.jsonl"
-        lines = self.rows.read_text().splitlines() if step and self.rows.exists() else []
-        lines = [line for line in lines if kept(json.loads(line)["step"])]
-        with files.whole(self.rows) as file:
-            file.write("".join(line + "\n" for line in lines).encode())
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        total: int,
+        kept: Callable[[int], bool],
+        score_kept: Callable[[int], bool] = lambda step: True,
+    ) -> None:
+        self.rows, self.score_rows = folder / "metrics.jsonl", folder / "scores.jsonl"
+        write_rows(self.rows, [row for row in read_rows(self.rows) if step and kept(row["step"])])
+        self.scores = [row for row in read_rows(self.score_rows) if step and score_kept(row["step"])]
+        if self.score_rows.exists():
+            write_rows(self.score_rows, self.scores)
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
         self.bar = tqdm(total=total, initial=step, unit="step", disable=None, dynamic_ncols=True)
 
@@ -93,13 +100,19 @@ class Log:
     def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
         """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
-        with self.rows.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        add_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
         scalars = numbers | {"epoch": epoch, "images_per_second": speed}
         entries = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self.board.file_writer.add_summary(Summary(value=entries), step)
         self.bar.set_postfix_str(f"{in_words(numbers)}, {speed:.0f} images/s", refresh=False)
+
+    def score(self, step: int, numbers: dict[str, float]) -> None:
+        """How good the generator is."""
+        self.scores.append({"step": step} | numbers)
+        add_row(self.score_rows, self.scores[-1])
+        for name, number in numbers.items():
+            self.board.add_scalar(f"scores/{name}", number, step)
+        self.board.flush()
 
     def picture(self, step: int, grid: Image.Image) -> None:
         """A grid of samples."""
@@ -114,6 +127,21 @@ class Log:
     def close(self) -> None:
         self.bar.close()
         self.board.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of JSON objects; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with files.whole(path) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def add_row(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def in_words(numbers: dict[str, float]) -> str:

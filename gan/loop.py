@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gan import checkpoint, figures, files, randomness, sampling, signals, status
+from gan import checkpoint, figures, files, protocol, randomness, sampling, signals, status
 from gan.data import scaled
 from gan.errors import Refused
 from gan.log import Log, in_words
@@ -30,7 +31,9 @@ def run(run: Run, folder: Path, resume: bool) -> int:
     if resume:
         go_back(run, folder)
     with signals.stop_requests() as stop, logging_redirect_tqdm():
-        book = Log(folder, run.step, run.total, lambda step: belongs(run, step, run.log_due))
+        book = Log(
+            folder, run.step, run.total, *(partial(belongs, run.step, due) for due in (run.log_due, run.score_due))
+        )
         book.describe(run.config, run.choices)
         status.update(folder, state="running", error=None, **run.progress())
         if not resume:
@@ -59,9 +62,10 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         book.bar.update()
 
         logging_now, sampling_now = run.log_due(run.step), run.sample_due(run.step)
-        saving_now, epoch_ends = run.due(watch.checkpoint_every, run.step), run.step % run.steps_per_epoch == 0
+        saving_now, scoring_now = run.due(watch.checkpoint_every, run.step), run.score_due(run.step)
+        epoch_ends = run.step % run.steps_per_epoch == 0
         ending = run.step == run.total or stop.signal != 0
-        if not (logging_now or sampling_now or saving_now or epoch_ends or ending):
+        if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
             continue
 
         run.seconds = before + time.perf_counter() - began
@@ -77,6 +81,10 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
             draw_samples(run, folder, book)
         if saving_now:
             checkpoint.save(folder, run.state())
+        if scoring_now:
+            paused = time.perf_counter()
+            score(run, folder, book)
+            began += time.perf_counter() - paused  # it is no training
         if ending or stop.reason:
             break
     return None
@@ -131,6 +139,22 @@ def record(run: Run, folder: Path, book: Log) -> str | None:
     return next((failure.sentence for failure in failures if failure.stop), None)
 
 
+def score(run: Run, folder: Path, book: Log) -> None:
+    """Write down how good the generator is now, and keep it if it has never been better."""
+    count, reference = run.settings.watch.scores_pictures, run.reference()
+    classes = run.painter.class_count
+    seen = reference.look(protocol.drawn(run.painter, run.noise, count, run.settings.seed, run.device, classes))
+    found = reference.score(seen, parzen=False)
+    best = min((row["fid"] for row in book.scores), default=math.inf)
+    book.score(run.step, found)
+    status.update(folder, scores=found | reference.record(count))
+    log.info(
+        "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
+    )
+    if found["fid"] < best:
+        checkpoint.save(folder, run.state(), "best")
+
+
 def draw_samples(run: Run, folder: Path, book: Log) -> None:
     """Draw the watched noise with the generator as it is now."""
     grid = draw(run, run.watched, folder / "samples" / f"step_{run.step:07d}.png")
@@ -155,6 +179,8 @@ def finish(run: Run, folder: Path, book: Log) -> None:
     if not run.sample_due(run.step):
         draw_samples(run, folder, book)
     checkpoint.save(folder, run.state())
+    if run.settings.watch.scores_every and not run.score_due(run.step):
+        score(run, folder, book)
     if count := run.settings.watch.final_samples:
         stream = randomness.generator("cpu", run.settings.seed, "final")
         draw(run, run.noise.draw(count, stream).to(run.device), folder / "final.png")
@@ -177,10 +203,10 @@ def go_back(run: Run, folder: Path) -> None:
             f"train.epochs={run.settings.train.epochs * 2} would go on."
         )
     for path in (folder / "samples").glob("step_*.png"):
-        if not belongs(run, int(path.stem.removeprefix("step_")), run.sample_due):
+        if not belongs(run.step, run.sample_due, int(path.stem.removeprefix("step_"))):
             path.unlink()
 
 
-def belongs(run: Run, step: int, due: Callable[[int], bool]) -> bool:
-    """Whether what was written at `step` would also be there if the run had not ended where it goes on now."""
-    return step < run.step or (step == run.step and due(step))
+def belongs(now: int, due: Callable[[int], bool], step: int) -> bool:
+    """Whether what was written at `step` would also be there if the run had not ended at `now`, where it goes on."""
+    return step < now or (step == now and due(step))

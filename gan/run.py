@@ -1,5 +1,6 @@
 """A run: everything that training needs, and how far it has come."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from gan.log import Numbers
 from gan.losses import Loss
 from gan.noise import Noise
 from gan.player import Players
+from gan.protocol import Reference
 from gan.settings import Periods, Settings, in_steps
 from gan.shape import ImageShape
 from gan.tricks import Tricks
@@ -25,6 +27,7 @@ class Run:
     Args:
         config: the whole configuration as YAML, kept in every checkpoint.
         choices: what was asked for, by group and setting, for TensorBoard's HParams tab.
+        reference: what the generator is scored against; the first call may take minutes.
         step: updates made so far.
         seconds: time spent on them.
     """
@@ -41,6 +44,7 @@ class Run:
     tricks: Tricks
     noise: Noise
     numbers: Numbers
+    reference: Callable[[], Reference]
     step: int = 0
     seconds: float = 0.0
     speed: float = 0.0
@@ -86,6 +90,10 @@ class Run:
     def log_due(self, step: int) -> bool:
         """Whether a row of numbers is written after `step` updates."""
         return self.due(self.settings.watch.log_every, step)
+
+    def score_due(self, step: int) -> bool:
+        """Whether the generator is scored after `step` updates."""
+        return self.due(self.settings.watch.scores_every, step)
 
     def progress(self) -> dict[str, Any]:
         """What status.json says of a run on its way."""

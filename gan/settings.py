@@ -49,7 +49,8 @@ class Watch(Strict):
     final_samples: PositiveInt | None
     film_fps: PositiveFloat
     checkpoint_every: Periods
-    scores_every: None
+    scores_every: Periods
+    scores_pictures: Annotated[int, Field(ge=100)]
 
 
 class Settings(Strict):
@@ -68,6 +69,22 @@ class Settings(Strict):
     watch: Watch
 
 
+class Evaluation(Strict):
+    """What gan.evaluate can be told."""
+
+    run: list[str]
+    checkpoint: Literal["last", "best"]
+    n: Annotated[int, Field(ge=100)] | None
+    seed: NonNegativeInt
+    seeds: PositiveInt
+    split: Literal["train", "test"] | None
+    features: Literal["own", "inception"]
+    parzen: bool
+    data_dir: str | None
+    cache_dir: str | None
+    device: Literal["auto", "cpu", "cuda", "mps"]
+
+
 class Sampling(Strict):
     """What sample.py can be told."""
 
@@ -75,6 +92,7 @@ class Sampling(Strict):
 
     run: str
     n: PositiveInt
+    checkpoint: Literal["last", "best"]
     class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
     format: Literal["grid", "png", "npz", "interpolation"]

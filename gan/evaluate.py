@@ -1,0 +1,136 @@
+"""Score the generators of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
+
+import logging
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig
+
+from gan import cli
+from gan.settings import Evaluation
+
+if TYPE_CHECKING:  # torch is imported only once the command line is understood
+    import torch
+
+    from gan.protocol import Reference
+
+log = logging.getLogger(__name__)
+COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
+NEIGHBOURS = 16  # fakes that are shown with the training pictures nearest to them
+Spread = dict[str, dict[str, float]]  # of each score, its mean over seeds and its standard deviation
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    try:
+        evaluate(cfg)
+    except Exception as error:
+        cli.leave(error)
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Score every run that is named, and print a table with the floor: what real pictures score."""
+    from gan import config
+
+    asked = config.check_evaluation(cfg)
+
+    from gan import build
+    from gan.device import pick
+
+    device, references, rows = pick(asked.device), {}, {}
+    for name in asked.run:
+        folder = Path(name)
+        run = build.trained(folder, asked.checkpoint, device)
+        folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
+        key = (repr(run.cfg.dataset), folders)
+        if key not in references:
+            references[key] = build.reference(run.cfg, asked.split, asked.features, folders, device)
+        reference = references[key]
+        count = asked.n or (STACKED_COUNT if reference.name == "stacked_mnist" else COUNT)
+        found = scored(run, reference, asked, count, device)
+        floor = {score: {"mean": value} for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
+        keep(folder, run.step, found, floor, reference.record(count), asked)
+        draw_neighbours(run, reference, folder, device)
+        said = "{features}, {generated} generated against {real} of {split}".format(**reference.record(count))
+        rows.setdefault(said, {})[name] = found
+        rows[said]["real pictures"] = rows[said].pop("real pictures", floor)
+    for said, table in rows.items():
+        print(f"\n{said}\n\n{as_table(table)}")
+
+
+def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Spread:
+    """Every score of a run's generator, over the seeds that were asked for."""
+    from gan import protocol
+
+    classes = run.generator.class_count
+    gap = protocol.discriminator_gap(run.discriminator, reference, run.generator.pixel_range, classes > 0)
+    found = []
+    for seed in range(asked.seed, asked.seed + asked.seeds):
+        pictures = protocol.drawn(run.generator, run.noise, count, seed, device, classes)
+        found.append(reference.score(reference.look(pictures), asked.parzen) | {"discriminator_gap": gap})
+    return {
+        name: {
+            "mean": statistics.fmean(each[name] for each in found),
+            **({"spread": statistics.stdev(each[name] for each in found)} if len(found) > 1 else {}),
+        }
+        for name in found[0]
+    }
+
+
+def keep(folder: Path, step: int, found: Spread, floor: Spread, record: dict[str, Any], asked: Evaluation) -> None:
+    """Write the scores into the run's folder: scores.json, status.json and TensorBoard."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from gan import files, status
+
+    seeds = list(range(asked.seed, asked.seed + asked.seeds))
+    whole = {"step": step, "checkpoint": asked.checkpoint, "seeds": seeds, **record, "scores": found, "floor": floor}
+    files.write_json(folder / "scores.json", whole)
+    means = {name: each["mean"] for name, each in found.items()}
+    status.update(folder, scores=means | record)
+    with SummaryWriter(folder) as board:
+        for name, mean in means.items():
+            board.add_scalar(f"scores/{name}", mean, step)
+
+
+def draw_neighbours(run: Any, reference: "Reference", folder: Path, device: "torch.device") -> None:
+    """Fakes, and below each the training picture whose pixels are nearest: are any copied?"""
+    import torch
+
+    from gan import files, protocol, sampling, scores
+
+    (fakes,) = protocol.drawn(run.generator, run.noise, NEIGHBOURS, 0, device, run.generator.class_count)
+    near = scores.nearest(fakes, reference.train.images)
+    pairs = torch.cat([fakes, reference.train.images[near]])
+    with files.whole(folder / "figures" / "neighbours.png") as file:
+        sampling.grid(pairs, classes=NEIGHBOURS).save(file, format="png")
+
+
+def as_table(rows: dict[str, Spread]) -> str:
+    """Markdown: a row for each run, the best of each column in bold, and real pictures last."""
+    from gan.scores import BETTER
+
+    names = list(dict.fromkeys(score for row in rows.values() for score in row))
+    lines = [["run", *names], ["---"] * (len(names) + 1)]
+    for run, row in rows.items():
+        cells = [run]
+        for name in names:
+            rivals = [other[name]["mean"] for key, other in rows.items() if name in other and key != "real pictures"]
+            cell = "-"
+            if name in row:
+                spread = f" ± {row[name]['spread']:.2g}" if "spread" in row[name] else ""
+                cell = f"{row[name]['mean']:.4g}{spread}"
+                best = BETTER.get(name) and len(rivals) > 1 and row[name]["mean"] == BETTER[name](rivals)
+                cell = f"**{cell}**" if best and run != "real pictures" else cell
+            cells.append(cell)
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    with cli.plain_errors():
+        sys.argv[1:] = cli.gathered(sys.argv[1:], "run")
+        main()

@@ -1,0 +1,206 @@
+"""Runs are scored by a protocol that is written beside every number."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from gan import build, checkpoint, cli, config, features, protocol, scores
+from gan.data import Pictures
+from gan.errors import Refused
+from tests.conftest import composed
+
+CPU = torch.device("cpu")
+SCORES = {
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "inception_score",
+    "modes",
+    "class_distance",
+    "kl",
+}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(features, "EPOCHS", 1)
+
+
+@pytest.fixture
+def evaluate(program, cache):
+    def call(*arguments):
+        return program("-m", "gan.evaluate", *arguments, f"cache_dir={cache}", "device=cpu")
+
+    return call
+
+
+def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
+    for name in ("a", "b"):
+        train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}", "trick=[ema]")
+    done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
+    assert done.returncode == 0, done.stderr
+    table = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
+    assert table == ["run", "---", f"{tmp_path}/a", f"{tmp_path}/b", "real pictures"]
+    kept = json.loads((tmp_path / "a" / "scores.json").read_text())
+    assert set(kept["scores"]) == SCORES | {"parzen", "parzen_error", "parzen_width", "discriminator_gap"}
+    assert kept["features"].startswith("digits-28x28x1-") and kept["features"] in done.stdout
+    assert (kept["generated"], kept["real"], kept["split"], kept["seeds"]) == (200, 128, "test", [0, 1])
+    assert kept["scores"]["fid"]["spread"] > 0 and kept["floor"]["fid"]["mean"] < kept["scores"]["fid"]["mean"] / 5
+    assert "200 generated against 128 of test" in done.stdout
+    status = json.loads((tmp_path / "a" / "status.json").read_text())
+    assert status["scores"]["fid"] == kept["scores"]["fid"]["mean"] and status["scores"]["features"] == kept["features"]
+    board = EventAccumulator(str(tmp_path / "a"))
+    board.Reload()
+    (event,) = board.Scalars("scores/fid")
+    assert event.step == 2 and event.value == pytest.approx(kept["scores"]["fid"]["mean"], rel=1e-5)
+    with Image.open(tmp_path / "a" / "figures" / "neighbours.png") as picture:
+        assert picture.size == (16 * 29 + 1, 2 * 29 + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["n=50"], "n=50 is not possible"),
+        (["seeds=0"], "seeds=0 is not possible"),
+        (["split=validation"], "split=validation is not possible"),
+        (["checkpoint=best"], "holds no checkpoint"),
+        (["features=vgg"], "features=vgg is not possible"),
+        (["fid=1"], "fid"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_sentence(train_here, evaluate, tmp_path, arguments, wanted):
+    train_here(tmp_path, "train.max_steps=1")
+    done = evaluate(f"run={tmp_path}", *arguments)
+    assert done.returncode == 1 and wanted in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_run_that_is_not_there_is_said_in_one_sentence(evaluate):
+    done = evaluate("run=nowhere")
+    assert done.returncode == 1 and "nowhere is no folder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_is_said_twice_is_gathered():
+    assert cli.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
+    assert cli.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
+
+
+def test_help_says_what_can_be_asked(program):
+    done = program("-m", "gan.evaluate", "--help")
+    assert done.returncode == 0 and "python -m gan.evaluate run=outputs/A run=outputs/B seeds=3" in done.stdout
+
+
+def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
+    train_here(tmp_path, "train.max_steps=40", "watch.scores_every=10", "watch.scores_pictures=200")
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 30, 40] and set(rows[0]) == SCORES | {"step"}
+    best = min(rows, key=lambda row: row["fid"])
+    assert checkpoint.load(tmp_path, "best")["step"] == best["step"]
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["scores"]["fid"] == rows[-1]["fid"] and status["scores"]["generated"] == 200
+    run = build.trained(tmp_path, "best", CPU)
+    assert run.step == best["step"]
+    board = EventAccumulator(str(tmp_path))
+    board.Reload()
+    assert [event.step for event in board.Scalars("scores/fid")] == [10, 20, 30, 40]
+
+
+def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path, quick):
+    scored = ["watch.scores_every=4", "watch.scores_pictures=100", "trick=[generator_dropout,conditional]"]
+    train_here(tmp_path / "plain", "train.max_steps=10", scored[2])
+    train_here(tmp_path / "whole", "train.max_steps=10", *scored)
+    train_here(tmp_path / "parts", "train.max_steps=6", *scored)
+    train_here(tmp_path / "parts", "train.max_steps=10", *scored, resume=True)
+    plain, whole, parts = (checkpoint.load(tmp_path / name) for name in ("plain", "whole", "parts"))
+    for other in (whole, parts):
+        assert all(torch.equal(plain["generator"][name], other["generator"][name]) for name in plain["generator"])
+    rows = [(tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "parts")]
+    assert rows[0] == rows[1] and rows[0].count("\n") == 3  # 4, 8, and the end
+
+
+def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
+    asked = []
+    generator = SimpleNamespace(
+        training=False, eval=lambda: None, train=lambda mode: None, pixel_range=(-1, 1), class_count=3
+    )
+
+    class Painted(nn.Module):
+        pixel_range, class_count = (-1, 1), 3
+
+        def forward(self, noise, labels):
+            asked.extend(labels.tolist())
+            return noise[:, :1, None, None].expand(-1, 1, 8, 8)
+
+    noise = SimpleNamespace(draw=lambda count, stream: torch.randn(count, 2, generator=stream))
+    pictures = list(protocol.drawn(Painted(), noise, 600, 0, CPU, generator.class_count))
+    assert [len(each) for each in pictures] == [256, 256, 88] and asked == [number % 3 for number in range(600)]
+
+
+def make_reference(train, real):
+    network = nn.Module()
+    network.name, network.accuracy = "sum", None
+    network.forward = lambda images: (images.flatten(1).float()[:, :2], torch.eye(2)[images[:, 0, 0, 0].long() % 2])
+    return protocol.Reference("mine", train, real, "test", network, CPU)
+
+
+def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
+    train = Pictures(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
+    real = Pictures(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.zeros(30, dtype=torch.int64))
+    reference = make_reference(train, real)
+
+    class Knows(nn.Module):
+        def forward(self, images):
+            return images.mean((1, 2, 3)) * 50
+
+    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), False) == pytest.approx(1)
+    assert protocol.discriminator_gap(Knows(), make_reference(train, train), (-1.0, 1.0), False) == 0
+
+
+def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache, quick):
+    for part, count in (("train", 60), ("other", 40)):
+        for number in range(count):
+            folder = tmp_path / part / str(number % 2)
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 100, (8, 8)) + 150 * (number % 2)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={tmp_path / 'train'}"]
+    folders = (tmp_path, cache)
+    alone = build.reference(composed(*own), None, "own", folders, CPU)
+    assert (alone.split, len(alone.real)) == ("train", 60)
+    both = build.reference(
+        composed(*own, f"dataset.test_path={tmp_path / 'other'}", "dataset.limit=5"), None, "own", folders, CPU
+    )
+    assert (both.split, len(both.real), len(both.train)) == ("test", 40, 60)
+    with pytest.raises(Refused, match=r"dataset\.test_path"):
+        build.reference(composed(*own), "test", "own", folders, CPU)
+
+
+def test_a_score_in_training_wants_classes(train_here, tmp_path):
+    for number in range(16):
+        Image.new("L", (8, 8), number * 10).save(tmp_path / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={tmp_path}"]
+    cfg = composed(*own, "watch.scores_every=1", "train.batch_size=4", f"cache_dir={tmp_path}", "device=cpu")
+    run = build.build(cfg, config.check(cfg), {})
+    with pytest.raises(Refused, match="scores need a data set with classes"):
+        run.reference()
+
+
+def test_the_best_of_each_score_stands_out():
+    from gan.evaluate import as_table
+
+    rows = {
+        name: {"fid": {"mean": fid, "spread": 0.1}, "recall": {"mean": 0.5}} for name, fid in (("a", 2.0), ("b", 3.0))
+    }
+    table = as_table(rows | {"real pictures": {"fid": {"mean": 0.1}}}).splitlines()
+    assert table[2] == "| a | **2 ± 0.1** | **0.5** |" and table[3] == "| b | 3 ± 0.1 | **0.5** |"
+    assert table[4] == "| real pictures | 0.1 | - |"
+    assert scores.BETTER["fid"] is min
