@@ -178,7 +178,7 @@ def reference(
 ) -> protocol.Reference:
     """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
     whole = OmegaConf.merge(cfg.dataset, {"limit": None})
-    name = cfg.dataset._target_.rsplit(".", 1)[-1]
+    name = cfg.dataset._target_.rsplit(".", 1)[-1].replace("pictures_in", "image_folder")
 
     def load_split(part: str) -> Pictures:
         return make(whole, data_dir=folders[0], cache_dir=folders[1], split=part)

@@ -37,7 +37,7 @@ def evaluate(cfg: DictConfig) -> None:
 
     asked = config.check_evaluation(cfg)
 
-    from gan import build
+    from gan import build, protocol
     from gan.device import pick
 
     device, references, rows = pick(asked.device), {}, {}
@@ -49,16 +49,15 @@ def evaluate(cfg: DictConfig) -> None:
         if key not in references:
             references[key] = build.reference(run.cfg, asked.split, asked.features, folders, device)
         reference = references[key]
-        count = asked.n or (STACKED_COUNT if reference.name == "stacked_mnist" else COUNT)
+        count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
         found = scored(run, reference, asked, count, device)
         floor = {score: {"mean": value} for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
         keep(folder, run.step, found, floor, reference.record(count), asked)
         draw_neighbours(run, reference, folder, device)
         said = "{features}, {generated} generated against {real} of {split}".format(**reference.record(count))
-        rows.setdefault(said, {})[name] = found
-        rows[said]["real pictures"] = rows[said].pop("real pictures", floor)
-    for said, table in rows.items():
-        print(f"\n{said}\n\n{as_table(table)}")
+        rows.setdefault(said, ({}, floor))[0][name] = found
+    for said, (found, floor) in rows.items():
+        print(f"\n{said}\n\n{as_table(found, floor)}")
 
 
 def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Spread:
@@ -66,11 +65,14 @@ def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, devi
     from gan import protocol
 
     classes = run.generator.class_count
-    gap = protocol.discriminator_gap(run.discriminator, reference, run.generator.pixel_range, classes > 0)
+    gap = protocol.discriminator_gap(
+        run.discriminator, reference, run.generator.pixel_range, run.cfg.train.batch_size, classes > 0
+    )
     found = []
     for seed in range(asked.seed, asked.seed + asked.seeds):
         pictures = protocol.drawn(run.generator, run.noise, count, seed, device, classes)
-        found.append(reference.score(reference.look(pictures), asked.parzen) | {"discriminator_gap": gap})
+        found.append(reference.score(reference.look(pictures), asked.parzen))
+        found[-1] |= {} if gap is None else {"discriminator_gap": gap}
     return {
         name: {
             "mean": statistics.fmean(each[name] for each in found),
@@ -109,25 +111,29 @@ def draw_neighbours(run: Any, reference: "Reference", folder: Path, device: "tor
         sampling.grid(pairs, classes=NEIGHBOURS).save(file, format="png")
 
 
-def as_table(rows: dict[str, Spread]) -> str:
+def as_table(runs: dict[str, Spread], floor: Spread) -> str:
     """Markdown: a row for each run, the best of each column in bold, and real pictures last."""
     from gan.scores import BETTER
 
-    names = list(dict.fromkeys(score for row in rows.values() for score in row))
+    names = list(dict.fromkeys(score for row in runs.values() for score in row))
+    best = {
+        name: BETTER[name](row[name]["mean"] for row in runs.values() if name in row)
+        for name in BETTER
+        if name in names
+    }
     lines = [["run", *names], ["---"] * (len(names) + 1)]
-    for run, row in rows.items():
-        cells = [run]
-        for name in names:
-            rivals = [other[name]["mean"] for key, other in rows.items() if name in other and key != "real pictures"]
-            cell = "-"
-            if name in row:
-                spread = f" ± {row[name]['spread']:.2g}" if "spread" in row[name] else ""
-                cell = f"{row[name]['mean']:.4g}{spread}"
-                best = BETTER.get(name) and len(rivals) > 1 and row[name]["mean"] == BETTER[name](rivals)
-                cell = f"**{cell}**" if best and run != "real pictures" else cell
-            cells.append(cell)
-        lines.append(cells)
+    for run, row in runs.items():
+        stands_out = {name for name in row if len(runs) > 1 and row[name]["mean"] == best.get(name)}
+        lines.append([run, *(f"**{cell(row, name)}**" if name in stands_out else cell(row, name) for name in names)])
+    lines.append(["real pictures", *(cell(floor, name) for name in names)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def cell(row: Spread, name: str) -> str:
+    """A score as it stands in the table."""
+    if name not in row:
+        return "-"
+    return f"{row[name]['mean']:.4g}" + (f" ± {row[name]['spread']:.2g}" if "spread" in row[name] else "")
 
 
 if __name__ == "__main__":

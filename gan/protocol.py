@@ -19,6 +19,7 @@ from gan.noise import Noise
 from gan.player import given
 
 BATCH = 256
+GAP_COUNT = 2000
 PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
 STACKED = "stacked_mnist"
 
@@ -130,17 +131,26 @@ def drawn(
 
 @torch.no_grad()
 def discriminator_gap(
-    discriminator: nn.Module, reference: Reference, pixel_range: tuple[float, float], conditional: bool
-) -> float:
-    """D(train) - D(test), from as many of each, up to 2,000: far above 0 where D knows what it learned by heart."""
-    discriminator.eval()
+    discriminator: nn.Module,
+    reference: Reference,
+    pixel_range: tuple[float, float],
+    batch_size: int,
+    conditional: bool,
+) -> float | None:
+    """D(train) - D(test), from up to 2,000 of each: far above 0 where D knows what it learned by heart.
+
+    D sees whole batches of the size that it was trained on, since some tricks let it compare the pictures of one. None
+    where there is not one such batch.
+    """
+    whole = min(GAP_COUNT, len(reference.train), len(reference.real)) // batch_size
+    if not whole:
+        return None
     means = []
-    count = min(2000, len(reference.train), len(reference.real))
-    for pictures in (reference.train[:count], reference.real[:count]):
-        total = 0.0
-        for part in (pictures[first : first + BATCH] for first in range(0, count, BATCH)):
+    for pictures in (reference.train, reference.real):
+        logits = []
+        for part in (pictures[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
             labels = part.labels.to(reference.device) if conditional else None
             images = scaled(part.images.to(reference.device), pixel_range)
-            total += discriminator(images, *given(labels)).sigmoid().sum().item()
-        means.append(total / count)
+            logits.append(discriminator(images, *given(labels)).cpu())
+        means.append(torch.cat(logits).sigmoid().mean().item())
     return means[0] - means[1]

@@ -161,8 +161,18 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
         def forward(self, images):
             return images.mean((1, 2, 3)) * 50
 
-    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), False) == pytest.approx(1)
-    assert protocol.discriminator_gap(Knows(), make_reference(train, train), (-1.0, 1.0), False) == 0
+    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), 10, False) == pytest.approx(1)
+    assert protocol.discriminator_gap(Knows(), make_reference(train, train), (-1.0, 1.0), 10, False) == 0
+    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), 50, False) is None
+
+
+@pytest.mark.parametrize("tricks", ["conditional,minibatch_discrimination", "packing,minibatch_stddev,spectral_norm"])
+def test_players_with_tricks_are_scored_as_they_were_trained(train_here, evaluate, tmp_path, tricks):
+    train_here(tmp_path, "train.max_steps=2", f"trick=[{tricks}]")
+    done = evaluate(f"run={tmp_path}", "n=100", "parzen=false")
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((tmp_path / "scores.json").read_text())
+    assert -1 < kept["scores"]["discriminator_gap"]["mean"] < 1 and "parzen" not in kept["scores"]
 
 
 def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache, quick):
@@ -200,7 +210,7 @@ def test_the_best_of_each_score_stands_out():
     rows = {
         name: {"fid": {"mean": fid, "spread": 0.1}, "recall": {"mean": 0.5}} for name, fid in (("a", 2.0), ("b", 3.0))
     }
-    table = as_table(rows | {"real pictures": {"fid": {"mean": 0.1}}}).splitlines()
+    table = as_table(rows, {"fid": {"mean": 0.1}}).splitlines()
     assert table[2] == "| a | **2 ± 0.1** | **0.5** |" and table[3] == "| b | 3 ± 0.1 | **0.5** |"
     assert table[4] == "| real pictures | 0.1 | - |"
     assert scores.BETTER["fid"] is min
