@@ -1,6 +1,5 @@
 """The figures of one run, from its metrics.jsonl."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """What the run logged, a dict for each logging point."""
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+from gan import files
 
 
 def draw(folder: Path) -> None:
     """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one)."""
-    logged = rows(folder)
+    logged = files.read_rows(folder / "metrics.jsonl")
     (folder / "figures").mkdir(exist_ok=True)
 
     panels = [("discriminator", "tab:blue"), ("generator", "tab:orange")]

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
@@ -32,3 +32,24 @@ def write_json(path: Path, value: object, durable: bool = True) -> None:
     """Write `value` as indented JSON."""
     with whole(path, durable) as file:
         file.write(json.dumps(value, indent=2).encode() + b"\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON objects, one to a line; none where there is no file. A line that a crash cut short is left out."""
+    rows = []
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace the file by these."""
+    with whole(path) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def add_row(path: Path, row: dict[str, Any]) -> None:
+    """Add one at the end."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")

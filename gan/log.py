@@ -1,6 +1,5 @@
 """One call, `record`, for a step's numbers: metrics.jsonl, TensorBoard and the progress bar."""
 
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -79,10 +78,10 @@ class Log:
         score_kept: Callable[[int], bool] = lambda step: True,
     ) -> None:
         self.rows, self.score_rows = folder / "metrics.jsonl", folder / "scores.jsonl"
-        write_rows(self.rows, [row for row in read_rows(self.rows) if step and kept(row["step"])])
-        self.scores = [row for row in read_rows(self.score_rows) if step and score_kept(row["step"])]
+        files.write_rows(self.rows, [row for row in files.read_rows(self.rows) if step and kept(row["step"])])
+        self.scores = [row for row in files.read_rows(self.score_rows) if step and score_kept(row["step"])]
         if self.score_rows.exists():
-            write_rows(self.score_rows, self.scores)
+            files.write_rows(self.score_rows, self.scores)
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
         self.bar = tqdm(total=total, initial=step, unit="step", disable=None, dynamic_ncols=True)
 
@@ -100,7 +99,7 @@ class Log:
     def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
         """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        add_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
+        files.add_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
         scalars = numbers | {"epoch": epoch, "images_per_second": speed}
         entries = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self.board.file_writer.add_summary(Summary(value=entries), step)
@@ -109,7 +108,7 @@ class Log:
     def score(self, step: int, numbers: dict[str, float]) -> None:
         """How good the generator is."""
         self.scores.append({"step": step} | numbers)
-        add_row(self.score_rows, self.scores[-1])
+        files.add_row(self.score_rows, self.scores[-1])
         for name, number in numbers.items():
             self.board.add_scalar(f"scores/{name}", number, step)
         self.board.flush()
@@ -127,21 +126,6 @@ class Log:
     def close(self) -> None:
         self.bar.close()
         self.board.close()
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of JSON objects; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    with files.whole(path) as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-
-
-def add_row(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 def in_words(numbers: dict[str, float]) -> str:

@@ -64,7 +64,7 @@ def test_everything_public_in_a_model_has_a_docstring(module):
 SEAMS = {  # who may import whom, beyond settings, ranges, errors, files and randomness
     "errors": set(), "ranges": set(), "files": set(), "randomness": set(), "noise": {"settings"}, "signals": set(),
     "settings": {"ranges"}, "status": {"files"}, "device": {"errors"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
-    "losses": {"ranges"}, "tricks": {"errors", "losses", "ranges", "shape", "tricks"}, "optim": {"ranges"}, "average": set(), "figures": set(),
+    "losses": {"ranges"}, "tricks": {"errors", "losses", "ranges", "shape", "tricks"}, "optim": {"ranges"}, "average": set(), "figures": {"files"},
     "step": {"losses", "player", "settings", "tricks"}, "player": {"optim"},
     "models": {"errors", "models", "ranges", "shape"}, "data": {"digits", "downloads", "errors", "files", "image_folder", "randomness", "ranges", "shape"}, "shape": set(),
     "downloads": {"errors"}, "scores": set(), "features": {"data", "downloads", "errors", "files", "randomness", "shape"},
