@@ -1,5 +1,7 @@
 """Saving a run's state whole, and reading it without running anybody's code."""
 
+import errno
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,33 +12,68 @@ from omegaconf import DictConfig, OmegaConf
 from gan import files
 from gan.errors import Refused
 
+log = logging.getLogger(__name__)
+
 
 def path_in(folder: Path, which: str = "last") -> Path:
-    """Where a run keeps its newest state, or the one with the best score."""
+    """Where a run keeps its newest state (last), the one before (previous) or the one with the best score (best)."""
     return folder / "checkpoints" / f"{which}.pt"
 
 
 def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
-    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the one before."""
-    with files.whole(path_in(folder, which)) as file:
-        torch.save(state, file)
+    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the one before.
+
+    The one before last is kept until the next comes. Raises OSError where it cannot be written.
+    """
+    with files.whole(path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's words for a full disk
+            raise OSError(errno.ENOSPC, "it could not be written whole", str(path_in(folder, which))) from error
 
 
 def load(folder: Path, which: str = "last") -> dict[str, Any]:
-    """The state of the run in `folder`, on the CPU. Raises Refused where there is none that can be read."""
+    """The state of the run in `folder`, on the CPU; where the last is damaged, the one before it.
+
+    Raises Refused where there is none that can be read.
+    """
     if not folder.is_dir():
         raise Refused(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
     path = path_in(folder, which)
+    damaged = path.exists()
+    for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
+        if state := read(candidate):
+            if candidate != path:
+                why = "is damaged" if damaged else "is missing"
+                log.warning("%s %s: the one before it is taken, of step %d.", path, why, state["step"])
+            return state
+    if damaged:
+        raise Refused(f"{path} is damaged or is no checkpoint of this project.")
+    raise Refused(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.")
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What is in a checkpoint; None where it is missing, damaged or something else."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise Refused(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise Refused(f"{path} is damaged or is no checkpoint of this project.") from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
+        return None
+    return state if isinstance(state, dict) and {"config", "step", "generator", "tricks"} <= state.keys() else None
 
 
 # Settings that a run may change on its way: they move no number but by rounding, or only say how far it goes.
-FREE = {"resume", "device", "threads", "compile", "data_dir", "cache_dir", "watch", "train.epochs", "train.max_steps"}
+FREE = {
+    "resume",
+    "retry",
+    "device",
+    "threads",
+    "compile",
+    "data_dir",
+    "cache_dir",
+    "watch",
+    "train.epochs",
+    "train.max_steps",
+}
 
 
 def same_settings(saved: str, asked: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
@@ -28,8 +29,12 @@ CONF = Path(__file__).parent.parent / "conf"
 
 
 def slug(overrides: list[str]) -> str:
-    """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`."""
-    words = [f"{override.partition('=')[0].split('.')[-1]}={override.partition('=')[2]}" for override in overrides]
+    """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`.
+
+    `retry=` is no part of it: a sweep that is taken up again finds its folders.
+    """
+    named = [override.partition("=")[::2] for override in overrides]
+    words = [f"{name.split('.')[-1]}={value}" for name, value in named if name != "retry"]
     plain = [re.sub(r"[^\w.]+", "-", word).strip("-_") for word in words]
     return "_".join(plain)[:80].rstrip("-_") or "default"
 
@@ -139,6 +144,20 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
+        with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
+            if not (sweeping and taken_up(cfg, folder)):
+                locked_job(work, cfg, folder, sweeping)
+    except Timeout:
+        refusal = Refused(f"{folder} is in use: another process is training there. Wait for it, or choose another.")
+        if not sweeping:
+            leave(refusal)
+        log.error("%s", refusal)
+    return status.read(folder)["scores"].get("fid")
+
+
+def locked_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig, folder: Path, sweeping: bool) -> None:
+    """The same, once no other process can be in `folder`."""
+    try:
         if stopped_by := work(cfg, folder):
             sys.exit(128 + stopped_by)
     except Refused as error:
@@ -150,12 +169,32 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
     except KeyboardInterrupt:
         status.update(folder, state="stopped")
         raise
+    except OSError as error:
+        refusal = Refused(f"{error.filename or folder} cannot be used: {error.strerror or first_line(error)}.")
+        with contextlib.suppress(OSError):  # on a full disk this may be impossible too
+            status.update(folder, state="failed", error=str(refusal))
+        if not sweeping:
+            leave(refusal)
+        log.error("%s", refusal)
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
             leave(error)
         log.exception("this job failed")
-    return status.read(folder)["scores"].get("fid")
+
+
+def taken_up(cfg: DictConfig, folder: Path) -> bool:
+    """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on."""
+    if not (folder / "status.json").exists():
+        return False
+    before = status.read(folder)
+    if before["state"] in ("finished", "diverged") or (before["state"] == "failed" and not cfg.retry):
+        hint = "; retry=true would run it again" if before["state"] == "failed" else ""
+        log.info("%s %s before and is left alone%s.", folder.name, before["state"], hint)
+        return True
+    if any((folder / "checkpoints").glob("*.pt")):
+        cfg.resume = str(folder)
+    return False
 
 
 def choices() -> dict[str, Any]:

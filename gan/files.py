@@ -9,11 +9,12 @@ from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
-def whole(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
+def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open `path` for writing beside itself, and put the new file in its place once it is complete.
 
     Args:
         durable: also wait until it is on the disk, so that it outlives a power cut (about 20 ms for 5 MB).
+        keep: where the file that stood there goes; it is thrown away by default.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -23,9 +24,17 @@ def whole(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
+        if keep and path.exists():
+            path.replace(keep)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what was being written below `folder` when a process died."""
+    for path in folder.rglob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object, durable: bool = True) -> None:

@@ -54,6 +54,7 @@ def run(run: Run, folder: Path, resume: bool) -> int:
 def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str | None:
     """Make the steps that are left. Returns a sentence on what was not finite, or None."""
     watch, began, first, before = run.settings.watch, time.perf_counter(), run.step, run.seconds
+    saved = began
     while run.step < run.total:
         run.numbers.add(update(run))
         run.step += 1
@@ -62,7 +63,8 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         book.bar.update()
 
         logging_now, sampling_now = run.log_due(run.step), run.sample_due(run.step)
-        saving_now, scoring_now = run.due(watch.checkpoint_every, run.step), run.score_due(run.step)
+        overdue = watch.checkpoint_minutes and time.perf_counter() - saved > 60 * watch.checkpoint_minutes
+        saving_now, scoring_now = overdue or run.due(watch.checkpoint_every, run.step), run.score_due(run.step)
         epoch_ends = run.step % run.steps_per_epoch == 0
         ending = run.step == run.total or stop.signal != 0
         if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
@@ -81,6 +83,7 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
             draw_samples(run, folder, book)
         if saving_now:
             checkpoint.save(folder, run.state())
+            saved = time.perf_counter()
         if scoring_now:
             paused = time.perf_counter()
             score(run, folder, book)
@@ -196,8 +199,9 @@ def summarise(run: Run, folder: Path) -> None:
 
 def go_back(run: Run, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there."""
+    files.remove_parts(folder)
     run.restore(checkpoint.load(folder))
-    if run.step >= run.total:
+    if run.step >= run.total and status.read(folder)["state"] == "finished":  # and was not killed while it closed
         raise Refused(
             f"{folder} is finished: it has made {run.step} of {run.total} steps; "
             f"train.epochs={run.settings.train.epochs * 2} would go on."

@@ -49,6 +49,7 @@ class Watch(Strict):
     final_samples: PositiveInt | None
     film_fps: PositiveFloat
     checkpoint_every: Periods
+    checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
     scores_pictures: Annotated[int, Field(ge=100)]
 
@@ -64,6 +65,7 @@ class Settings(Strict):
     data_dir: str
     cache_dir: str
     resume: str | None
+    retry: bool
     noise: Noise
     train: Train
     watch: Watch
