@@ -120,11 +120,14 @@ def update(run: Run) -> dict[str, Tensor]:
 
 
 def not_finite(run: Run) -> str | None:
-    """Say which loss was first not finite and at which step; go back to there. Waits for the device."""
+    """Say whose loss or gradient was first not finite and at which step; go back to there. Waits for the device."""
     for name, player in zip(("generator", "discriminator"), run.players, strict=True):
         if step := int(player.failed_at):
             run.step = step
-            return f"the {name}'s loss was not a finite number at step {step}; the weights were left as they were."
+            return (
+                f"the {name}'s loss or its gradient was not a finite number at step {step}; "
+                "the weights were left as they were."
+            )
     return None
 
 

@@ -14,10 +14,10 @@ from gan.optim import Schedule
 
 
 class Brake:
-    """Stops both players, on the device, at the first loss that is not a finite number.
+    """Stops both players, on the device, at the first loss or gradient that is not a finite number.
 
     Fused optimisers skip a step while `found_inf` is 1, so nobody has to wait for the GPU in every step to learn
-    whether a loss was NaN: the weights stay as they were before it until the host comes to read.
+    whether something was NaN: the weights stay as they were before it until the host comes to read.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,9 +28,9 @@ class Brake:
         """Update number `step`, which counts from 0, is about to be made."""
         self.step.fill_(step + 1)
 
-    def check(self, loss: Tensor, failed_at: Tensor) -> None:
-        """Engage if `loss` (0-d) is not finite, and note the step in `failed_at` if it is the first such loss."""
-        bad = loss * 0 != 0  # 0 times an infinity or NaN is NaN; isfinite takes twice as many calls
+    def check(self, number: Tensor, failed_at: Tensor) -> None:
+        """Engage if `number` (0-d) is not finite, and note the step in `failed_at` if it is the first such number."""
+        bad = number * 0 != 0  # 0 times an infinity or NaN is NaN; isfinite takes twice as many calls
         torch.where(bad > self.engaged, self.step, failed_at, out=failed_at)
         torch.maximum(self.engaged, bad, out=self.engaged)
 
@@ -68,7 +68,7 @@ class Player:
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         both = (*self.parameters, *self.working_parameters)
         self.leaves = list({id(weight): weight for weight in both}.values())  # all that a loss may depend on
-        self.failed_at = torch.zeros_like(brake.step)  # the step whose loss was not finite, from 1; 0 is none
+        self.failed_at = torch.zeros_like(brake.step)  # the step that was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
 
     def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -113,7 +113,9 @@ class Player:
             if working is not parameter:
                 exact = parameter.grad  # of what was computed in float32, if anything was
                 parameter.grad = working.grad.float() if exact is None else exact.add_(working.grad)
-        self.brake.check(loss.detach(), self.failed_at)
+        # One number that is finite only if the loss and every gradient are.
+        gradients = torch.stack([weight.grad.sum() for weight in self.parameters if weight.grad is not None])
+        self.brake.check(loss.detach() + gradients.sum(), self.failed_at)
 
     def begin(self, step: int, epoch: int) -> None:
         """Set what the schedule says of update number `step`, both counted from 0."""
@@ -122,7 +124,7 @@ class Player:
                 group[name] = at(self.optimizer.defaults[name], step, epoch)
 
     def advance(self) -> None:
-        """Move the weights along the gradient that `backward` found, unless a loss was not finite."""
+        """Move the weights along the gradient that `backward` found, unless something was not finite."""
         self.optimizer.step()
         if self.constrain:
             with torch.no_grad():

@@ -144,6 +144,18 @@ def test_the_predictions_are_mean_probabilities(batch):
     assert numbers["discriminator/loss"].item() == pytest.approx(total.item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gradient_that_is_not_finite_moves_nothing_though_the_loss_is(batch, precision):
+    player = make_players(precision).discriminator
+    before = weights(player)
+    logits = player(batch[0])
+    nothing = logits - logits
+    loss = torch.where(nothing > 0, nothing.sqrt(), nothing).sum()  # 0, and its gradient is 0 times infinity
+    player.descend(loss)
+    assert loss == 0 and player.brake.engaged and int(player.failed_at) == 1
+    assert torch.equal(before, weights(player))
+
+
 @pytest.mark.parametrize(
     "optimizer", [lambda p: adam(p, **ADAM), lambda p: sgd(p, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)]
 )
