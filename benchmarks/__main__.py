@@ -151,7 +151,7 @@ def writing(common: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         status.update(folder, state="running", error=None)
-        book = Log(folder, 0, run.total, lambda step: True)
+        book = Log(folder, 0, run.total, lambda step: True, lambda step: True)
         costs = {
             "numbers": (settings.watch.log_every, lambda: loop.record(run, folder, book)),
             "a grid": (settings.watch.samples_every, lambda: loop.draw_samples(run, folder, book)),

@@ -46,6 +46,14 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
 
     image, has_classes = pictures.shape, tricks.uses_labels
     tricks.check(Game(image, train.batch_size, train.update, loss, has_classes, tricks.pictures_per_logit))
+    if has_classes and train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
+        raise Refused(
+            f"trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
+            f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside pictures of "
+            "other classes."
+        )
+    if settings.watch.scores_every and image.classes < 2:
+        raise Refused("watch.scores_every needs a data set with classes, for the network that scores are taken with.")
     keep_memory()
     networks = [network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
@@ -96,6 +104,11 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
         raise Refused(
             f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
             "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
+        )
+    if tricks.mixes_pictures and tricks.looks_at_slope:
+        raise Refused(
+            "a penalty on D's slope at each picture makes no sense where trick=minibatch_discrimination lets D compare "
+            "the pictures of a batch: choose one."
         )
     if tricks.clips_weights and tricks.looks_at_slope:
         raise Refused(
@@ -178,12 +191,12 @@ def reference(
 ) -> protocol.Reference:
     """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
     whole = OmegaConf.merge(cfg.dataset, {"limit": None})
-    name = cfg.dataset._target_.rsplit(".", 1)[-1].replace("pictures_in", "image_folder")
+    name, has_test = cfg.dataset._target_.rsplit(".", 1)[-1], "test_path" not in whole or whole.test_path is not None
 
     def load_split(part: str) -> Pictures:
         return make(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
 
-    return protocol.reference(name, load_split, split, kind, folders, device)
+    return protocol.reference(name, load_split, has_test, split, kind, folders, device)
 
 
 def make(node: DictConfig, *given: Any, **named: Any) -> Any:

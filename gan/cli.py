@@ -59,17 +59,24 @@ def plain_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         sys.exit(explained(error))
     except OSError as error:
-        sys.exit(f"{error.filename or 'a file'} cannot be used: {error.strerror or first_line(error)}.")
+        sys.exit(str(refused(error)))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def leave(error: Exception) -> NoReturn:
     """End the program over what went wrong in its work: a refusal is one sentence, a bug is seen whole."""
+    if isinstance(error, OSError):
+        error = refused(error)
     if isinstance(error, Refused) and not os.environ.get("GAN_DEBUG"):
         sys.exit(str(error))
     traceback.print_exception(error)
     sys.exit(1)
+
+
+def refused(error: OSError) -> Refused:
+    """A file that cannot be read or written, in a sentence."""
+    return Refused(f"{error.filename or 'a file'} cannot be used: {error.strerror or first_line(error)}.")
 
 
 def explained(error: Exception) -> str:
@@ -170,7 +177,7 @@ def locked_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig, folder:
         status.update(folder, state="stopped")
         raise
     except OSError as error:
-        refusal = Refused(f"{error.filename or folder} cannot be used: {error.strerror or first_line(error)}.")
+        refusal = refused(error)
         with contextlib.suppress(OSError):  # on a full disk this may be impossible too
             status.update(folder, state="failed", error=str(refusal))
         if not sweeping:

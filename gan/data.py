@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from gan import digits as drawn
-from gan import files, image_folder, randomness
+from gan import files, randomness
 from gan.downloads import downloading, idx_pictures
 from gan.errors import Refused
+from gan.image_folder import read as read_pictures
 from gan.ranges import PositiveInt, Size
 from gan.shape import ImageShape
 
@@ -35,8 +36,8 @@ class Pictures:
         classes = 0 if self.labels is None else int(self.labels.max()) + 1
         return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
-    def __getitem__(self, part: slice) -> "Pictures":
-        """Some of them."""
+    def __getitem__(self, part: slice | Tensor) -> "Pictures":
+        """Some of them: a slice, or a mask (N,)."""
         return Pictures(self.images[part], None if self.labels is None else self.labels[part])
 
     def first(self, limit: int | None) -> "Pictures":
@@ -77,7 +78,7 @@ class Batches:
         start = position * self.batch_size
         chosen = self.order[start : start + self.batch_size]
         images = self.images.index_select(0, chosen).to(self.device, non_blocking=True)
-        return Pictures(images, None if self.labels is None else self.labels[chosen].to(self.device))
+        return Pictures(images, None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True))
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
@@ -172,7 +173,7 @@ def cifar10(
     return Pictures(images, torch.tensor(found.targets)).first(limit).resized(image_size)
 
 
-def pictures_in(
+def image_folder(
     data_dir: Path,
     cache_dir: Path,
     split: Split,
@@ -187,5 +188,5 @@ def pictures_in(
     if split == "test" and test_path is None:
         raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
     found = Path(path if split == "train" else test_path)
-    images, labels = image_folder.read(found, cache_dir, image_size, channels, limit)
+    images, labels = read_pictures(found, cache_dir, image_size, channels, limit)
     return Pictures(images, labels)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
 
 log = logging.getLogger(__name__)
 COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
-NEIGHBOURS = 16  # fakes that are shown with the training pictures nearest to them
+SHOWN = 16  # fakes that are shown with the training pictures nearest to them
 Spread = dict[str, dict[str, float]]  # of each score, its mean over seeds and its standard deviation
 
 
@@ -54,7 +54,9 @@ def evaluate(cfg: DictConfig) -> None:
         floor = {score: {"mean": value} for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
         keep(folder, run.step, found, floor, reference.record(count), asked)
         draw_neighbours(run, reference, folder, device)
-        said = "{features}, {generated} generated against {real} of {split}".format(**reference.record(count))
+        said = "{features}, {generated} generated against {real} of {dataset}, {split}".format(
+            **reference.record(count)
+        )
         rows.setdefault(said, ({}, floor))[0][name] = found
     for said, (found, floor) in rows.items():
         print(f"\n{said}\n\n{as_table(found, floor)}")
@@ -64,13 +66,17 @@ def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, devi
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan import protocol
 
-    classes = run.generator.class_count
-    gap = protocol.discriminator_gap(
-        run.discriminator, reference, run.generator.pixel_range, run.cfg.train.batch_size, classes > 0
-    )
+    learned = reference.train.first(run.cfg.dataset.limit)
+    generator, batch_size = run.generator, run.cfg.train.batch_size
+    gap = None  # where there are no other pictures than those it learned from
+    if reference.split == "test":
+        gap = protocol.discriminator_gap(
+            *(run.discriminator, learned, reference.real, generator.pixel_range),
+            *(batch_size, generator.class_count, device),
+        )
     found = []
     for seed in range(asked.seed, asked.seed + asked.seeds):
-        pictures = protocol.drawn(run.generator, run.noise, count, seed, device, classes)
+        pictures = protocol.drawn(generator, run.noise, count, seed, device)
         found.append(reference.score(reference.look(pictures), asked.parzen))
         found[-1] |= {} if gap is None else {"discriminator_gap": gap}
     return {
@@ -104,11 +110,11 @@ def draw_neighbours(run: Any, reference: "Reference", folder: Path, device: "tor
 
     from gan import files, protocol, sampling, scores
 
-    (fakes,) = protocol.drawn(run.generator, run.noise, NEIGHBOURS, 0, device, run.generator.class_count)
-    near = scores.nearest(fakes, reference.train.images)
-    pairs = torch.cat([fakes, reference.train.images[near]])
+    (fakes,) = protocol.drawn(run.generator, run.noise, SHOWN, 0, device)
+    learned = reference.train.first(run.cfg.dataset.limit).images
+    pairs = torch.cat([fakes, learned[scores.nearest(fakes, learned)]])
     with files.whole(folder / "figures" / "neighbours.png") as file:
-        sampling.grid(pairs, classes=NEIGHBOURS).save(file, format="png")
+        sampling.grid(pairs, classes=SHOWN).save(file, format="png")
 
 
 def as_table(runs: dict[str, Spread], floor: Spread) -> str:

@@ -112,14 +112,15 @@ def own(name: str, train: Pictures, test: Pictures | None, cache_dir: Path, devi
     if test is None:
         held = max(len(train) // 10, 1)
         train, test = train[held:], train[:held]
-    path = cache_dir / f"features-{name}-{fingerprint(train)}.pt"
+    path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     network = Classifier(train.shape)
     try:
-        kept = torch.load(path, weights_only=True)
+        kept = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(kept["weights"])
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # none yet, or damaged
         network = learn(train, device)
-        kept = {"weights": network.state_dict(), "accuracy": accuracy(network, test, device), "seed": SEED}
+        weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        kept = {"weights": weights, "accuracy": accuracy(network, test, device), "seed": SEED}
         with contextlib.suppress(OSError), files.whole(path) as file:  # a cache that cannot be kept is no loss
             torch.save(kept, file)
     size = train.shape
@@ -180,9 +181,9 @@ def accuracy(network: Classifier, pictures: Pictures, device: torch.device) -> f
 def fingerprint(pictures: Pictures) -> str:
     """Tells data sets apart by what is in them."""
     digest = hashlib.blake2b(digest_size=4)
-    for part in (pictures.images.split(4096), pictures.labels.split(65536)):
-        for each in part:
-            digest.update(each.contiguous().numpy().tobytes())
+    labels = [] if pictures.labels is None else [pictures.labels]
+    for part in (*pictures.images.split(4096), *labels):
+        digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

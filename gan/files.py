@@ -40,7 +40,7 @@ def remove_parts(folder: Path) -> None:
 def write_json(path: Path, value: object, durable: bool = True) -> None:
     """Write `value` as indented JSON."""
     with whole(path, durable) as file:
-        file.write(json.dumps(value, indent=2).encode() + b"\n")
+        file.write(json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -61,4 +61,4 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 def add_row(path: Path, row: dict[str, Any]) -> None:
     """Add one at the end."""
     with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(row, allow_nan=False) + "\n")

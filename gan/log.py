@@ -75,7 +75,7 @@ class Log:
         step: int,
         total: int,
         kept: Callable[[int], bool],
-        score_kept: Callable[[int], bool] = lambda step: True,
+        score_kept: Callable[[int], bool],
     ) -> None:
         self.rows, self.score_rows = folder / "metrics.jsonl", folder / "scores.jsonl"
         files.write_rows(self.rows, [row for row in files.read_rows(self.rows) if step and kept(row["step"])])
@@ -105,9 +105,9 @@ class Log:
         self.board.file_writer.add_summary(Summary(value=entries), step)
         self.bar.set_postfix_str(f"{in_words(numbers)}, {speed:.0f} images/s", refresh=False)
 
-    def score(self, step: int, numbers: dict[str, float]) -> None:
-        """How good the generator is."""
-        self.scores.append({"step": step} | numbers)
+    def score(self, step: int, numbers: dict[str, float], taken: dict[str, Any]) -> None:
+        """How good the generator is, and by which protocol these scores were `taken`."""
+        self.scores.append({"step": step} | numbers | taken)
         files.add_row(self.score_rows, self.scores[-1])
         for name, number in numbers.items():
             self.board.add_scalar(f"scores/{name}", number, step)

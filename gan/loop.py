@@ -77,7 +77,7 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         if epoch_ends:
             log.info("epoch %g of %d: %s", run.epoch, run.settings.train.epochs, in_words(run.numbers.read()))
         if logging_now:
-            stop.reason = record(run, folder, book)
+            stop.reason = review(run, folder, book, record(run, folder, book))
             run.numbers.clear()
         if sampling_now:
             draw_samples(run, folder, book)
@@ -131,29 +131,36 @@ def not_finite(run: Run) -> str | None:
     return None
 
 
-def record(run: Run, folder: Path, book: Log) -> str | None:
-    """Write down the numbers, and what they say went wrong. Returns a sentence if the run is to stop for that."""
+def record(run: Run, folder: Path, book: Log) -> dict[str, float]:
+    """Write down the numbers, and return them."""
     numbers = run.numbers.read()
     book.record(run.step, run.epoch, run.seconds, run.speed, numbers)
     last = {name: round(number, 6) if math.isfinite(number) else None for name, number in numbers.items()}
+    status.update(folder, last=last, **run.progress())
+    return numbers
+
+
+def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str | None:
+    """Write down what the numbers say went wrong. Returns a sentence if the run is to stop for that."""
     failures = run.tricks.review(run.step, numbers)
     for failure in failures:
         log.warning("step %d: %s", run.step, failure.sentence)
         book.warn(run.step, failure.sentence)
     known = status.read(folder)["failures"] + [{"step": run.step, "what": failure.sentence} for failure in failures]
-    status.update(folder, last=last, failures=known, **run.progress())
+    if failures:
+        status.update(folder, failures=known)
     return next((failure.sentence for failure in failures if failure.stop), None)
 
 
 def score(run: Run, folder: Path, book: Log) -> None:
     """Write down how good the generator is now, and keep it if it has never been better."""
     count, reference = run.settings.watch.scores_pictures, run.reference()
-    classes = run.painter.class_count
-    seen = reference.look(protocol.drawn(run.painter, run.noise, count, run.settings.seed, run.device, classes))
-    found = reference.score(seen, parzen=False)
-    best = min((row["fid"] for row in book.scores), default=math.inf)
-    book.score(run.step, found)
-    status.update(folder, scores=found | reference.record(count))
+    seen = reference.look(protocol.drawn(run.painter, run.noise, count, run.settings.seed, run.device))
+    found, taken = reference.score(seen, parzen=False), reference.record(count)
+    comparable = [row["fid"] for row in book.scores if taken.items() <= row.items()]
+    best = min(comparable, default=math.inf)
+    book.score(run.step, found, taken)
+    status.update(folder, scores=found | taken)
     log.info(
         "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
     )
@@ -185,7 +192,7 @@ def finish(run: Run, folder: Path, book: Log) -> None:
     if not run.sample_due(run.step):
         draw_samples(run, folder, book)
     checkpoint.save(folder, run.state())
-    if run.settings.watch.scores_every and not run.score_due(run.step):
+    if run.settings.watch.scores_every and run.step == run.total and not run.score_due(run.step):
         score(run, folder, book)
     if count := run.settings.watch.final_samples:
         stream = randomness.generator("cpu", run.settings.seed, "final")
@@ -209,6 +216,8 @@ def go_back(run: Run, folder: Path) -> None:
             f"{folder} is finished: it has made {run.step} of {run.total} steps; "
             f"train.epochs={run.settings.train.epochs * 2} would go on."
         )
+    known = status.read(folder)["failures"]
+    status.update(folder, failures=[failure for failure in known if failure["step"] <= run.step])
     for path in (folder / "samples").glob("step_*.png"):
         if not belongs(run.step, run.sample_due, int(path.stem.removeprefix("step_"))):
             path.unlink()

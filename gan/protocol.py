@@ -3,6 +3,7 @@
 The same for `python -m gan.evaluate` and for scores in training, so that their numbers can be compared.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from gan.data import Pictures, scaled
 from gan.errors import Refused
 from gan.noise import Noise
 from gan.player import given
+from gan.shape import ImageShape
 
 BATCH = 256
 GAP_COUNT = 2000
+LEAST = 100  # pictures; below that there are no neighbours to speak of
 PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
 STACKED = "stacked_mnist"
 
@@ -43,6 +46,7 @@ class Reference:
     device: torch.device
 
     def __post_init__(self) -> None:
+        self.hash = features.fingerprint(self.real)
         self.seen = self.look(self.real.images.split(BATCH))
 
     def look(self, batches: Iterable[Tensor]) -> scores.Seen:
@@ -64,17 +68,27 @@ class Reference:
         return self.train.images[-(len(self.train) // 6 or 1) :]
 
     def floor(self, count: int, parzen: bool, cache_dir: Path) -> dict[str, float]:
-        """What `count` real pictures that are not in `real` score themselves; kept in the cache."""
-        kept = cache_dir / f"floor-{self.network.name}-{self.split}-{count}-{'parzen' if parzen else 'quick'}.json"
-        if not kept.exists():
-            learnable = self.train[: len(self.train) - len(self.validation)]  # the widths are chosen on the others
-            order = torch.randperm(len(learnable), generator=randomness.generator("cpu", 0, "floor"))[:count]
-            files.write_json(kept, self.score(self.look(learnable.images[order].split(BATCH)), parzen))
-        return json.loads(kept.read_text())
+        """What `count` real pictures that are not in `real` score themselves, or as many as there are.
+
+        It is kept in the cache. Nothing, where there are no such pictures.
+        """
+        if self.split == "train":
+            return {}
+        name = f"{self.network.name}-{self.name}-{features.fingerprint(self.train)}-{self.hash}"
+        kept = cache_dir / f"floor-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
+        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged
+            return json.loads(kept.read_text())
+        learnable = self.train[: len(self.train) - len(self.validation)]  # the widths are chosen on the others
+        order = torch.randperm(len(learnable), generator=randomness.generator("cpu", 0, "floor"))[:count]
+        found = self.score(self.look(learnable.images[order].split(BATCH)), parzen)
+        with contextlib.suppress(OSError):  # a cache that cannot be kept is no loss
+            files.write_json(kept, found)
+        return found
 
     def record(self, count: int) -> dict[str, Any]:
         """What must be the same where two scores are compared."""
         return {
+            "dataset": f"{self.name}-{self.hash}",
             "features": self.network.name,
             "accuracy": self.network.accuracy,
             "generated": count,
@@ -86,27 +100,33 @@ class Reference:
 def reference(
     name: str,
     load: Callable[[str], Pictures],
+    has_test: bool,
     split: str | None,
     kind: str,
     folders: tuple[Path, Path],
     device: torch.device,
 ) -> Reference:
-    """What the data set `name` offers to score with. Raises Refused where it has no classes, or not such a split.
+    """What the data set `name` offers to score with.
+
+    Raises Refused where it has no classes, not such a split, too few pictures or test pictures of another kind.
 
     Args:
         load: gives the pictures of a split, train or test.
+        has_test: whether there are pictures to test on.
         split: the one to compare with; None is test, or train where there are no others.
         kind: of network, `own` or `inception`.
         folders: where downloaded sets lie, and what is made here is kept.
     """
     train = load("train")
-    try:
-        test = load("test")
-    except Refused:
-        if split == "test":
-            raise
-        test = None
+    test = load("test") if has_test or split == "test" else None
     split = split or ("test" if test else "train")
+    if test and test.shape != train.shape:
+        raise Refused(
+            f"the test pictures are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
+            "be alike; dataset.channels and dataset.image_size make them so."
+        )
+    if min(len(each) for each in (train, test) if each) < LEAST:
+        raise Refused(f"scores need {LEAST} pictures or more to train on, and as many to test on.")
     if kind == "inception":
         network = features.Inception().to(device)
     elif name == STACKED:
@@ -117,40 +137,47 @@ def reference(
     return Reference(name, train, test if split == "test" else train, split, network, device)
 
 
-def drawn(
-    generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device, classes: int
-) -> Iterator[Tensor]:
+def in_words(image: ImageShape) -> str:
+    return f"{image.size}x{image.size}x{image.channels} in {image.classes} classes"
+
+
+def drawn(generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
     """`count` pictures uint8, in batches; all classes in turn where the generator is told of them."""
     randomness.reseed(device, seed, "drawing")
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)
         points = noise.draw(size, randomness.generator("cpu", seed, "scores", first)).to(device)
-        labels = None if not classes else (torch.arange(size, device=device) + first) % classes
-        yield sampling.generate(generator, points, labels, BATCH)
+        yield sampling.generate(generator, points, sampling.in_turn(generator.class_count, size, device, first), BATCH)
 
 
-@torch.no_grad()
 def discriminator_gap(
     discriminator: nn.Module,
-    reference: Reference,
+    learned: Pictures,
+    other: Pictures,
     pixel_range: tuple[float, float],
     batch_size: int,
-    conditional: bool,
+    classes: int,
+    device: torch.device,
 ) -> float | None:
-    """D(train) - D(test), from up to 2,000 of each: far above 0 where D knows what it learned by heart.
+    """How much more real D finds the pictures that it `learned` from than `other` ones, from -1 to 1.
 
-    D sees whole batches of the size that it was trained on, since some tricks let it compare the pictures of one. None
-    where there is not one such batch.
+    The share of pairs in which the learned one has the greater logit, less that in which the other has: 0 where D
+    cannot tell, whatever its loss. From up to 2,000 of each, in batches of the size that D was trained on, since some
+    tricks let it compare the pictures of one; None where there is not one such batch. `classes` are those it knows.
     """
-    whole = min(GAP_COUNT, len(reference.train), len(reference.real)) // batch_size
-    if not whole:
-        return None
-    means = []
-    for pictures in (reference.train, reference.real):
-        logits = []
+
+    @torch.no_grad()
+    def judged(pictures: Pictures) -> Tensor:
+        if classes:
+            pictures = pictures[pictures.labels < classes]
+        whole = min(GAP_COUNT, len(pictures)) // batch_size
+        logits = [torch.empty(0)]
         for part in (pictures[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
-            labels = part.labels.to(reference.device) if conditional else None
-            images = scaled(part.images.to(reference.device), pixel_range)
-            logits.append(discriminator(images, *given(labels)).cpu())
-        means.append(torch.cat(logits).sigmoid().mean().item())
-    return means[0] - means[1]
+            labels = part.labels.to(device) if classes else None
+            logits.append(discriminator(scaled(part.images.to(device), pixel_range), *given(labels)).cpu())
+        return torch.cat(logits)
+
+    ours, theirs = judged(learned)[:, None], judged(other)
+    if not (len(ours) and len(theirs)):
+        return None
+    return ((ours > theirs).double().mean() - (ours < theirs).double().mean()).item()

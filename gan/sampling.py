@@ -38,9 +38,9 @@ def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_s
     return torch.cat(parts)
 
 
-def in_turn(classes: int, count: int, device: torch.device) -> Tensor | None:
-    """Labels int64 (count,) that go through the classes again and again; None where there are none."""
-    return torch.arange(count, device=device) % classes if classes else None
+def in_turn(classes: int, count: int, device: torch.device, first: int = 0) -> Tensor | None:
+    """Labels int64 (count,) that go through the classes again and again, from `first` on; None without classes."""
+    return torch.arange(first, first + count, device=device) % classes if classes else None
 
 
 def grid(images: Tensor, classes: int = 0) -> Image.Image:

@@ -87,7 +87,7 @@ def test_imports_run_one_way(name):
 
 def test_hydra_stays_at_the_door():
     knows = {path.stem for path in (ROOT / "gan").rglob("*.py") if "hydra" in path.read_text().replace("`hydra", "")}
-    assert knows <= {"cli", "config", "build"}
+    assert knows <= {"cli", "config", "build", "evaluate"}
 
 
 def test_what_help_needs_imports_no_torch():
@@ -198,6 +198,18 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
         (["loss=wasserstein"], "Wasserstein's loss falls for ever unless something bounds D's slope"),
         (["loss=hinge", "trick=[label_smoothing]"], "loss.real_target is not known to Hinge"),
         (["trick=[weight_clipping,wgan_gp]"], "weight_clipping and a penalty .* choose one"),
+        (["model=residual", "trick=[spectral_norm]"], "some that begin at 0"),
+        (["trick=[r1,minibatch_discrimination]"], "minibatch_discrimination lets D compare .* choose one"),
+        (["trick=[track_failures]", "train.batch_size=1"], r"train\.batch_size should be 2 or more"),
+        (
+            [
+                "trick=[conditional]",
+                "train.reuse_fakes=true",
+                "train.update=generator_first",
+                "train.discriminator_steps=2",
+            ],
+            "the same fakes beside pictures of other classes",
+        ),
         (["trick=[separate_batches]"], "separate_batches=true would change nothing"),
         (["trick=[soft_labels]", "loss=relativistic"], "loss.(real|fake)_target is not known to Relativistic"),
         (["model=dcgan", "trick=[r1]"], "BatchNorm mixes the pictures .* model.discriminator.norm=none"),

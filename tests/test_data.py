@@ -16,7 +16,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from gan import data, downloads
+from gan import data, downloads, image_folder
 from gan.data import Batches, Pictures, scaled
 from gan.errors import Refused
 from tests.conftest import REAL_DATA
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def read_folder(path, cache, **asked):
     wanted = {"test_path": None, "channels": None, "limit": None, "image_size": None} | asked
-    return data.pictures_in(REAL_DATA, cache, "train", path=str(path), **wanted)
+    return data.image_folder(REAL_DATA, cache, "train", path=str(path), **wanted)
 
 
 # Batches
@@ -287,7 +287,7 @@ def test_a_flat_folder_has_no_classes(tmp_path, cache):
 def test_pictures_are_decoded_once(tmp_path, cache, monkeypatch):
     fill(tmp_path)
     first = read_folder(tmp_path, cache)
-    monkeypatch.setattr(data.image_folder, "to_array", None)  # decoding again would fail
+    monkeypatch.setattr(image_folder, "to_array", None)  # decoding again would fail
     assert torch.equal(read_folder(tmp_path, cache).images, first.images)
     monkeypatch.undo()
     (tmp_path / "a" / "0.png").write_bytes(encoded(np.zeros((16, 16, 3), np.uint8)))

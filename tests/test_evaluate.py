@@ -55,7 +55,9 @@ def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
     assert kept["features"].startswith("digits-28x28x1-") and kept["features"] in done.stdout
     assert (kept["generated"], kept["real"], kept["split"], kept["seeds"]) == (200, 128, "test", [0, 1])
     assert kept["scores"]["fid"]["spread"] > 0 and kept["floor"]["fid"]["mean"] < kept["scores"]["fid"]["mean"] / 5
-    assert "200 generated against 128 of test" in done.stdout
+    assert f"200 generated against 128 of {kept['dataset']}, test" in done.stdout and kept["dataset"].startswith(
+        "digits-"
+    )
     status = json.loads((tmp_path / "a" / "status.json").read_text())
     assert status["scores"]["fid"] == kept["scores"]["fid"]["mean"] and status["scores"]["features"] == kept["features"]
     board = EventAccumulator(str(tmp_path / "a"))
@@ -89,6 +91,24 @@ def test_a_run_that_is_not_there_is_said_in_one_sentence(evaluate):
     assert done.returncode == 1 and "nowhere is no folder" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_floor_is_that_of_its_own_pictures(tmp_path):
+    network = nn.Module()
+    network.name, network.accuracy = "any", None
+    network.forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1)[:, :3].float())
+    stream, floors = torch.Generator().manual_seed(0), []
+    for name in ("one", "other"):
+        train, real = (
+            Pictures(torch.randint(0, 256, (200, 1, 8, 8), generator=stream).to(torch.uint8), torch.arange(200) % 3)
+            for _ in range(2)
+        )
+        reference = protocol.Reference(name, train, real, "test", network, CPU)
+        floors.append(reference.floor(100, False, tmp_path))
+        assert reference.floor(100, False, tmp_path) == floors[-1]
+    assert floors[0] != floors[1] and len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "file").write_text("")
+    assert reference.floor(100, False, tmp_path / "file") == floors[1]  # a cache that cannot be kept is no loss
+
+
 def test_what_is_said_twice_is_gathered():
     assert cli.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
     assert cli.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
@@ -102,7 +122,15 @@ def test_help_says_what_can_be_asked(program):
 def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
     train_here(tmp_path, "train.max_steps=40", "watch.scores_every=10", "watch.scores_pictures=200")
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [10, 20, 30, 40] and set(rows[0]) == SCORES | {"step"}
+    assert [row["step"] for row in rows] == [10, 20, 30, 40] and set(rows[0]) == SCORES | {
+        "step",
+        "dataset",
+        "features",
+        "accuracy",
+        "generated",
+        "real",
+        "split",
+    }
     best = min(rows, key=lambda row: row["fid"])
     assert checkpoint.load(tmp_path, "best")["step"] == best["step"]
     status = json.loads((tmp_path / "status.json").read_text())
@@ -129,9 +157,6 @@ def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path, quick):
 
 def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
     asked = []
-    generator = SimpleNamespace(
-        training=False, eval=lambda: None, train=lambda mode: None, pixel_range=(-1, 1), class_count=3
-    )
 
     class Painted(nn.Module):
         pixel_range, class_count = (-1, 1), 3
@@ -141,29 +166,24 @@ def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
             return noise[:, :1, None, None].expand(-1, 1, 8, 8)
 
     noise = SimpleNamespace(draw=lambda count, stream: torch.randn(count, 2, generator=stream))
-    pictures = list(protocol.drawn(Painted(), noise, 600, 0, CPU, generator.class_count))
+    pictures = list(protocol.drawn(Painted(), noise, 600, 0, CPU))
     assert [len(each) for each in pictures] == [256, 256, 88] and asked == [number % 3 for number in range(600)]
 
 
-def make_reference(train, real):
-    network = nn.Module()
-    network.name, network.accuracy = "sum", None
-    network.forward = lambda images: (images.flatten(1).float()[:, :2], torch.eye(2)[images[:, 0, 0, 0].long() % 2])
-    return protocol.Reference("mine", train, real, "test", network, CPU)
-
-
 def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
-    train = Pictures(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
-    real = Pictures(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.zeros(30, dtype=torch.int64))
-    reference = make_reference(train, real)
+    light = Pictures(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.arange(40) % 3)
+    dark = Pictures(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.arange(30) % 4)
 
-    class Knows(nn.Module):
-        def forward(self, images):
-            return images.mean((1, 2, 3)) * 50
+    def knows(images, labels=None):
+        assert labels is None or labels.max() < 3
+        return images.mean((1, 2, 3)) / 1000 - 100  # only the order counts
 
-    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), 10, False) == pytest.approx(1)
-    assert protocol.discriminator_gap(Knows(), make_reference(train, train), (-1.0, 1.0), 10, False) == 0
-    assert protocol.discriminator_gap(Knows(), reference, (-1.0, 1.0), 50, False) is None
+    def gap(learned, other, batch_size=10, classes=0):
+        return protocol.discriminator_gap(knows, learned, other, (-1.0, 1.0), batch_size, classes, CPU)
+
+    assert gap(light, dark) == 1 and gap(dark, light) == -1 and gap(light, light) == 0
+    assert gap(light, dark, classes=3) == 1  # the fourth class is not asked for
+    assert gap(light, dark, batch_size=35) is None
 
 
 @pytest.mark.parametrize("tricks", ["conditional,minibatch_discrimination", "packing,minibatch_stddev,spectral_norm"])
@@ -176,7 +196,7 @@ def test_players_with_tricks_are_scored_as_they_were_trained(train_here, evaluat
 
 
 def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache, quick):
-    for part, count in (("train", 60), ("other", 40)):
+    for part, count in (("train", 240), ("other", 120)):
         for number in range(count):
             folder = tmp_path / part / str(number % 2)
             folder.mkdir(parents=True, exist_ok=True)
@@ -185,23 +205,45 @@ def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_pat
     own = ["dataset=image_folder", f"dataset.path={tmp_path / 'train'}"]
     folders = (tmp_path, cache)
     alone = build.reference(composed(*own), None, "own", folders, CPU)
-    assert (alone.split, len(alone.real)) == ("train", 60)
+    assert (alone.split, len(alone.real)) == ("train", 240) and alone.floor(100, False, cache) == {}
     both = build.reference(
         composed(*own, f"dataset.test_path={tmp_path / 'other'}", "dataset.limit=5"), None, "own", folders, CPU
     )
-    assert (both.split, len(both.real), len(both.train)) == ("test", 40, 60)
+    assert (both.split, len(both.real), len(both.train)) == ("test", 120, 240)
     with pytest.raises(Refused, match=r"dataset\.test_path"):
         build.reference(composed(*own), "test", "own", folders, CPU)
 
 
-def test_a_score_in_training_wants_classes(train_here, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("colour", "the test pictures are 8x8x3 in 2 classes and those to train on 8x8x1 in 2 classes"),
+        ("flat", "the test pictures are 8x8x1 in 0 classes"),
+        ("few", "scores need 100 pictures or more"),
+        ("absent", "does not exist"),
+    ],
+)
+def test_test_pictures_of_another_kind_are_refused(tmp_path, cache, quick, kind, wanted):
+    for part, count in (("train", 120), ("other", 20 if kind == "few" else 120)):
+        for number in range(count):
+            folder = tmp_path / part / ("" if part == "other" and kind == "flat" else str(number % 2))
+            folder.mkdir(parents=True, exist_ok=True)
+            mode = "RGB" if part == "other" and kind == "colour" else "L"
+            colour = (number, 0, 200) if mode == "RGB" else number
+            Image.new(mode, (8, 8), colour).save(folder / f"{number}.png")
+    test = tmp_path / ("nowhere" if kind == "absent" else "other")
+    own = ["dataset=image_folder", f"dataset.path={tmp_path / 'train'}", f"dataset.test_path={test}"]
+    with pytest.raises(Refused, match=wanted):
+        build.reference(composed(*own), None, "own", (tmp_path, cache), CPU)
+
+
+def test_a_score_in_training_wants_classes(tmp_path):
     for number in range(16):
         Image.new("L", (8, 8), number * 10).save(tmp_path / f"{number}.png")
     own = ["dataset=image_folder", f"dataset.path={tmp_path}"]
     cfg = composed(*own, "watch.scores_every=1", "train.batch_size=4", f"cache_dir={tmp_path}", "device=cpu")
-    run = build.build(cfg, config.check(cfg), {})
-    with pytest.raises(Refused, match="scores need a data set with classes"):
-        run.reference()
+    with pytest.raises(Refused, match=r"watch\.scores_every needs a data set with classes"):
+        build.build(cfg, config.check(cfg), {})
 
 
 def test_the_best_of_each_score_stands_out():

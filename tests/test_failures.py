@@ -122,6 +122,25 @@ def test_a_failure_stands_in_the_status_and_in_tensorboard(train_here, tmp_path)
     assert "generator/variety" in board.Tags()["scalars"]
 
 
+def test_a_stop_between_two_logging_points_changes_no_verdict(train_here, tmp_path):
+    for steps in (5, 10):
+        train_here(tmp_path / "parts", *seeing_failures("warn"), f"train.max_steps={steps}", resume=steps == 10)
+    train_here(tmp_path / "whole", *seeing_failures("warn"))
+    found = [json.loads((tmp_path / name / "status.json").read_text())["failures"] for name in ("whole", "parts")]
+    assert found[0] == found[1] and [failure["step"] for failure in found[0]] == [6]
+
+
+def test_what_failed_after_the_checkpoint_is_said_again_once(train_here, tmp_path):
+    train_here(tmp_path, *seeing_failures("warn"), "train.max_steps=4")
+    status = json.loads((tmp_path / "status.json").read_text())
+    (tmp_path / "status.json").write_text(
+        json.dumps(status | {"failures": [{"step": 6, "what": "said before a crash"}]})
+    )
+    train_here(tmp_path, *seeing_failures("warn"), resume=True)
+    (failure,) = json.loads((tmp_path / "status.json").read_text())["failures"]
+    assert failure["step"] == 6 and "nearly all alike" in failure["what"]
+
+
 def test_a_run_may_stop_at_a_failure_and_be_taken_up_again(train_here, tmp_path):
     train_here(tmp_path, *seeing_failures("stop"))
     status = json.loads((tmp_path / "status.json").read_text())

@@ -10,9 +10,9 @@ from gan import loop
 from gan.errors import Refused
 from gan.models import layers
 from gan.shape import ImageShape
-from gan.tricks import Tricks
+from gan.tricks import Game, Tricks
 from gan.tricks.networks import append, widen
-from gan.tricks.slope import R1
+from gan.tricks.slope import R1, GradientPenalty
 from gan.tricks.variety import Closeness, FeatureMatching, MinibatchStddev, Pack, Packing, Replay, Spread
 from tests.test_config import NARROW
 
@@ -132,6 +132,20 @@ def test_the_slope_of_a_packed_d_is_that_of_the_whole_pack():
     expected = (last @ first).square().sum().item()  # of all 8 pixels of a pack
     found = R1(gamma=2.0).penalties(discriminator, torch.randn(6, 1, 2, 2), torch.randn(6, 1, 2, 2))["r1"]
     assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_wgan_gp_looks_on_the_line_between_two_packs():
+    seen = []
+
+    def judge(images):
+        seen.append(images.detach())
+        return images.flatten(1).sum(1).view(-1, 3).sum(1)
+
+    trick = GradientPenalty(weight=1.0)
+    trick.check(Game(ImageShape(1, 2), 12, "discriminator_first", None, False, 3))
+    trick.penalties(judge, torch.zeros(12, 1, 2, 2), torch.ones(12, 1, 2, 2))
+    shares = seen[0][:, 0, 0, 0].view(4, 3)
+    assert (shares == shares[:, :1]).all() and len(set(shares[:, 0].tolist())) == 4
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from gan.errors import Refused
 from gan.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from gan.tricks import Failure, Game, Trick
 
@@ -25,8 +26,8 @@ class TrackFailures(Trick):
         told_apart_above: share of pairs in which the real picture has the greater logit. D(x) and D(G(z)) lie far
             apart then, whatever the loss and the scale of its logits.
         gradient_above: length of either player's gradient.
-        variety_below: how much fakes differ from each other, compared with how much real pictures do: the mean
-            standard deviation of a pixel over the batch, as a ratio.
+        variety_below: how much the fakes that D moves on differ from each other, compared with how much real pictures
+            do: the mean standard deviation of a pixel over the batch, as a ratio.
         patience_steps: for so many steps.
         action: `warn` goes on, `stop` ends the run there, as if it had been asked to.
     """
@@ -54,6 +55,10 @@ class TrackFailures(Trick):
         self.said: list[str] = []
 
     def check(self, game: Game) -> None:
+        if game.batch_size == 1:
+            raise Refused(
+                "trick=track_failures compares the pictures of a batch: train.batch_size should be 2 or more."
+            )
         if game.loss.needs_bounded_slope:  # such a loss has no bound, and 0 is nothing special
             del self.limits["discriminator/loss"]
 

@@ -16,10 +16,10 @@ def last_product(layers: nn.Sequential) -> int:
 
 
 def widen(layer: nn.Module, inputs: int) -> None:
-    """Let `layer` take so many more features or channels, after those it has; new weights are drawn like the old."""
+    """Let `layer` take so many more features or channels, after its own; new weights are drawn as large as the old."""
     old, side = layer.weight.detach(), 0 if isinstance(layer, nn.ConvTranspose2d) else 1
     shape = [*old.shape[:side], inputs, *old.shape[side + 1 :]]
-    layer.weight = nn.Parameter(torch.cat([old, torch.randn(shape) * old.std()], dim=side))
+    layer.weight = nn.Parameter(torch.cat([old, torch.randn(shape) * old.square().mean().sqrt()], dim=side))
     if isinstance(layer, nn.Linear):
         layer.in_features += inputs
     else:

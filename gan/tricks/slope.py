@@ -12,7 +12,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gan.errors import Refused
 from gan.ranges import PositiveFloat, PositiveInt
 from gan.shape import ImageShape
-from gan.tricks import Judge, Trick
+from gan.tricks import Game, Judge, Trick
+from gan.tricks.networks import products
 
 
 def squared_slope(judge: Judge, images: Tensor) -> Tensor:
@@ -30,7 +31,11 @@ def distance_from_one(judge: Judge, images: Tensor) -> Tensor:
 
 
 class SlopePenalty(Trick):
-    """What the penalties share: they look at D's slope, and so bound it."""
+    """What the penalties share: they look at D's slope, and so bound it.
+
+    Where D sees how much the pictures of a group differ (trick=minibatch_stddev), the slope is that of the sum of all
+    logits, as in Karras et al. 2018.
+    """
 
     looks_at_slope: ClassVar[bool] = True
     bounds_slope: ClassVar[bool] = True
@@ -72,10 +77,13 @@ class GradientPenalty(SlopePenalty):
     """
 
     def __init__(self, *, weight: PositiveFloat) -> None:
-        self.weight = weight
+        self.weight, self.together = weight, 1
+
+    def check(self, game: Game) -> None:
+        self.together = game.pictures_per_logit
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        share = torch.rand(len(real) // self.together, 1, 1, 1, device=real.device).repeat_interleave(self.together, 0)
         between = torch.lerp(real, fake.detach(), share)
         return {"wgan_gp": self.weight * distance_from_one(judge, between)}
 
@@ -131,6 +139,11 @@ class SpectralNorm(Trick):
         self.iterations = iterations
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        for module in list(discriminator.modules()):
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
-                spectral_norm(module, n_power_iterations=self.iterations)
+        layers = products(discriminator)
+        if not all(layer.weight.any() for layer in layers):
+            raise Refused(
+                "trick=spectral_norm divides each of D's weight matrices by its largest singular value, and this model "
+                "has some that begin at 0: choose another model."
+            )
+        for layer in layers:
+            spectral_norm(layer, n_power_iterations=self.iterations)
