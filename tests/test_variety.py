@@ -64,8 +64,8 @@ def test_pictures_that_are_alike_are_close_and_others_are_not():
     nn.init.constant_(layer.project.weight, 1.0)
     features = torch.tensor([[0.0, 0, 0], [0, 0, 0], [math.log(2), 0, 0], [99, 0, 0]])
     seen = layer(features)[:, 3:]
-    expected = [1 + 0.5, 1 + 0.5, 0.5 + 0.5, 0.0]  # exp(-distance), added up over the others
-    assert torch.allclose(seen, torch.tensor(expected)[:, None].expand(4, 2), atol=1e-5)
+    expected = torch.tensor([1 + 0.5, 1 + 0.5, 0.5 + 0.5, 0.0]) / 3  # exp(-distance), its mean over the others
+    assert torch.allclose(seen, expected[:, None].expand(4, 2), atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["mlp", "dcgan", "conv_logit_norm", "maxout"])
