@@ -59,7 +59,7 @@ COMPOSED = [
     (["loss.real_target=2"], "loss.real_target=2", "less than or equal to 1"),
     (["trick=[label_smoothing,soft_labels]"], "trick=label_smoothing would change nothing", ""),
     (["trick=[ema]", "train.generator_average=0.9"], "trick=ema would change nothing", ""),
-    (["watch.scores_every=100"], "watch.scores_every=100", "null"),
+    (["watch.scores_pictures=10"], "watch.scores_pictures=10", "100"),
     (["watch.log_every=never"], "watch.log_every=never", "epoch"),
     (["seed=-1"], "seed=-1", "greater than or equal to 0"),
     (["seed=${nothing}"], "nothing", ""),

@@ -324,12 +324,8 @@ def test_every_experiment_trains_a_few_steps(small, name):
         numbers = loop.update(run)
         run.step += 1
     assert not loop.not_finite(run)
-    assert {
-        "discriminator/loss",
-        "generator/loss",
-        "discriminator/loss_real",
-        "discriminator/loss_fake",
-    } <= numbers.keys()
+    assert {"discriminator/loss", "generator/loss"} <= numbers.keys()
+    assert any(name.startswith("discriminator/loss_") for name in numbers)
 
 
 def test_one_line_runs_all_the_tutorials(program, cache, tmp_path):
@@ -347,7 +343,14 @@ def test_one_line_runs_all_the_tutorials(program, cache, tmp_path):
     assert done.stdout.count(" finished ") == len(names)
 
 
-NO_TARGETS = ["naive_log", "hinge", "wasserstein", "relativistic"]  # soft targets need a loss that has some
+NO_TARGETS = {"naive_log", "hinge", "wasserstein", "relativistic"}  # soft targets need a loss that has some
+KEEPS = {  # what an experiment sets that some options do not have, and those options
+    "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"residual"}},
+    "trick/label_smoothing": {"loss": NO_TARGETS},
+    "trick/soft_labels": {"loss": NO_TARGETS},
+    "trick/separate_batches": {"model": {"maxout", "residual"}},
+    "trick/mixed_batches": {"model": {"maxout", "residual"}},
+}
 
 
 @pytest.mark.parametrize("group", ["model", "optim", "loss", "dataset"])
@@ -356,8 +359,8 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name, group):
     for option in options(group):
         more = ["dataset.path=x"] if option == "image_folder" else []
         chosen = composed(f"experiment={name}", f"{group}={option}", *more)
-        if name == "blog/paper_batchnorm_softlabel" and option in NO_TARGETS:
-            with pytest.raises(Refused, match=r"loss\.real_target is not known"):
+        if option in KEEPS.get(name, {}).get(group, ()):
+            with pytest.raises(Refused, match=r"(loss\.real_target|norm) is not known"):
                 config.check(chosen)
         else:
             config.check(chosen)

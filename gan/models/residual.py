@@ -37,6 +37,7 @@ class Block(nn.Module):
         self.activation = layers.activate(activation)
         nn.init.kaiming_normal_(self.first.weight, a=0.2)  # for a leaky ReLU (He et al. 2015, section 2.2)
         nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs + self.second(self.activation(self.first(inputs)))
