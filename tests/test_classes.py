@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import nn
 
+import sample
 from gan import build, config, loop, sampling
 from gan.data import Pictures
 from gan.errors import Refused
 from gan.models import layers
 from gan.shape import ImageShape
 from gan.tricks.conditional import Conditional
-from tests.conftest import composed, options
+from tests.conftest import CONF, composed, options
 from tests.test_config import narrow
 
 
@@ -83,27 +85,31 @@ def test_a_grid_has_a_column_for_each_class():
     ] * 3
 
 
-def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(train_here, program, tmp_path):
+def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(train_here, tmp_path):
     run = tmp_path / "run"
     train_here(run, "trick=[conditional,ema]", "train.max_steps=2", "watch.samples=20")
     with Image.open(run / "samples" / "step_0000002.png") as grid:
         assert grid.size == (10 * 29 + 1, 2 * 29 + 1)
-    done = program("sample.py", f"run={run}", "class=3", "n=4", "format=npz")
-    assert done.returncode == 0, done.stderr
+    sample_from(run, "class=3", "n=4", "format=npz")
+    sample_from(run, "n=4", "format=npz")
     threes = np.load(run / "generated" / "npz_class3_seed0_n4.npz")["images"]
-    program("sample.py", f"run={run}", "n=4", "format=npz")
-    assert threes.shape == (4, 28, 28, 1)
     in_turn = np.load(run / "generated" / "npz_seed0_n4.npz")["images"]
+    assert threes.shape == (4, 28, 28, 1)
     assert np.array_equal(threes[3], in_turn[3]) and not np.array_equal(threes[0], in_turn[0])
-    assert program("sample.py", f"run={run}", "n=3", "format=interpolation").returncode == 0
-    refused = program("sample.py", f"run={run}", "class=10")
-    assert refused.returncode == 1 and "class=10 is not possible: it should be from 0 to 9." in refused.stderr
+    sample_from(run, "n=3", "format=interpolation")
+    with pytest.raises(Refused, match="class=10 is not possible: it should be from 0 to 9"):
+        sample_from(run, "class=10")
 
 
-def test_a_run_without_classes_has_none_to_choose(train_here, program, tmp_path):
+def sample_from(run, *overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sample.draw(compose("sample", overrides=[f"run={run}", "device=cpu", *overrides]))
+
+
+def test_a_run_without_classes_has_none_to_choose(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1")
-    refused = program("sample.py", f"run={tmp_path}", "class=1")
-    assert refused.returncode == 1 and "trained without trick=[conditional]" in refused.stderr
+    with pytest.raises(Refused, match=r"trained without trick=\[conditional\]"):
+        sample_from(tmp_path, "class=1")
 
 
 def test_classes_are_refused_where_a_data_set_has_none(tmp_path, cache):

@@ -14,6 +14,7 @@ from gan.shape import ImageShape
 from tests.conftest import REAL_DATA
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.xdist_group("scores")  # they share a network that takes seconds to train
 
 
 @pytest.fixture(scope="module")
