@@ -10,7 +10,6 @@ and printed as the median of all rounds with the least and the greatest.
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -44,7 +43,9 @@ def main() -> None:
     slice_seconds = 0.3 if asked.quick else 1.0
     common = (f"device={asked.device}", f"cache_dir={ROOT / 'data'}")
 
-    print(machine())
+    from gan.device import described, pick  # here and not above, so that --help is quick
+
+    print(f"{described(pick(asked.device))}\n")
     if "steps" in asked.parts:
         steps(asked.setups, ours, common, asked.rounds, slice_seconds)
     if "start" in asked.parts:
@@ -53,17 +54,6 @@ def main() -> None:
         writing(common)
     if "sizes" in asked.parts:
         sizes(common, asked.rounds, slice_seconds)
-
-
-def machine() -> str:
-    """What the numbers were taken on, on a line."""
-    import torch  # here and not above, so that --help is quick
-
-    version, threads = torch.__version__, torch.get_num_threads()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(": ")[1] for line in names if line.startswith("model name")), platform.processor())
-    return f"{cpu}, {threads} threads{f', {gpu}' if gpu else ''}; torch {version}, Python {platform.python_version()}\n"
 
 
 def steps(

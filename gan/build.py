@@ -45,13 +45,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         )
 
     image, has_classes = pictures.shape, tricks.uses_labels
-    tricks.check(Game(image, train.batch_size, train.update, loss, has_classes, tricks.pictures_per_logit))
-    if has_classes and train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
-        raise Refused(
-            f"trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
-            f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside pictures of "
-            "other classes."
-        )
+    tricks.check(Game(image, train, loss, has_classes, tricks.pictures_per_logit))
     if settings.watch.scores_every and image.classes < 2:
         raise Refused("watch.scores_every needs a data set with classes, for the network that scores are taken with.")
     keep_memory()

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import platform
+from pathlib import Path
 
 import torch
 
@@ -17,6 +19,18 @@ def pick(name: str) -> torch.device:
     if name not in found:
         raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
     return torch.device(name)
+
+
+def described(device: torch.device) -> str:
+    """What a number was taken on, on a line: processor or GPU, threads, versions."""
+    names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.split(": ")[1] for line in names if line.startswith("model name")), platform.processor())
+    gpu = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
+    threads = torch.get_num_threads()
+    return (
+        f"{gpu}{cpu or platform.machine()}, {threads} thread{'s' if threads > 1 else ''}; "
+        f"torch {torch.__version__}, Python {platform.python_version()}"
+    )
 
 
 def keep_memory() -> None:

@@ -1,6 +1,5 @@
 """Score the generators of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
 
-import logging
 import statistics
 import sys
 from pathlib import Path
@@ -15,9 +14,9 @@ from gan.settings import Evaluation
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
 
+    from gan.build import Trained
     from gan.protocol import Reference
 
-log = logging.getLogger(__name__)
 COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
 SHOWN = 16  # fakes that are shown with the training pictures nearest to them
 Spread = dict[str, dict[str, float]]  # of each score, its mean over seeds and its standard deviation
@@ -62,7 +61,7 @@ def evaluate(cfg: DictConfig) -> None:
         print(f"\n{said}\n\n{as_table(found, floor)}")
 
 
-def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Spread:
+def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Spread:
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan import protocol
 
@@ -71,8 +70,13 @@ def scored(run: Any, reference: "Reference", asked: Evaluation, count: int, devi
     gap = None  # where there are no other pictures than those it learned from
     if reference.split == "test":
         gap = protocol.discriminator_gap(
-            *(run.discriminator, learned, reference.real, generator.pixel_range),
-            *(batch_size, generator.class_count, device),
+            run.discriminator,
+            learned,
+            reference.real,
+            pixel_range=generator.pixel_range,
+            batch_size=batch_size,
+            classes=generator.class_count,
+            device=device,
         )
     found = []
     for seed in range(asked.seed, asked.seed + asked.seeds):
@@ -104,7 +108,7 @@ def keep(folder: Path, step: int, found: Spread, floor: Spread, record: dict[str
             board.add_scalar(f"scores/{name}", mean, step)
 
 
-def draw_neighbours(run: Any, reference: "Reference", folder: Path, device: "torch.device") -> None:
+def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device: "torch.device") -> None:
     """Fakes, and below each the training picture whose pixels are nearest: are any copied?"""
     import torch
 

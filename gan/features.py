@@ -38,7 +38,7 @@ class Classifier(nn.Module):
 
     def __init__(self, image: ImageShape) -> None:
         super().__init__()
-        self.image, self.name, self.accuracy = image, "untrained", 0.0
+        self.name, self.accuracy = "untrained", 0.0
         self.maps = nn.Sequential(
             *(nn.Conv2d(image.channels, 32, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)),

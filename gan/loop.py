@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import checkpoint, figures, files, protocol, randomness, sampling, signals, status
 from gan.data import scaled
+from gan.device import described
 from gan.errors import Refused
 from gan.log import Log, in_words
 from gan.run import Run
@@ -35,7 +36,7 @@ def run(run: Run, folder: Path, resume: bool) -> int:
             folder, run.step, run.total, *(partial(belongs, run.step, due) for due in (run.log_due, run.score_due))
         )
         book.describe(run.config, run.choices)
-        status.update(folder, state="running", error=None, **run.progress())
+        status.update(folder, state="running", error=None, machine=described(run.device), **run.progress())
         if not resume:
             draw_samples(run, folder, book)
             checkpoint.save(folder, run.state())
@@ -47,7 +48,8 @@ def run(run: Run, folder: Path, resume: bool) -> int:
         book.close()
         summarise(run, folder)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
-        status.update(folder, state=state, error=diverged or stop.reason, **run.progress())
+        reason = stop.reason if state == "stopped" else diverged
+        status.update(folder, state=state, error=reason, **run.progress())
     return stop.signal if state == "stopped" else 0
 
 

@@ -13,6 +13,7 @@ EMPTY = {
     "seconds": 0.0,
     "images_per_second": None,
     "error": None,
+    "machine": None,  # what it ran on, with versions, on a line
     "last": {},
     "failures": [],  # of the game itself, as trick=track_failures sees them: {"step": ..., "what": ...}
     "scores": {},

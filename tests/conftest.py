@@ -10,7 +10,10 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from gan import build, config, loop
+from gan.losses import Loss
 from gan.run import Run
+from gan.shape import ImageShape
+from gan.tricks import Game
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -27,6 +30,12 @@ def options(group: str) -> list[str]:
 def composed(*overrides: str):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=list(overrides))
+
+
+def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> Game:
+    """What a trick is told before it says whether it makes sense."""
+    settings = config.check(composed(f"train.batch_size={batch_size}"))
+    return Game(image, settings.train, loss, has_classes=False, pictures_per_logit=pictures_per_logit)
 
 
 @pytest.fixture(autouse=True)

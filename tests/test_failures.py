@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan import loop
 from gan.losses import Hinge, NonSaturating, Wasserstein
 from gan.shape import ImageShape
-from gan.tricks import Game
 from gan.tricks.failures import TrackFailures, length
+from tests.conftest import game
 from tests.test_config import NARROW
 
 HEALTHY = {
@@ -72,7 +72,7 @@ def test_what_gets_better_begins_anew():
 )
 def test_a_loss_of_nothing_means_something_only_where_a_loss_has_a_bound(loss, named):
     trick = tracker()
-    trick.check(Game(ImageShape(1, 8), 8, "discriminator_first", loss, False, 1))
+    trick.check(game(ImageShape(1, 8), 8, loss))
     said = [failure for step in (0, 100) for failure in trick.review(step, HEALTHY | {"discriminator/loss": 0.0})]
     assert bool(said) is named
 

@@ -10,10 +10,11 @@ from gan import loop
 from gan.errors import Refused
 from gan.models import layers
 from gan.shape import ImageShape
-from gan.tricks import Game, Tricks
+from gan.tricks import Tricks
 from gan.tricks.networks import append, widen
 from gan.tricks.slope import R1, GradientPenalty
 from gan.tricks.variety import Closeness, FeatureMatching, MinibatchStddev, Pack, Packing, Replay, Spread
+from tests.conftest import game
 from tests.test_config import NARROW
 
 
@@ -142,7 +143,7 @@ def test_wgan_gp_looks_on_the_line_between_two_packs():
         return images.flatten(1).sum(1).view(-1, 3).sum(1)
 
     trick = GradientPenalty(weight=1.0)
-    trick.check(Game(ImageShape(1, 2), 12, "discriminator_first", None, False, 3))
+    trick.check(game(ImageShape(1, 2), 12, pictures_per_logit=3))
     trick.penalties(judge, torch.zeros(12, 1, 2, 2), torch.ones(12, 1, 2, 2))
     shares = seen[0][:, 0, 0, 0].view(4, 3)
     assert (shares == shares[:, :1]).all() and len(set(shares[:, 0].tolist())) == 4

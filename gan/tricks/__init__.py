@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from gan.losses import Loss
+from gan.settings import Train
 from gan.shape import ImageShape
 
 Judge = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to logits (B,), in float32
@@ -16,8 +17,7 @@ class Game(NamedTuple):
     """What a trick may have to know before it says whether it makes sense."""
 
     image: ImageShape
-    batch_size: int
-    update: str  # who moves first
+    train: Train
     loss: Loss
     has_classes: bool  # whether the players are told of classes
     pictures_per_logit: int  # that D judges together

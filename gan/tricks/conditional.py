@@ -31,6 +31,13 @@ class Conditional(Trick):
                 "trick=conditional needs classes, and this data set has none: sort its pictures into a folder for each "
                 "class, or choose one that has labels, such as dataset=digits."
             )
+        train = game.train
+        if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
+            raise Refused(
+                "trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
+                f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside pictures "
+                "of other classes."
+            )
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         widen(products(generator)[0], self.embedding)

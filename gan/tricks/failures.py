@@ -55,7 +55,7 @@ class TrackFailures(Trick):
         self.said: list[str] = []
 
     def check(self, game: Game) -> None:
-        if game.batch_size == 1:
+        if game.train.batch_size == 1:
             raise Refused(
                 "trick=track_failures compares the pictures of a batch: train.batch_size should be 2 or more."
             )

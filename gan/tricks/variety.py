@@ -28,8 +28,8 @@ class Replay(Trick):
         self.filled = 0
 
     def check(self, game: Game) -> None:
-        count = self.count(game.batch_size)
-        if game.update == "simultaneous":
+        count = self.count(game.train.batch_size)
+        if game.train.update == "simultaneous":
             raise Refused(
                 "trick=replay shows D other fakes than G's own, and train.update=simultaneous moves both on the same "
                 "ones: choose discriminator_first or generator_first."
@@ -38,8 +38,8 @@ class Replay(Trick):
             raise Refused("trick=replay keeps fakes without their classes, so it cannot go with trick=conditional.")
         if not 0 < count <= self.pictures:
             raise Refused(
-                f"trick.replay.share={self.share} of a batch of {game.batch_size} is {count} pictures: it should be "
-                f"from 1 to trick.replay.pictures={self.pictures}."
+                f"trick.replay.share={self.share} of a batch of {game.train.batch_size} is {count} pictures: it should "
+                f"be from 1 to trick.replay.pictures={self.pictures}."
             )
 
     def count(self, batch_size: int) -> int:
@@ -93,7 +93,7 @@ class MinibatchStddev(Trick):
         self.group = group
 
     def check(self, game: Game) -> None:
-        judged = game.batch_size // game.pictures_per_logit
+        judged = game.train.batch_size // game.pictures_per_logit
         if self.group == 1 or judged % self.group:
             raise Refused(
                 f"trick.minibatch_stddev.group={self.group} does not fit the {judged} that D judges of a batch: it "
@@ -184,10 +184,10 @@ class Packing(Trick):
         self.pictures = self.pictures_per_logit = pictures
 
     def check(self, game: Game) -> None:
-        if self.pictures == 1 or game.batch_size % self.pictures:
+        if self.pictures == 1 or game.train.batch_size % self.pictures:
             raise Refused(
-                f"trick.packing.pictures={self.pictures} does not fit train.batch_size={game.batch_size}: it should be "
-                "2 or more, and divide it."
+                f"trick.packing.pictures={self.pictures} does not fit train.batch_size={game.train.batch_size}: it "
+                "should be 2 or more, and divide it."
             )
         if game.has_classes:
             raise Refused("trick=packing has one logit for pictures of several classes: leave trick=conditional out.")
