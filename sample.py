@@ -23,11 +23,12 @@ def draw(cfg: DictConfig) -> Path:
     asked = config.check_sampling(cfg)
 
     from gan import build, sampling
-    from gan.device import pick
+    from gan.device import enough_memory, pick
 
     device = pick(asked.device)
     run = build.trained(Path(asked.run), asked.checkpoint, device)
-    return sampling.write(run.generator, run.noise, asked, device)
+    with enough_memory():
+        return sampling.write(run.generator, run.noise, asked, device)
 
 
 if __name__ == "__main__":

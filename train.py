@@ -6,12 +6,12 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan import cli
+from gan import arguments, cli, jobs
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    return cli.job(train, cfg)
+    return jobs.job(train, cfg)
 
 
 def train(cfg: DictConfig, folder: Path) -> int:
@@ -20,18 +20,17 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
     settings = config.check(cfg)
 
-    from gan import build
+    from gan import build, loop
+    from gan.device import enough_memory
 
-    run = build.build(cfg, settings, cli.choices())
-
-    from gan import loop
-
-    stopped_by = loop.run(run, folder, resume=settings.resume is not None)
-    cli.say_what_next(folder)
+    with enough_memory():
+        run = build.build(cfg, settings, jobs.choices())
+        stopped_by = loop.run(run, folder, resume=settings.resume is not None)
+    jobs.say_what_next(folder)
     return stopped_by
 
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        sys.argv[1:] = cli.globbed(cli.resumed(sys.argv[1:]))
+        sys.argv[1:] = arguments.understood(sys.argv[1:])
         main()

@@ -1,6 +1,5 @@
 """From a configuration that was checked to the objects that train."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,9 +80,9 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         tricks=tricks,
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
-        reference=functools.cache(
-            lambda: reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
-        ),
+        reference=reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+        if settings.watch.scores_every
+        else None,
     )
 
 
@@ -167,17 +166,18 @@ def trained(run: Path, which: str, device: torch.device) -> Trained:
 
     Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not ours.
     """
-    state = checkpoint.load(run, which)
-    cfg = OmegaConf.create(state["config"])
-    for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
-        config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
-    image, tricks = ImageShape(*state["image"]), tricks_of(cfg)
-    generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
-    tricks.prepare_generator(generator, image)
-    tricks.prepare_discriminator(discriminator, image)
-    generator.load_state_dict(state["average"] or state["generator"])
-    discriminator.load_state_dict(state["discriminator"])
-    return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise(cfg))
+    with checkpoint.fitting(run):
+        state = checkpoint.load(run, which)
+        cfg = OmegaConf.create(state["config"])
+        for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
+            config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+        image, tricks = ImageShape(*state["image"]), tricks_of(cfg)
+        generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
+        tricks.prepare_generator(generator, image)
+        tricks.prepare_discriminator(discriminator, image)
+        generator.load_state_dict(state["average"] or state["generator"])
+        discriminator.load_state_dict(state["discriminator"])
+        return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise(cfg))
 
 
 def reference(

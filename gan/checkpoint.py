@@ -1,13 +1,15 @@
 """Saving a run's state whole, and reading it without running anybody's code."""
 
-import errno
+import contextlib
 import logging
-import pickle
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gan import files
 from gan.errors import Refused
@@ -26,10 +28,7 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
     The one before last is kept until the next comes. Raises OSError where it cannot be written.
     """
     with files.whole(path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None) as file:
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:  # torch's words for a full disk
-            raise OSError(errno.ENOSPC, "it could not be written whole", str(path_in(folder, which))) from error
+        torch.save(state, file)
 
 
 def load(folder: Path, which: str = "last") -> dict[str, Any]:
@@ -55,10 +54,24 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any] | None:
     """What is in a checkpoint; None where it is missing, damaged or something else."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # torch itself does not look at the checksums
+                return None
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
+    except Exception:  # a file with a few wrong bytes makes the readers raise nearly anything
         return None
-    return state if isinstance(state, dict) and {"config", "step", "generator", "tricks"} <= state.keys() else None
+    return state if isinstance(state, dict) and state.keys() >= {"config", "image", "step", "tricks"} else None
+
+
+@contextlib.contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Around what puts a checkpoint to use: raises Refused where it is whole, but not of this version's making."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
+        raise Refused(
+            f"the checkpoint in {folder} does not fit: another version of this project made it, or it was changed."
+        ) from error
 
 
 # Settings that a run may change on its way: they move no number but by rounding, or only say how far it goes.

@@ -15,7 +15,7 @@ from gan import files, randomness
 from gan.downloads import downloading, idx_pictures
 from gan.errors import Refused
 from gan.image_folder import read as read_pictures
-from gan.ranges import PositiveInt, Size
+from gan.ranges import Count, PositiveInt, Size
 from gan.shape import ImageShape
 
 Split = Literal["train", "test"]
@@ -100,7 +100,7 @@ def digits(
     cache_dir: Path,
     split: Split,
     *,
-    count: PositiveInt,
+    count: Count,
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> Pictures:
@@ -137,7 +137,7 @@ def stacked_mnist(
     cache_dir: Path,
     split: Split,
     *,
-    count: PositiveInt,
+    count: Count,
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> Pictures:

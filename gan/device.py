@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import errno
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -31,6 +33,19 @@ def described(device: torch.device) -> str:
         f"{gpu}{cpu or platform.machine()}, {threads} thread{'s' if threads > 1 else ''}; "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     )
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Around what may ask for more memory than there is: raises OSError (ENOMEM), whichever way torch puts it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        words = ("allocate", "not enough memory", "overflow", "out of memory")
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in words):
+            raise
+        advice = "make the networks, train.batch_size, dataset.image_size or the number of pictures smaller"
+        raise OSError(errno.ENOMEM, advice) from error
 
 
 def keep_memory() -> None:

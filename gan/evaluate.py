@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gan import cli
+from gan import arguments, cli
 from gan.settings import Evaluation
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
@@ -148,5 +148,5 @@ def cell(row: Spread, name: str) -> str:
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        sys.argv[1:] = cli.gathered(sys.argv[1:], "run")
+        sys.argv[1:] = arguments.gathered(sys.argv[1:], "run")
         main()

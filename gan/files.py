@@ -1,11 +1,14 @@
 """Files that are whole or absent, whenever the process dies."""
 
 import contextlib
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+ROOM = 65_536  # bytes; status.json and a line of the log take a few thousand
 
 
 @contextlib.contextmanager
@@ -15,7 +18,11 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
     Args:
         durable: also wait until it is on the disk, so that it outlives a power cut (about 20 ms for 5 MB).
         keep: where the file that stood there goes; it is thrown away by default.
+
+    Raises OSError where it cannot be written, or `path` is a folder or a device.
     """
+    if path.exists() and not path.is_file():  # root could replace /dev/null
+        raise OSError(errno.EEXIST, "it is there and is no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -27,8 +34,30 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
         if keep and path.exists():
             path.replace(keep)
         beside.replace(path)
+    except RuntimeError as error:  # torch's word for a disk that takes no more
+        raise OSError(errno.ENOSPC, "it could not be written whole", str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def last_words(folder: Path) -> Iterator[Callable[[], None]]:
+    """Hold some room on the disk of `folder` while this lasts, to say what happened once nothing else fits.
+
+    What is handed out gives the room back.
+    """
+    held = folder / ".room"
+    with contextlib.suppress(OSError):  # it is full already
+        held.write_bytes(bytes(ROOM))
+
+    def give_back() -> None:
+        with contextlib.suppress(OSError):
+            held.unlink(missing_ok=True)
+
+    try:
+        yield give_back
+    finally:
+        give_back()
 
 
 def remove_parts(folder: Path) -> None:
@@ -44,11 +73,16 @@ def write_json(path: Path, value: object, durable: bool = True) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON objects, one to a line; none where there is no file. A line that a crash cut short is left out."""
+    """A file of JSON objects, one to a line; none where there is no file.
+
+    A line that is no row of a step is left out, such as the last one after a crash.
+    """
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
     return rows
 
 

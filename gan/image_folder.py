@@ -25,17 +25,24 @@ from gan.errors import Refused
 log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 LARGEST_FILE = 256 * 2**20  # bytes; more than any picture, less than a zip bomb
+LARGEST_PICTURE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
 PROBED = 64  # pictures that are opened to see what the set is made of
 SIZES = range(8, 257)  # sides that the networks can be built for
 
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures that can be read by name. `stamp` changes when the files do."""
+    """Pictures that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
 
-    names: list[str]
-    read: Callable[[str], bytes]
+    sizes: dict[str, int]
+    content: Callable[[str], bytes]
     stamp: str
+
+    def read(self, name: str) -> bytes:
+        """A whole file. Raises ValueError for one that is too large, and what else reading raises."""
+        if self.sizes[name] > LARGEST_FILE:
+            raise ValueError(f"{self.sizes[name]} bytes are too many")
+        return self.content(name)
 
 
 def read(
@@ -57,7 +64,7 @@ def read(
         raise Refused(f"dataset.path={path} does not exist; it should be a folder or a zip of pictures.")
     with ExitStack() as stack:
         source = open_source(path, stack)
-        names = sorted(source.names, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
+        names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
             raise Refused(
                 f"dataset.path={path} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}."
@@ -90,16 +97,16 @@ def open_source(path: Path, stack: ExitStack) -> Source:
         found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
         stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
-        names = [name for name, stat in stats.items() if stat.st_size <= LARGEST_FILE]
-        return Source(names, lambda name: (path / name).read_bytes(), str(path.resolve()) + stamp)
+        sizes = {name: stat.st_size for name, stat in stats.items()}
+        return Source(sizes, lambda name: (path / name).read_bytes(), str(path.resolve()) + stamp)
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
         raise Refused(f"dataset.path={path} is neither a folder nor a zip that can be read ({error}).") from error
     members = [item for item in archive.infolist() if PurePosixPath(item.filename).suffix.lower() in ENDINGS]
-    names = [item.filename for item in members if item.file_size <= LARGEST_FILE]
+    sizes = {item.filename: item.file_size for item in members}
     stat = path.stat()
-    return Source(names, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+    return Source(sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
 
 
 def probe(source: Source, names: list[str], path: Path, size: int | None, channels: int | None) -> tuple[int, int]:
@@ -165,6 +172,8 @@ def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
     """Decode one picture into uint8 (channels, size, size). Raises whatever Pillow raises."""
     with Image.open(io.BytesIO(content)) as opened:
         opened.draft(None, (size, size))  # a JPEG is decoded near the size that is needed
+        if opened.width * opened.height > LARGEST_PICTURE:
+            raise ValueError(f"{opened.width}x{opened.height} pixels are too many")
         picture = ImageOps.exif_transpose(opened)
         if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits and more: Pillow would clip them
             values = np.asarray(picture, dtype=np.float64)

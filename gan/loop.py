@@ -1,5 +1,6 @@
 """When to step, log, sample and save."""
 
+import errno
 import logging
 import math
 import time
@@ -72,6 +73,8 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
             continue
 
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
         run.seconds = before + time.perf_counter() - began
         run.speed = (run.step - first) * run.pictures_per_step / (run.seconds - before)
         if problem := not_finite(run):
@@ -122,14 +125,18 @@ def update(run: Run) -> dict[str, Tensor]:
 
 
 def not_finite(run: Run) -> str | None:
-    """Say whose loss or gradient was first not finite and at which step; go back to there. Waits for the device."""
-    for name, player in zip(("generator", "discriminator"), run.players, strict=True):
+    """Say whose loss, gradient or weights were not finite, and at which step. Waits for the device."""
+    named = list(zip(("generator", "discriminator"), run.players, strict=True))
+    for name, player in named:
         if step := int(player.failed_at):
             run.step = step
             return (
                 f"the {name}'s loss or its gradient was not a finite number at step {step}; "
                 "the weights were left as they were."
             )
+    for name, player in named:
+        if not player.is_finite():
+            return f"the {name}'s weights were found not to be finite numbers at step {run.step}; they are not saved."
     return None
 
 
@@ -156,7 +163,7 @@ def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str 
 
 def score(run: Run, folder: Path, book: Log) -> None:
     """Write down how good the generator is now, and keep it if it has never been better."""
-    count, reference = run.settings.watch.scores_pictures, run.reference()
+    count, reference = run.settings.watch.scores_pictures, run.reference
     seen = reference.look(protocol.drawn(run.painter, run.noise, count, run.settings.seed, run.device))
     found, taken = reference.score(seen, parzen=False), reference.record(count)
     comparable = [row["fid"] for row in book.scores if taken.items() <= row.items()]
@@ -189,11 +196,11 @@ def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
 
 def finish(run: Run, folder: Path, book: Log) -> None:
     """Write down where the run is, if its periods did not just do so, and draw pictures that nobody has watched."""
+    checkpoint.save(folder, run.state())  # first: who was told to stop may not have long
     if not run.log_due(run.step):
         record(run, folder, book)
     if not run.sample_due(run.step):
         draw_samples(run, folder, book)
-    checkpoint.save(folder, run.state())
     if run.settings.watch.scores_every and run.step == run.total and not run.score_due(run.step):
         score(run, folder, book)
     if count := run.settings.watch.final_samples:
@@ -212,7 +219,8 @@ def summarise(run: Run, folder: Path) -> None:
 def go_back(run: Run, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there."""
     files.remove_parts(folder)
-    run.restore(checkpoint.load(folder))
+    with checkpoint.fitting(folder):
+        run.restore(checkpoint.load(folder))
     if run.step >= run.total and status.read(folder)["state"] == "finished":  # and was not killed while it closed
         raise Refused(
             f"{folder} is finished: it has made {run.step} of {run.total} steps; "

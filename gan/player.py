@@ -1,6 +1,7 @@
 """A player of the game: a network, and the optimiser that moves it."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -130,6 +131,11 @@ class Player:
             with torch.no_grad():
                 self.constrain(self.parameters)
         self.follow()
+
+    def is_finite(self) -> bool:
+        """Whether all that the network has learnt is finite numbers. Waits for the device."""
+        learnt = [tensor for tensor in self.network.state_dict().values() if tensor.is_floating_point()]
+        return bool(torch.stack(torch._foreach_norm(learnt, math.inf)).isfinite().all())
 
     def descend(self, loss: Tensor) -> None:
         """One step down `loss` (0-d)."""

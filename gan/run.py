@@ -1,6 +1,5 @@
 """A run: everything that training needs, and how far it has come."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +26,7 @@ class Run:
     Args:
         config: the whole configuration as YAML, kept in every checkpoint.
         choices: what was asked for, by group and setting, for TensorBoard's HParams tab.
-        reference: what the generator is scored against; the first call may take minutes.
+        reference: what the generator is scored against, if it is.
         step: updates made so far.
         seconds: time spent on them.
     """
@@ -44,7 +43,7 @@ class Run:
     tricks: Tricks
     noise: Noise
     numbers: Numbers
-    reference: Callable[[], Reference]
+    reference: Reference | None
     step: int = 0
     seconds: float = 0.0
     speed: float = 0.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gan.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from gan.ranges import Count, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Shown, Times
 
 Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
 Periods = Period | list[Period] | None
@@ -32,7 +32,7 @@ class Train(Strict):
     epochs: PositiveInt
     max_steps: PositiveInt | None
     batch_size: PositiveInt
-    discriminator_steps: PositiveInt
+    discriminator_steps: Times
     update: Update
     reuse_fakes: bool
     separate_batches: bool | None
@@ -44,14 +44,14 @@ class Watch(Strict):
     mean: bool
     samples_every: Periods
     samples_at: list[Period]
-    samples: PositiveInt
+    samples: Shown
     noise_scale: PositiveFloat
-    final_samples: PositiveInt | None
+    final_samples: Shown | None
     film_fps: PositiveFloat
     checkpoint_every: Periods
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
-    scores_pictures: Annotated[int, Field(ge=100)]
+    scores_pictures: Annotated[Count, Field(ge=100)]
 
 
 class Settings(Strict):
@@ -59,7 +59,7 @@ class Settings(Strict):
 
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: PositiveInt | None
+    threads: Times | None
     precision: Literal["fp32", "bf16"]
     compile: bool
     data_dir: str
@@ -76,9 +76,9 @@ class Evaluation(Strict):
 
     run: list[str]
     checkpoint: Literal["last", "best"]
-    n: Annotated[int, Field(ge=100)] | None
+    n: Annotated[Count, Field(ge=100)] | None
     seed: NonNegativeInt
-    seeds: PositiveInt
+    seeds: Times
     split: Literal["train", "test"] | None
     features: Literal["own", "inception"]
     parzen: bool
@@ -93,7 +93,7 @@ class Sampling(Strict):
     model_config = Strict.model_config | ConfigDict(validate_by_alias=True)
 
     run: str
-    n: PositiveInt
+    n: Count
     checkpoint: Literal["last", "best"]
     class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
@@ -101,5 +101,5 @@ class Sampling(Strict):
     out: str | None
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    frames: PositiveInt
+    frames: Times
     fps: PositiveFloat

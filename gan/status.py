@@ -18,14 +18,17 @@ EMPTY = {
     "failures": [],  # of the game itself, as trick=track_failures sees them: {"step": ..., "what": ...}
     "scores": {},
 }
+KINDS = {"state": str, "step": int, "seconds": float, "last": dict, "failures": list, "scores": dict}
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The status of the run in `folder`; that of a run that has not begun if there is none."""
+    """The status of the run in `folder`; that of a run that has not begun where there is none, or it was damaged."""
     try:
-        return EMPTY | json.loads((folder / "status.json").read_text())
+        found = json.loads((folder / "status.json").read_text())
     except (OSError, ValueError):
         return dict(EMPTY)
+    fits = isinstance(found, dict) and all(isinstance(found.get(name, kind()), kind) for name, kind in KINDS.items())
+    return EMPTY | found if fits else dict(EMPTY)
 
 
 def update(folder: Path, **changes: Any) -> None:

@@ -5,21 +5,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hypothesis import HealthCheck
 
 from gan import build, config, loop
 from gan.losses import Loss
 from gan.run import Run
 from gan.shape import ImageShape
 from gan.tricks import Game
+from tests import forked
+from tests.forked import ROOT
 
-ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # where a user keeps downloaded sets
 
 torch.set_num_threads(1)  # tests run side by side
+
+# The same few cases every day, and thousands with --hypothesis-profile=thorough.
+usual = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+hypothesis.settings.register_profile("everyday", max_examples=15, derandomize=True, **usual)
+hypothesis.settings.register_profile("thorough", max_examples=1000, print_blob=True, **usual)
+hypothesis.settings.load_profile("everyday")
 
 
 def options(group: str) -> list[str]:
@@ -66,18 +75,17 @@ def make_run(small):
 
 
 @pytest.fixture
-def program(cache, tmp_path):
-    """Run train.py or sample.py as a user does. Returns the finished process, with its output as text."""
+def program():
+    """Run train.py, sample.py or a module as a user does. Returns its exit code and its output as text."""
+    return forked.run
 
-    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+
+@pytest.fixture
+def process():
+    """The same in a new process: `process("train.py", "--help")`."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
 
     return call
 
@@ -96,7 +104,7 @@ TINY = [
 def train(program, cache):
     """`python train.py` on a few digits with small networks."""
 
-    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    def call(*arguments: str, **environment: str) -> forked.Done:
         flags = [argument for argument in arguments if argument.startswith("-")]
         overrides = [argument for argument in arguments if not argument.startswith("-")]
         return program("train.py", *flags, *TINY, f"cache_dir={cache}", *overrides, **environment)

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from gan import build, checkpoint, cli, config, features, protocol, scores
+from gan import arguments, build, checkpoint, config, features, protocol, scores
 from gan import evaluate as evaluation
 from gan.data import Pictures
 from gan.errors import Refused
@@ -51,7 +51,7 @@ def evaluate_here(cache):
 @pytest.fixture
 def evaluate(program, cache):
     def call(*arguments):
-        return program("-m", "gan.evaluate", *arguments, f"cache_dir={cache}", "device=cpu")
+        return program("gan.evaluate", *arguments, f"cache_dir={cache}", "device=cpu")
 
     return call
 
@@ -121,12 +121,12 @@ def test_the_floor_is_that_of_its_own_pictures(tmp_path):
 
 
 def test_what_is_said_twice_is_gathered():
-    assert cli.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
-    assert cli.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
+    assert arguments.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
+    assert arguments.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
 
 
 def test_help_says_what_can_be_asked(program):
-    done = program("-m", "gan.evaluate", "--help")
+    done = program("gan.evaluate", "--help")
     assert done.returncode == 0 and "python -m gan.evaluate run=outputs/A run=outputs/B seeds=3" in done.stdout
 
 

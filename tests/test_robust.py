@@ -2,17 +2,20 @@
 
 import errno
 import json
+import math
 import resource
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
-from gan import checkpoint, files
+from gan import build, checkpoint, config, files, loop
 from gan.errors import Refused
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, composed
 from tests.torture import torture
 
 
@@ -142,16 +145,122 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(train_here, t
     assert checkpoint.load(tmp_path)["step"] == 3 and not list(tmp_path.rglob("*.part"))
 
 
-def test_a_disk_that_takes_no_more_ends_a_run_in_one_sentence(tmp_path, cache):
-    """Files may not grow past 40 kB here: less than a checkpoint, more than anything else that is written."""
+@pytest.mark.parametrize(
+    ("largest", "overrides", "what"),
+    [
+        (40_000, [], "last.pt cannot be used"),  # less than a checkpoint, more than all else
+        (
+            2_000_000,
+            ["watch.samples=400", "watch.samples_every=1"],
+            "cannot be used",
+        ),  # TensorBoard's, from its own thread
+    ],
+)
+def test_a_disk_that_takes_no_more_ends_a_run_in_one_sentence(tmp_path, cache, largest, overrides, what):
+    """No file may grow past so many bytes here; a full disk gives the same errors."""
     done = subprocess.run(
-        [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}", "train.max_steps=5"],
+        [sys.executable, "train.py", *TINY, *overrides, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}", "train.max_steps=60"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
     )  # fmt: skip
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert done.stderr.strip().splitlines()[-1].endswith(".") and "cannot be used" in done.stderr
-    assert read_status(tmp_path)["state"] == "failed"
+    assert done.returncode == 1 and "\n" not in done.stderr.strip(), done.stderr
+    assert what in done.stderr and done.stderr.strip().endswith(".")
+    found = read_status(tmp_path)
+    assert found["state"] == "failed" and found["error"] == done.stderr.strip()
+    assert not list(tmp_path.rglob(".room"))
+    if largest > 100_000:
+        assert checkpoint.load(tmp_path)["step"] == 0
+
+
+def test_on_a_full_disk_there_is_room_to_say_so(tmp_path):
+    with files.last_words(tmp_path) as give_back:
+        assert (tmp_path / ".room").stat().st_size == files.ROOM
+        give_back()
+        assert not (tmp_path / ".room").exists()
+    with files.last_words(tmp_path):
+        pass
+    assert not (tmp_path / ".room").exists()
+
+
+def test_a_folder_that_was_removed_ends_the_run(train_here, tmp_path, monkeypatch):
+    folder, update = tmp_path / "run", loop.update
+
+    def removing(run):
+        if run.step == 5:
+            shutil.rmtree(folder)
+        return update(run)
+
+    monkeypatch.setattr(loop, "update", removing)
+    with pytest.raises(FileNotFoundError, match="the folder of this run was removed"):
+        train_here(folder, *OFTEN, "train.max_steps=20")
+    assert not folder.exists()
+
+
+def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(train_here, tmp_path, monkeypatch):
+    pictures, run = tmp_path / "pictures", tmp_path / "run"
+    pictures.mkdir()
+    for number in range(32):
+        Image.new("L", (16, 16), number * 8).save(pictures / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={pictures}", f"cache_dir={tmp_path / 'cache'}"]
+    update = loop.update
+
+    def deleting(run):
+        if run.step == 2:
+            shutil.rmtree(pictures)
+            shutil.rmtree(tmp_path / "cache")
+        return update(run)
+
+    monkeypatch.setattr(loop, "update", deleting)
+    cfg = composed(*(setting for setting in TINY if "dataset" not in setting), *own, "train.max_steps=6", "trick=[]")
+    loop.run(build.build(cfg, config.check(cfg), {}), run, resume=False)
+    assert read_status(run)["state"] == "finished"
+    with pytest.raises(Refused, match="does not exist"):
+        build.build(cfg, config.check(cfg), {})
+    assert checkpoint.load(run)["step"] == 6
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_weights_that_are_not_finite_are_not_saved(train_here, tmp_path, monkeypatch, player):
+    """As an optimiser may make them from a finite gradient, in the very step after which the run saves."""
+    update = loop.update
+
+    def poisoned(run):
+        numbers = update(run)
+        if run.step == 5:
+            with torch.no_grad():
+                next(getattr(run.players, player).network.parameters()).view(-1)[0] = math.inf
+        return numbers
+
+    monkeypatch.setattr(loop, "update", poisoned)
+    train_here(tmp_path, *OFTEN, "train.max_steps=9")
+    found = read_status(tmp_path)
+    assert found["state"] == "diverged" and f"the {player}'s weights" in found["error"] and "step 6" in found["error"]
+    assert checkpoint.load(tmp_path)["step"] == 3
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path).values())
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(train_here, tmp_path):
+    train_here(tmp_path, *OFTEN, "train.max_steps=4")
+    last = checkpoint.path_in(tmp_path)
+    content = bytearray(last.read_bytes())
+    weight = next(iter(checkpoint.load(tmp_path)["generator"].values()))
+    place = content.find(weight.numpy().tobytes()[:64])
+    assert place > 0
+    content[place] ^= 1
+    last.write_bytes(content)
+    assert torch.load(last, weights_only=True)["step"] == 4  # torch does not notice
+    assert checkpoint.load(tmp_path)["step"] == 3
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_a_sentence(train_here, tmp_path):
+    train_here(tmp_path, *OFTEN, "train.max_steps=4")
+    state = checkpoint.load(tmp_path)
+    state["discriminator"] = {f"old.{name}": tensor for name, tensor in state["discriminator"].items()}
+    checkpoint.save(tmp_path, state)
+    with pytest.raises(Refused, match="another version of this project"):
+        train_here(tmp_path, *OFTEN, "train.max_steps=8", resume=True)
+    with pytest.raises(Refused, match="another version of this project"):
+        build.trained(tmp_path, "last", torch.device("cpu"))
 
 
 def test_a_dozen_kills_lose_nothing(tmp_path):

@@ -250,7 +250,7 @@ def test_a_sweep_goes_on_past_a_job_that_is_refused_or_diverges(train, tmp_path)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
-def test_memory_that_a_step_frees_is_there_for_the_next(program):
+def test_memory_that_a_step_frees_is_there_for_the_next(process):
     script = """
 import resource, torch
 from gan.device import keep_memory
@@ -264,5 +264,5 @@ keep_memory()
 faults()
 print(without, faults())
 """
-    without, kept = map(int, program("-c", script).stdout.split())
+    without, kept = map(int, process("-c", script).stdout.split())
     assert kept < without / 10

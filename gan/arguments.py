@@ -1,0 +1,106 @@
+"""What is typed, before Hydra reads it: resuming, all options of a group, the names of folders. Imports no torch."""
+
+import re
+from pathlib import Path
+
+import yaml
+from hydra._internal.utils import get_args_parser  # what hydra.main itself reads the command line with
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from gan.errors import Refused
+
+CONF = Path(__file__).parent.parent / "conf"
+SEVERAL = ("trick", "experiment")  # groups of which more than one option may be chosen
+
+
+def understood(arguments: list[str]) -> list[str]:
+    """A command line of train.py as Hydra is to read it. Raises Refused for what Hydra would trip over."""
+    typed = get_args_parser().parse_intermixed_args(arguments).overrides  # -m may stand anywhere
+    left = list(typed)
+    flags = [argument for argument in arguments if argument not in left or left.remove(argument)]
+    overrides = globbed(resumed(typed))
+    for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
+        check_choice(text, override)
+    return [*flags, *overrides]
+
+
+def check_choice(argument: str, override: Override) -> None:
+    """Raise Refused where a group is given something that cannot be the name of an option."""
+    group = override.key_or_group
+    if override.is_delete() or not options(group):
+        return
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    names = [name for each in values for name in (each if isinstance(each, list) and group in SEVERAL else [each])]
+    if not all(name is None or isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
+        raise Refused(f"{argument} is not possible: {group} can be {options(group)}.")
+
+
+def options(group: str) -> str:
+    """What a group of ours offers, in words; nothing for one of Hydra's."""
+    folder = CONF / ("nothing" if group == "hydra" else group)
+    return ", ".join(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
+
+
+def slug(overrides: list[str]) -> str:
+    """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`.
+
+    `retry=` is no part of it: a sweep that is taken up again finds its folders.
+    """
+    named = [override.partition("=")[::2] for override in overrides]
+    words = [f"{name.split('.')[-1]}={value}" for name, value in named if name != "retry"]
+    plain = [re.sub(r"[^\w.]+", "-", word).strip("-_") for word in words]
+    return "_".join(plain)[:80].rstrip("-_") or "default"
+
+
+OmegaConf.register_new_resolver("slug", slug, replace=True)
+
+
+def resumed(overrides: list[str]) -> list[str]:
+    """The overrides with, where they say resume=FOLDER, all that was once asked for in that folder.
+
+    What is said now comes after what was said then, and replaces it. Raises Refused if FOLDER is no run.
+    """
+    folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
+    if not folders or folders[-1] in ("null", ""):
+        return overrides
+    folder = Path(folders[-1])
+    parser = OverridesParser.create()
+    said = {override.key_or_group for override in parser.parse_overrides(overrides)}
+    try:
+        then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
+        kept = [text for text in then if parser.parse_override(text).key_or_group not in said]
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, HydraException) as error:
+        raise Refused(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
+    place = str(folder).replace("'", r"\'")
+    return [*kept, *overrides, f"hydra.run.dir='{place}'", "hydra.mode=RUN"]
+
+
+def globbed(overrides: list[str]) -> list[str]:
+    """The overrides with, where they say group=glob(blog/*), all options that fit.
+
+    Hydra's own glob does not look into the folders of a group. Raises Refused where nothing fits.
+    """
+    found = []
+    for override in overrides:
+        asked = re.fullmatch(r"([\w/]+)=glob\(([^\[\],()]+)\)", override)
+        if asked and (CONF / asked[1]).is_dir():
+            folder = CONF / asked[1]
+            fitting = sorted(path.relative_to(folder).with_suffix("") for path in folder.glob(asked[2] + ".yaml"))
+            if not fitting:
+                raise Refused(f"{override} fits none of the options of {asked[1]}.")
+            override = f"{asked[1]}={','.join(map(str, fitting))}"
+        found.append(override)
+    return found
+
+
+def gathered(arguments: list[str], name: str) -> list[str]:
+    """The command line with all of `name=A name=B` as one `name=[A,B]`, where it is said more than once."""
+    values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
+    if len(values) < 2:
+        return arguments
+    others = [argument for argument in arguments if not argument.startswith(f"{name}=")]
+    return [*others, f"{name}=[{','.join(repr(value) for value in values)}]"]

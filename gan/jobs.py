@@ -1,0 +1,144 @@
+"""A run as a job of Hydra's: its lock, its state whatever happens, sweeps taken up, and the table. Imports no torch."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gan import files, status
+from gan.cli import leave, refused
+from gan.config import first_line
+from gan.errors import Refused
+
+log = logging.getLogger(__name__)
+
+
+def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
+    """Do a Hydra job's work, so that status.json says what became of it whatever happens.
+
+    `work` returns the number of the signal that stopped it, or 0. In a sweep, a job that is refused or fails
+    leaves the others alone; alone, it ends the program. Returns what a search minimises: the last FID, if the run was
+    scored.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
+            if not (sweeping and taken_up(cfg, folder)):
+                with files.last_words(folder) as give_back:
+                    locked_job(work, cfg, folder, sweeping, give_back)
+    except Timeout:
+        refusal = Refused(f"{folder} is in use: another process is training there. Wait for it, or choose another.")
+        if not sweeping:
+            leave(refusal)
+        log.error("%s", refusal)
+    return status.read(folder)["scores"].get("fid")
+
+
+def locked_job(
+    work: Callable[[DictConfig, Path], int],
+    cfg: DictConfig,
+    folder: Path,
+    sweeping: bool,
+    make_room: Callable[[], None],
+) -> None:
+    """The same, once no other process can be in `folder`; `make_room` on a full disk."""
+    try:
+        if stopped_by := work(cfg, folder):
+            sys.exit(128 + stopped_by)
+    except Refused as error:
+        if cfg.resume is None:  # a run that was there before keeps its own status
+            status.update(folder, state="refused", error=str(error))
+        if not sweeping:
+            leave(error)
+        log.error("%s", error)
+    except KeyboardInterrupt:
+        status.update(folder, state="stopped")
+        raise
+    except OSError as error:
+        refusal = refused(error, folder)
+        make_room()
+        with contextlib.suppress(OSError):  # where the disk is read-only, or somebody else took the room
+            status.update(folder, state="failed", error=str(refusal))
+        if not sweeping:
+            leave(refusal)
+        log.error("%s", refusal)
+    except Exception as error:
+        status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
+        if not sweeping:
+            leave(error)
+        log.exception("this job failed")
+
+
+def taken_up(cfg: DictConfig, folder: Path) -> bool:
+    """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on."""
+    if not (folder / "status.json").exists():
+        return False
+    before = status.read(folder)
+    if before["state"] in ("finished", "diverged") or (before["state"] == "failed" and not cfg.retry):
+        hint = "; retry=true would run it again" if before["state"] == "failed" else ""
+        log.info("%s %s before and is left alone%s.", folder.name, before["state"], hint)
+        return True
+    if any((folder / "checkpoints").glob("*.pt")):
+        cfg.resume = str(folder)
+    return False
+
+
+def choices() -> dict[str, Any]:
+    """What was chosen for each group and what else was asked, for the HParams tab."""
+    chosen = {
+        group: name
+        for group, name in HydraConfig.get().runtime.choices.items()
+        if not group.startswith("hydra/") and name is not None
+    }
+    for override in HydraConfig.get().overrides.task:
+        name, _, value = override.lstrip("+").partition("=")
+        if name != "resume":
+            chosen.setdefault(name, value)
+    return chosen
+
+
+class SweepTable(Callback):
+    """Prints, after a sweep, what became of each job; the exit code is 1 if one failed or was refused."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folders = sorted(
+            (path.parent for path in Path(config.hydra.sweep.dir).glob("*/status.json")),
+            key=lambda folder: int(folder.name.split("_")[0]) if folder.name.split("_")[0].isdigit() else 0,
+        )
+        table = [["job", "state", "step", "seconds", "D loss", "G loss", "D(x)", "D(G(z))"]]
+        for folder in folders:
+            found = status.read(folder)
+            last = ("discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake")
+            numbers = ["-" if found["last"].get(name) is None else f"{found['last'][name]:.3f}" for name in last]
+            table.append([folder.name, found["state"], str(found["step"]), f"{found['seconds']:.0f}", *numbers])
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        print(f"\n{config.hydra.sweep.dir}")
+        for row in table:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if any(status.read(folder)["state"] in ("failed", "refused") for folder in folders):
+            sys.exit(1)
+
+
+def say_what_next(folder: Path) -> None:
+    """The last lines of a run: what became of it, where the pictures are, and what to type next."""
+    found = status.read(folder)
+    shown = os.path.relpath(folder)
+    samples = sorted((folder / "samples").glob("step_*.png"))
+    why = f": {found['error']}" if found["error"] else ""
+    print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
+    if samples:
+        print(f"  pictures    {os.path.relpath(samples[-1])}, and the film {shown}/history.gif")
+    print(f"  curves      tensorboard --logdir {os.path.relpath(folder.parent)}")
+    print(f"  more        python sample.py run={shown} n=100")
+    if found["state"] == "stopped":
+        print(f"  go on       python train.py resume={shown}")
