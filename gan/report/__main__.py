@@ -1,0 +1,28 @@
+"""`python -m gan.report PATHS...`: one page about the runs in these folders."""
+
+import argparse
+import os
+from pathlib import Path
+
+from gan import cli
+from gan.report.page import Report
+from gan.report.runs import found_below
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m gan.report",
+        description="Write report.html, report.md and runs.csv about all runs in these folders.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a run, a sweep, or any folder of runs")
+    parser.add_argument("--out", type=Path, help="where to write; where the runs lie by default")
+    asked = parser.parse_args()
+    runs = found_below(asked.paths)
+    out = asked.out or Path(os.path.commonpath([path.resolve() for path in asked.paths]))
+    for path in Report(runs, out).write():
+        print(os.path.relpath(path))
+
+
+if __name__ == "__main__":
+    with cli.plain_errors():
+        main()

@@ -1,0 +1,164 @@
+"""What lies in run folders, and in which settings they differ."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan import files, status
+from gan.errors import Refused
+from gan.report.cells import Number, gathered
+
+LINES = 400  # rows of a run that its curves are drawn from
+NEVER = {"resume", "retry"}  # said of a run on its way, and nothing of what it is
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's files, each read when it is asked for."""
+
+    folder: Path
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        return status.read(self.folder)
+
+    @cached_property
+    def said(self) -> dict[str, str]:
+        """What was typed, by setting or group."""
+        overrides = self.read_yaml(".hydra/overrides.yaml")
+        pairs = [str(override).lstrip("+~").partition("=") for override in overrides or []]
+        return {name: value for name, _, value in pairs if name not in NEVER}
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What holds where nothing was typed: the chosen option of each group, and each setting."""
+        chosen = (((self.read_yaml(".hydra/hydra.yaml") or {}).get("hydra") or {}).get("runtime") or {}).get("choices")
+        groups = {name: str(value) for name, value in (chosen or {}).items() if not name.startswith("hydra/")}
+        return dict(flat(self.read_yaml(".hydra/config.yaml") or {})) | groups
+
+    def read_yaml(self, name: str) -> Any:
+        """A YAML file of the run; None where it cannot be read."""
+        try:
+            return yaml.load((self.folder / name).read_text(), Loader)
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
+
+    def setting(self, name: str) -> str:
+        return self.said.get(name, self.settings.get(name, "-"))
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """What was logged, thinned to some hundred rows; the last is always there."""
+        return thinned(files.read_rows(self.folder / "metrics.jsonl"), LINES)
+
+    @cached_property
+    def grids(self) -> list[Path]:
+        """The pictures of the watched noise, in the order of their steps."""
+        return sorted((self.folder / "samples").glob("step_*.png"))
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The last scores: of gan.evaluate, or else of those taken in training."""
+        try:
+            kept = json.loads((self.folder / "scores.json").read_text())["scores"]
+            return {name: each["mean"] for name, each in kept.items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            found = self.status["scores"]
+            return {name: value for name, value in found.items() if isinstance(value, float)}
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone.
+
+    Args:
+        settings: what sets it apart from the other groups, by name.
+    """
+
+    settings: dict[str, str]
+    runs: list[Run]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.settings.items()) or self.runs[0].name
+
+    @property
+    def state(self) -> str:
+        states = [run.status["state"] for run in self.runs]
+        if len(set(states)) == 1:
+            return states[0]
+        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+    def numbers(self) -> dict[str, Number | None]:
+        """What became of it, each the mean over its runs."""
+        of_status = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
+        of_row = {
+            "D loss": "discriminator/loss",
+            "G loss": "generator/loss",
+            "D(x)": "discriminator/real",
+            "D(G(z))": "discriminator/fake",
+        }
+        found = {name: gathered(run.status[key] for run in self.runs) for name, key in of_status.items()}
+        found |= {name: gathered(run.status["last"].get(key) for run in self.runs) for name, key in of_row.items()}
+        scores = dict.fromkeys(name for run in self.runs for name in run.scores)
+        return found | {name: gathered(run.scores.get(name) for run in self.runs) for name in scores}
+
+
+def flat(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Each setting by its whole name."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", json.dumps(value) if isinstance(value, (list, bool, type(None))) else str(value)
+
+
+def thinned(items: list[Any], count: int) -> list[Any]:
+    """At most `count` of them, evenly spread, with the first and the last."""
+    if len(items) <= count:
+        return items
+    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+
+
+def found_below(paths: list[Path]) -> list[Run]:
+    """Every run at or below `paths`, in the order of their names. Raises Refused where there is none."""
+    folders = {}
+    for path in paths:
+        if not path.exists():
+            raise Refused(f"{path} does not exist; it should be a run or a folder of runs, such as outputs.")
+        below = {file.parent: None for file in path.rglob("status.json")}
+        if not below:
+            raise Refused(f"{path} holds no run: there is no status.json in it.")
+        folders |= dict.fromkeys(sorted(below, key=order))
+    return [Run(folder) for folder in folders]
+
+
+def order(folder: Path) -> tuple[str, int, str]:
+    """A sweep's jobs by their number, all else by name."""
+    number = folder.name.partition("_")[0]
+    return str(folder.parent), int(number) if number.isdigit() else -1, folder.name
+
+
+def differing(runs: list[Run]) -> list[str]:
+    """The names of what was typed and is not the same in all runs."""
+    typed = dict.fromkeys(name for run in runs for name in run.said)
+    return [name for name in typed if len({run.setting(name) for run in runs}) > 1]
+
+
+def groups(runs: list[Run]) -> list[Group]:
+    """The runs, those that differ in their seed alone together."""
+    names = [name for name in differing(runs) if name != "seed"]
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(run.setting(name) for name in names), []).append(run)
+    return [Group(dict(zip(names, values, strict=True)), members) for values, members in found.items()]
