@@ -1,6 +1,5 @@
 """What is typed, before Hydra reads it: resuming, all options of a group, the names of folders. Imports no torch."""
 
-import os
 import re
 from pathlib import Path
 
@@ -57,14 +56,7 @@ def slug(overrides: list[str]) -> str:
     return "_".join(plain)[:80].rstrip("-_") or "default"
 
 
-def side_by_side() -> int:
-    """How many runs share this machine's cores: each keeps two where there are four or more."""
-    cores = os.cpu_count() or 1
-    return max(cores // 2, min(cores, 2))
-
-
 OmegaConf.register_new_resolver("slug", slug, replace=True)
-OmegaConf.register_new_resolver("side_by_side", side_by_side, replace=True)
 
 
 def resumed(overrides: list[str]) -> list[str]:

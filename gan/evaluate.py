@@ -1,6 +1,5 @@
 """Score the generators of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
 
-import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan import arguments, cli
+from gan.report.cells import Number, best, gathered
 from gan.settings import Evaluation
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
     from gan.protocol import Reference
 
 COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
+Scores = dict[str, Number]  # each the mean over seeds of sampling
 SHOWN = 16  # fakes that are shown with the training pictures nearest to them
-Spread = dict[str, dict[str, float]]  # of each score, its mean over seeds and its standard deviation
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
@@ -50,7 +50,7 @@ def evaluate(cfg: DictConfig) -> None:
         reference = references[key]
         count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
         found = scored(run, reference, asked, count, device)
-        floor = {score: {"mean": value} for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
+        floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
         keep(folder, run.step, found, floor, reference.record(count), asked)
         draw_neighbours(run, reference, folder, device)
         said = "{features}, {generated} generated against {real} of {dataset}, {split}".format(
@@ -61,7 +61,9 @@ def evaluate(cfg: DictConfig) -> None:
         print(f"\n{said}\n\n{as_table(found, floor)}")
 
 
-def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Spread:
+def scored(
+    run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device"
+) -> dict[str, Number]:
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan import protocol
 
@@ -83,25 +85,30 @@ def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int
         pictures = protocol.drawn(generator, run.noise, count, seed, device)
         found.append(reference.score(reference.look(pictures), asked.parzen))
         found[-1] |= {} if gap is None else {"discriminator_gap": gap}
-    return {
-        name: {
-            "mean": statistics.fmean(each[name] for each in found),
-            **({"spread": statistics.stdev(each[name] for each in found)} if len(found) > 1 else {}),
-        }
-        for name in found[0]
-    }
+    return {name: gathered(each[name] for each in found) for name in found[0]}
 
 
-def keep(folder: Path, step: int, found: Spread, floor: Spread, record: dict[str, Any], asked: Evaluation) -> None:
+def keep(
+    folder: Path,
+    step: int,
+    found: dict[str, Number],
+    floor: dict[str, Number],
+    record: dict[str, Any],
+    asked: Evaluation,
+) -> None:
     """Write the scores into the run's folder: scores.json, status.json and TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
     from gan import files, status
 
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
-    whole = {"step": step, "checkpoint": asked.checkpoint, "seeds": seeds, **record, "scores": found, "floor": floor}
+    written = {
+        part: {name: number._asdict() for name, number in numbers.items()}
+        for part, numbers in (("scores", found), ("floor", floor))
+    }
+    whole = {"step": step, "checkpoint": asked.checkpoint, "seeds": seeds, **record, **written}
     files.write_json(folder / "scores.json", whole)
-    means = {name: each["mean"] for name, each in found.items()}
+    means = {name: number.mean for name, number in found.items()}
     status.update(folder, scores=means | record)
     with SummaryWriter(folder) as board:
         for name, mean in means.items():
@@ -121,29 +128,16 @@ def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device
         sampling.grid(pairs, classes=SHOWN).save(file, format="png")
 
 
-def as_table(runs: dict[str, Spread], floor: Spread) -> str:
+def as_table(runs: dict[str, Scores], floor: Scores) -> str:
     """Markdown: a row for each run, the best of each column in bold, and real pictures last."""
-    from gan.scores import BETTER
-
     names = list(dict.fromkeys(score for row in runs.values() for score in row))
-    best = {
-        name: BETTER[name](row[name]["mean"] for row in runs.values() if name in row)
-        for name in BETTER
-        if name in names
-    }
+    highest = {name: best(name, (row.get(name) for row in runs.values())) for name in names}
     lines = [["run", *names], ["---"] * (len(names) + 1)]
     for run, row in runs.items():
-        stands_out = {name for name in row if len(runs) > 1 and row[name]["mean"] == best.get(name)}
-        lines.append([run, *(f"**{cell(row, name)}**" if name in stands_out else cell(row, name) for name in names)])
-    lines.append(["real pictures", *(cell(floor, name) for name in names)])
+        marks = {name: "**" for name in row if row[name].mean == highest[name]}
+        lines.append([run, *(f"{marks.get(name, '')}{row.get(name, '-')}{marks.get(name, '')}" for name in names)])
+    lines.append(["real pictures", *(str(floor.get(name, "-")) for name in names)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def cell(row: Spread, name: str) -> str:
-    """A score as it stands in the table."""
-    if name not in row:
-        return "-"
-    return f"{row[name]['mean']:.4g}" + (f" ± {row[name]['spread']:.2g}" if "spread" in row[name] else "")
 
 
 if __name__ == "__main__":

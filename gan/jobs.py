@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,8 @@ def locked_job(
     """The same, once no other process can be in `folder`; `make_room` on a full disk."""
     try:
         if stopped_by := work(cfg, folder):
+            if stopped_by not in (signal.SIGINT, signal.SIGTERM):
+                signal.raise_signal(stopped_by)  # all is saved: now submitit may queue the job again
             sys.exit(128 + stopped_by)
     except Refused as error:
         if cfg.resume is None:  # a run that was there before keeps its own status

@@ -17,18 +17,6 @@ Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to features (n, 
 
 KEPT = 10_000  # pictures that are kept for the scores that compare one by one; FID and classes take all
 NEIGHBOURS = 5  # of density and coverage, as in Naeem et al. 2020; precision and recall take 3, as published
-BETTER = {  # of two generators, by each score that orders them
-    "fid": min,
-    "kid": min,
-    "precision": max,
-    "recall": max,
-    "coverage": max,
-    "inception_score": max,
-    "modes": max,
-    "class_distance": min,
-    "kl": min,
-    "parzen": max,
-}
 
 
 class Seen:

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM as a wish to stop, heard between two steps."""
+"""Ctrl-C, SIGTERM and a cluster's warning as a wish to stop, heard between two steps."""
 
 import contextlib
 import signal
@@ -15,9 +15,14 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM in the object that is handed out; a second one acts as usual."""
+    """Note the first SIGINT or SIGTERM in the object that is handed out; a second one acts as usual.
+
+    So is SIGUSR2, where somebody handles it already: submitit's warning that a job's time on a cluster is over.
+    """
     request = StopRequest()
-    heard = (signal.SIGINT, signal.SIGTERM)
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2)):
+        heard.append(signal.SIGUSR2)
     if threading.current_thread() is not threading.main_thread():  # Python takes no handlers there
         yield request
         return

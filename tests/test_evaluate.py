@@ -11,10 +11,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from gan import arguments, build, checkpoint, config, features, protocol, scores
+from gan import arguments, build, checkpoint, config, features, protocol
 from gan import evaluate as evaluation
 from gan.data import Pictures
 from gan.errors import Refused
+from gan.report.cells import Number
 from tests.conftest import CONF, composed
 
 CPU = torch.device("cpu")
@@ -259,10 +260,7 @@ def test_a_score_in_training_wants_classes(tmp_path):
 def test_the_best_of_each_score_stands_out():
     from gan.evaluate import as_table
 
-    rows = {
-        name: {"fid": {"mean": fid, "spread": 0.1}, "recall": {"mean": 0.5}} for name, fid in (("a", 2.0), ("b", 3.0))
-    }
-    table = as_table(rows, {"fid": {"mean": 0.1}}).splitlines()
+    rows = {name: {"fid": Number(fid, 0.1), "recall": Number(0.5)} for name, fid in (("a", 2.0), ("b", 3.0))}
+    table = as_table(rows, {"fid": Number(0.1)}).splitlines()
     assert table[2] == "| a | **2 ± 0.1** | **0.5** |" and table[3] == "| b | 3 ± 0.1 | **0.5** |"
     assert table[4] == "| real pictures | 0.1 | - |"
-    assert scores.BETTER["fid"] is min

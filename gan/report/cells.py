@@ -26,7 +26,7 @@ class Number(NamedTuple):
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" + ("" if self.spread is None else f" ± {self.spread:.2g}")
+        return f"{self.mean:.4g}" + (f" ± {self.spread:.2g}" if self.spread else "")
 
 
 def gathered(values: Iterable[float | None]) -> Number | None:

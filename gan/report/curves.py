@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gan.report.runs import Group
 
 WIDTH, HEIGHT = 460, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 8, 24
 COLOURS = ["#3b7dd8", "#e07b39", "#3a9e5c", "#c8456b", "#8a63c9", "#8c6d46", "#2aa3a3", "#b5a022", "#6b7785", "#d05fc0"]
 DASHES = ["", "6 3", "2 3", "8 3 2 3"]  # for what comes after the tenth
 PANELS = [
@@ -56,7 +56,7 @@ def points(group: Group, tag: str) -> list[Point]:
 def panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:
     """Axes and lines. Without `limits` the height holds all but the wildest fiftieth of the points."""
     last = max(point[0] for curve in curves for point in curve.points) or 1
-    heights = sorted(point[1] for curve in curves for point in curve.points)
+    heights = sorted(height for curve in curves for point in curve.points for height in point[2:])
     low, high = limits or (min(heights[len(heights) // 50], 0.0), heights[-1 - len(heights) // 50])
     high = high if high > low else low + 1
 

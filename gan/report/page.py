@@ -40,7 +40,9 @@ class Report:
         self.seeds = max(len(group.runs) for group in self.groups)
         self.machines = list(dict.fromkeys(run.status["machine"] for run in runs if run.status["machine"]))
         self.numbers = [group.numbers() for group in self.groups]
-        self.columns = list(dict.fromkeys(name for numbers in self.numbers for name in numbers))
+        self.columns = list(
+            dict.fromkeys(name for numbers in self.numbers for name, number in numbers.items() if number is not None)
+        )
         self.best = {name: best(name, (numbers.get(name) for numbers in self.numbers)) for name in self.columns}
         self.left = PICTURE_BYTES
 
@@ -118,10 +120,8 @@ class Report:
         """One page that opens from the disk, with nothing to fetch."""
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
         environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        template = environment.get_template("page.html.jinja")
-        return template.render(
-            report=self, zip=zip, panels=curves.panels(self.groups), legend=curves.legend(self.groups)
-        )
+        shown = {"panels": curves.panels(self.groups), "legend": curves.legend(self.groups)}
+        return environment.get_template("page.html.jinja").render(report=self, zip=zip, **shown)
 
     def markdown(self) -> str:
         """The table, the pictures by their paths from here, and what went wrong."""

@@ -32,15 +32,18 @@ class Run:
     def said(self) -> dict[str, str]:
         """What was typed, by setting or group."""
         overrides = self.read_yaml(".hydra/overrides.yaml")
-        pairs = [str(override).lstrip("+~").partition("=") for override in overrides or []]
+        pairs = [str(text).lstrip("+~").partition("=") for text in (overrides if isinstance(overrides, list) else [])]
         return {name: value for name, _, value in pairs if name not in NEVER}
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """What holds where nothing was typed: the chosen option of each group, and each setting."""
-        chosen = (((self.read_yaml(".hydra/hydra.yaml") or {}).get("hydra") or {}).get("runtime") or {}).get("choices")
+        chosen = self.read_yaml(".hydra/hydra.yaml")
+        for name in ("hydra", "runtime", "choices"):
+            chosen = chosen.get(name) if isinstance(chosen, dict) else None
+        config = self.read_yaml(".hydra/config.yaml")
         groups = {name: str(value) for name, value in (chosen or {}).items() if not name.startswith("hydra/")}
-        return dict(flat(self.read_yaml(".hydra/config.yaml") or {})) | groups
+        return dict(flat(config if isinstance(config, dict) else {})) | groups
 
     def read_yaml(self, name: str) -> Any:
         """A YAML file of the run; None where it cannot be read."""
