@@ -7,6 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan import arguments, cli, jobs
+from gan.processes import NUMBER
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -20,13 +21,14 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
     settings = config.check(cfg)
 
-    from gan import build, loop
-    from gan.device import enough_memory
+    from gan import build, distributed, loop
+    from gan.device import enough_memory, pick
 
-    with enough_memory():
+    with enough_memory(), distributed.together(pick(settings.device)):
         run = build.build(cfg, settings, jobs.choices())
         stopped_by = loop.run(run, folder, resume=settings.resume is not None)
-    jobs.say_what_next(folder)
+    if NUMBER == 0:
+        jobs.say_what_next(folder)
     return stopped_by
 
 

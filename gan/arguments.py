@@ -1,6 +1,9 @@
 """What is typed, before Hydra reads it: resuming, all options of a group, the names of folders. Imports no torch."""
 
+import atexit
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -10,6 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from gan import processes
 from gan.errors import Refused
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -22,6 +26,12 @@ def understood(arguments: list[str]) -> list[str]:
     left = list(typed)
     flags = [argument for argument in arguments if argument not in left or left.remove(argument)]
     overrides = globbed(resumed(typed))
+    if processes.COUNT > 1 and {"-m", "--multirun"} & set(flags):
+        raise Refused("a sweep (-m) cannot be shared by several processes: start each of its runs with torchrun.")
+    if processes.NUMBER:  # number 0 writes; what the others write is thrown away
+        elsewhere = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+        overrides += [f"hydra.run.dir={elsewhere}", "hydra.output_subdir=null", "hydra/job_logging=disabled"]
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         check_choice(text, override)
     return [*flags, *overrides]

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from gan import checkpoint, config, protocol, randomness
+from gan import checkpoint, config, distributed, processes, protocol, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
 from gan.device import keep_memory, pick
@@ -37,7 +37,9 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
     loss, tricks = make(cfg.loss), tricks_of(cfg)
     refuse_slopes(loss, tricks)
-    pictures = load(cfg, settings, "train")
+    refuse_parts(settings, tricks)
+    with distributed.one_first():
+        pictures = load(cfg, settings, "train")
     if train.batch_size > len(pictures):
         raise Refused(
             f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
@@ -61,17 +63,26 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
     tricks.prepare_generator(networks[0], image)
     tricks.prepare_discriminator(networks[1], image)
+    for each in networks:
+        distributed.share_batch_norm(each)
     brake = Brake(device)
     generator = player(cfg, "generator", networks[0], settings, device, brake, None)
     discriminator = player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
-    decay = train.generator_average
+    decay, judges = train.generator_average, None
+    if settings.watch.scores_every:
+        with distributed.one_first():
+            judges = reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
     return Run(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
         choices=choices,
         device=device,
         batches=Batches(
-            pictures if has_classes else replace(pictures, labels=None), train.batch_size, settings.seed, device
+            pictures if has_classes else replace(pictures, labels=None),
+            train.batch_size,
+            settings.seed,
+            device,
+            distributed.share(train.batch_size),
         ),
         shape=image,
         players=Players(generator, discriminator, mixes if train.separate_batches is None else train.separate_batches),
@@ -80,9 +91,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         tricks=tricks,
         noise=noise(cfg),
         numbers=Numbers(settings.watch.mean),
-        reference=reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
-        if settings.watch.scores_every
-        else None,
+        reference=judges,
     )
 
 
@@ -108,6 +117,18 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
             "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
             "the slope that the penalty wants: choose one."
         )
+
+
+def refuse_parts(settings: Settings, tricks: Trick) -> None:
+    """Raise Refused for what several processes, each with a part of the batch, cannot do yet."""
+    if processes.COUNT > 1 and tricks.needs_whole_batch:
+        raise Refused(
+            f"each of {processes.COUNT} processes sees a part of a batch, and one of these tricks wants all of it: "
+            "leave out adaptive_augment, feature_matching, minibatch_discrimination, minibatch_stddev, packing and "
+            "replay."
+        )
+    if processes.COUNT > 1 and settings.compile:
+        raise Refused("compile=true is not possible with several processes: it should be false.")
 
 
 def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:

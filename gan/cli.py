@@ -19,6 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from gan.arguments import options
 from gan.config import first_line
 from gan.errors import Refused
+from gan.processes import NUMBER
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        sys.exit(str(error))
+        sys.exit(1 if NUMBER else str(error))  # number 0 of several processes says it for all
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         sys.exit(explained(error))
     except OSError as error:
@@ -62,7 +63,7 @@ def leave(error: Exception) -> NoReturn:
     if isinstance(error, OSError):
         error = refused(error)
     if isinstance(error, Refused) and not os.environ.get("GAN_DEBUG"):
-        sys.exit(str(error))
+        sys.exit(1 if NUMBER else str(error))
     traceback.print_exception(error)
     sys.exit(1)
 

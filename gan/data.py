@@ -57,11 +57,14 @@ class Pictures:
 class Batches:
     """An endless stream of full batches, in an order that only (seed, epoch) decides.
 
-    Each pass shows every picture at most once; the few that do not fill a batch sit the pass out.
+    Each pass shows every picture at most once; the few that do not fill a batch sit the pass out. Of each batch
+    `share` is taken, where several processes divide it.
     """
 
-    def __init__(self, pictures: Pictures, batch_size: int, seed: int, device: torch.device) -> None:
-        self.batch_size, self.seed, self.device = batch_size, seed, device
+    def __init__(
+        self, pictures: Pictures, batch_size: int, seed: int, device: torch.device, share: slice = slice(None)
+    ) -> None:
+        self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
         self.images = pictures.images.to(device) if fits(pictures.images, device) else pictures.images
         self.labels = None if pictures.labels is None else pictures.labels.to(self.images.device)
         self.per_epoch = len(pictures) // batch_size
@@ -76,7 +79,7 @@ class Batches:
             self.order = torch.randperm(len(self.images), generator=stream).to(self.images.device)
             self.epoch = epoch
         start = position * self.batch_size
-        chosen = self.order[start : start + self.batch_size]
+        chosen = self.order[start : start + self.batch_size][self.share]
         images = self.images.index_select(0, chosen).to(self.device, non_blocking=True)
         return Pictures(images, None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from gan import processes
 from gan.errors import Refused
 
 
@@ -16,10 +17,11 @@ def pick(name: str) -> torch.device:
     """`auto` is the first GPU if there is one. Raises Refused for a device that this machine lacks."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     found = [device for device, available in there.items() if available]
-    if name == "auto":
-        return torch.device(found[0])
+    name = found[0] if name == "auto" else name
     if name not in found:
         raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
+    if processes.COUNT > 1 and name == "cuda":
+        return torch.device("cuda", processes.ON_THIS_MACHINE)  # one for each process
     return torch.device(name)
 
 

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from gan import files
+from gan import distributed, files
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,9 @@ class Numbers:
         """Fetch them, in one wait for the device."""
         if not self.held:
             return {}
-        values = (torch.stack(list(self.held.values())) / self.count).tolist()
-        return dict(zip(self.held, values, strict=True))
+        values = torch.stack(list(self.held.values())) / self.count
+        distributed.average([values])
+        return dict(zip(self.held, values.tolist(), strict=True))
 
     def clear(self) -> None:
         """Begin a new mean."""

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gan import checkpoint, figures, files, protocol, randomness, sampling, signals, status
+from gan import checkpoint, distributed, figures, files, protocol, randomness, sampling, signals, status
 from gan.data import scaled
 from gan.device import described
 from gan.errors import Refused
 from gan.log import Log, in_words
+from gan.processes import COUNT, NUMBER
 from gan.run import Run
 from gan.step import Batch
 from gan.step import step as play
@@ -69,10 +70,13 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         overdue = watch.checkpoint_minutes and time.perf_counter() - saved > 60 * watch.checkpoint_minutes
         saving_now, scoring_now = overdue or run.due(watch.checkpoint_every, run.step), run.score_due(run.step)
         epoch_ends = run.step % run.steps_per_epoch == 0
-        ending = run.step == run.total or stop.signal != 0
+        ending = run.step == run.total or (stop.signal != 0 and COUNT == 1)
         if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
             continue
 
+        if logging_now or epoch_ends:  # a moment that all processes have in common
+            stop.signal = distributed.greatest(stop.signal, run.device)
+            ending = ending or stop.signal != 0
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
         run.seconds = before + time.perf_counter() - began
@@ -103,13 +107,15 @@ def update(run: Run) -> dict[str, Tensor]:
     train, seed = run.settings.train, run.settings.seed
     if run.settings.compile:
         torch.compiler.cudagraph_mark_step_begin()  # what CUDA graphs gave in the last step may be overwritten
-    randomness.reseed(run.device, seed, "layers", run.step)
+    randomness.reseed(run.device, seed, "layers", run.step, *([NUMBER] if COUNT > 1 else []))
     run.players.begin(run.step, run.step // run.steps_per_epoch)
     run.tricks.begin(run.step)
     times = train.discriminator_steps
     pixel_range = run.players.generator.network.pixel_range
     noises = [
-        run.noise.draw(train.batch_size, randomness.generator(run.device, seed, "noise", run.step, i))
+        run.noise.draw(train.batch_size, randomness.generator(run.device, seed, "noise", run.step, i))[
+            run.batches.share
+        ]
         for i in range(times + 1)
     ]
     found = [run.batches[run.step * times + i] for i in range(times)]
@@ -220,7 +226,7 @@ def go_back(run: Run, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there."""
     files.remove_parts(folder)
     with checkpoint.fitting(folder):
-        run.restore(checkpoint.load(folder))
+        run.restore(distributed.from_first(checkpoint.load(folder) if NUMBER == 0 else None))
     if run.step >= run.total and status.read(folder)["state"] == "finished":  # and was not killed while it closed
         raise Refused(
             f"{folder} is finished: it has made {run.step} of {run.total} steps; "

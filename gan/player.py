@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from gan import distributed
 from gan.optim import Schedule
 
 
@@ -114,9 +115,11 @@ class Player:
             if working is not parameter:
                 exact = parameter.grad  # of what was computed in float32, if anything was
                 parameter.grad = working.grad.float() if exact is None else exact.add_(working.grad)
+        gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
+        distributed.average([loss.detach(), *gradients])
         # One number that is finite only if the loss and every gradient are.
-        gradients = torch.stack([weight.grad.sum() for weight in self.parameters if weight.grad is not None])
-        self.brake.check(loss.detach() + gradients.sum(), self.failed_at)
+        total = torch.stack([gradient.sum() for gradient in gradients]).sum()
+        self.brake.check(loss.detach() + total, self.failed_at)
 
     def begin(self, step: int, epoch: int) -> None:
         """Set what the schedule says of update number `step`, both counted from 0."""

@@ -63,9 +63,9 @@ def test_everything_public_in_a_model_has_a_docstring(module):
 
 SEAMS = {  # who may import whom, beyond settings, ranges, errors, files and randomness
     "errors": set(), "ranges": set(), "files": set(), "randomness": set(), "noise": {"settings"}, "signals": set(),
-    "settings": {"ranges"}, "status": {"files"}, "device": {"errors"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
+    "settings": {"ranges"}, "status": {"files"}, "device": {"errors", "processes"}, "processes": set(), "distributed": {"errors", "processes"}, "digits": {"randomness"}, "image_folder": {"files", "errors"},
     "losses": {"ranges"}, "tricks": {"errors", "losses", "ranges", "settings", "shape", "tricks"}, "optim": {"ranges"}, "average": set(), "figures": {"files"},
-    "step": {"losses", "player", "settings", "tricks"}, "player": {"optim"},
+    "step": {"losses", "player", "settings", "tricks"}, "player": {"distributed", "optim"},
     "models": {"errors", "models", "ranges", "shape"}, "data": {"digits", "downloads", "errors", "files", "image_folder", "randomness", "ranges", "shape"}, "shape": set(),
     "downloads": {"errors"}, "scores": set(), "features": {"data", "downloads", "errors", "files", "randomness", "shape"},
 }  # fmt: skip
@@ -91,7 +91,7 @@ def test_hydra_stays_at_the_door():
 
 
 def test_what_help_needs_imports_no_torch():
-    for name in ("arguments", "cli", "jobs", "config", "settings", "status", "files", "errors", "ranges"):
+    for name in ("arguments", "cli", "jobs", "processes", "config", "settings", "status", "files", "errors", "ranges"):
         assert "\nimport torch" not in (ROOT / "gan" / f"{name}.py").read_text()
 
 

@@ -38,6 +38,7 @@ class Trick:
     clips_weights: ClassVar[bool] = False  # whether it does so by cutting weights off
     mixes_pictures: ClassVar[bool] = False  # whether it lets D compare the pictures of a batch
     uses_labels: ClassVar[bool] = False  # whether it tells the players of classes
+    needs_whole_batch: ClassVar[bool] = False  # whether a part of a batch, in each of several processes, is not enough
     pictures_per_logit: int = 1  # that D judges together
 
     def check(self, game: Game) -> None:
@@ -107,6 +108,7 @@ class Tricks(Trick):
         self.clips_weights = any(trick.clips_weights for trick in tricks)
         self.mixes_pictures = any(trick.mixes_pictures for trick in tricks)
         self.uses_labels = any(trick.uses_labels for trick in tricks)
+        self.needs_whole_batch = any(trick.needs_whole_batch for trick in tricks)
         self.pictures_per_logit = max([1, *(trick.pictures_per_logit for trick in tricks)])
 
     def check(self, game: Game) -> None:

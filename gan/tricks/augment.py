@@ -1,7 +1,7 @@
 """Changed pictures for D, real and fake alike, so that it cannot learn the few real ones by heart."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,8 @@ class AdaptiveAugment(DiffAugment):
         target: the paper's r_t.
         pictures: real ones that D sees while the share goes from 0 to 1; 500,000 in the paper.
     """
+
+    needs_whole_batch: ClassVar[bool] = True
 
     def __init__(
         self,

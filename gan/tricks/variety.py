@@ -22,6 +22,8 @@ class Replay(Trick):
         share: of the fakes that D moves on, how many are old, once so many have been kept.
     """
 
+    needs_whole_batch: ClassVar[bool] = True
+
     def __init__(self, *, pictures: PositiveInt, share: Share) -> None:
         self.pictures, self.share = pictures, share
         self.kept: Tensor | None = None
@@ -89,6 +91,8 @@ class MinibatchStddev(Trick):
         group: pictures that are compared, 4 in the authors' code; the batch is cut into such groups.
     """
 
+    needs_whole_batch: ClassVar[bool] = True
+
     def __init__(self, *, group: PositiveInt) -> None:
         self.group = group
 
@@ -135,6 +139,7 @@ class MinibatchDiscrimination(Trick):
     """
 
     mixes_pictures: ClassVar[bool] = True
+    needs_whole_batch: ClassVar[bool] = True
 
     def __init__(self, *, kernels: PositiveInt, dims: PositiveInt) -> None:
         self.kernels, self.dims = kernels, dims
@@ -153,6 +158,8 @@ class FeatureMatching(Trick):
         weight: of the squared distance between the means.
         keep_loss: how much of G's own loss stays; 0 as in the paper.
     """
+
+    needs_whole_batch: ClassVar[bool] = True
 
     def __init__(self, *, weight: PositiveFloat, keep_loss: NonNegativeFloat) -> None:
         self.weight, self.keep_loss = weight, keep_loss
@@ -179,6 +186,8 @@ class Packing(Trick):
     Args:
         pictures: that D sees together. Its first layer grows to take them; it has one logit for all.
     """
+
+    needs_whole_batch: ClassVar[bool] = True
 
     def __init__(self, *, pictures: PositiveInt) -> None:
         self.pictures = self.pictures_per_logit = pictures

@@ -1,0 +1,7 @@
+"""Which of several processes this is, as torchrun says in the environment. Imports no torch."""
+
+import os
+
+COUNT = int(os.environ.get("WORLD_SIZE", "1"))  # processes that train one run together
+NUMBER = int(os.environ.get("RANK", "0"))  # of this one; number 0 writes the files
+ON_THIS_MACHINE = int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,0 +1,93 @@
+"""One run by two processes: what one process would have made of the same batches, up to rounding."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import torch
+from PIL import Image
+
+from gan import arguments, checkpoint, distributed, files, processes, status
+from gan.errors import Refused
+from tests.conftest import ROOT, TINY
+
+BATCH_NORM = ["model=dcgan", "model.generator.width=4", "model.discriminator.width=4", "dataset.image_size=16"]
+SETTINGS = {  # each without dropout, which each process draws for itself
+    "BatchNorm in both": [*BATCH_NORM, "train.reuse_fakes=true", "trick=[ema]"],
+    "penalties, classes, both at once": [
+        *("model.discriminator.dropout=0", "trick=[r1,r2,conditional]", "loss=relativistic"),
+        "train.update=simultaneous",
+    ],
+}
+FIXED = [*TINY[:3], "optim=sgd", "train.max_steps=6", "watch.log_every=3", "watch.samples=4", "threads=1"]
+SMALL = [setting for setting in TINY if "hidden" in setting]
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py", *arguments]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200)
+
+
+def tensors(folder):
+    state = checkpoint.load(folder)
+    return {
+        f"{player}.{name}": tensor.double()
+        for player in ("generator", "discriminator", "average")
+        for name, tensor in (state[player] or {}).items()
+    }
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_two_processes_train_as_one(program, cache, tmp_path, setting):
+    small = SMALL if setting != next(iter(SETTINGS)) else []
+    settings = [*FIXED, *small, *SETTINGS[setting], f"cache_dir={cache}"]
+    alone = program("train.py", *settings, f"hydra.run.dir={tmp_path / 'alone'}")
+    assert alone.returncode == 0, alone.stderr
+    shared = torchrun(*settings, f"hydra.run.dir={tmp_path / 'shared'}")
+    assert shared.returncode == 0, shared.stderr
+    assert shared.stdout.count("Finished after 6 steps") == 1
+    one, two = tensors(tmp_path / "alone"), tensors(tmp_path / "shared")
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], rtol=1e-4, atol=2e-5), (name, (tensor - two[name]).abs().max())
+    rows = [files.read_rows(tmp_path / name / "metrics.jsonl") for name in ("alone", "shared")]
+    assert [row["step"] for row in rows[1]] == [3, 6]
+    for a, b in zip(*rows, strict=True):
+        assert all(a[name] == pytest.approx(b[name], rel=1e-3, abs=1e-4) for name in a if "/" in name)
+    assert status.read(tmp_path / "shared")["state"] == "finished"
+    with Image.open(tmp_path / "shared" / "samples" / "step_0000006.png") as grid:
+        assert grid.width > 0
+
+
+def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
+    """With dropout and tricks that draw, in each process from its own stream."""
+    settings = [*FIXED, *SMALL, "optim=adam", "trick=[instance_noise,soft_labels]", f"cache_dir={cache}"]
+    assert torchrun(*settings, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
+    assert torchrun(*settings, f"hydra.run.dir={tmp_path / 'part'}", "train.max_steps=3").returncode == 0
+    done = torchrun(f"resume={tmp_path / 'part'}", "train.max_steps=6")
+    assert done.returncode == 0, done.stderr
+    one, two = tensors(tmp_path / "whole"), tensors(tmp_path / "part")
+    assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["trick=[minibatch_stddev]"], "each of 3 processes sees a part of a batch"),
+        (["compile=true"], "compile=true is not possible with several processes"),
+        (["train.batch_size=16"], "train.batch_size=16 cannot be shared by 3 processes"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(make_run, monkeypatch, asked, said):
+    for module in (processes, distributed):
+        monkeypatch.setattr(module, "COUNT", 3)
+    monkeypatch.setattr(distributed, "one_first", nullcontext)
+    with pytest.raises(Refused, match=said):
+        make_run("train.batch_size=12", *asked)
+
+
+def test_a_sweep_is_not_shared(monkeypatch):
+    monkeypatch.setattr(processes, "COUNT", 2)
+    with pytest.raises(Refused, match="start each of its runs with torchrun"):
+        arguments.understood(["-m", "seed=1,2"])
