@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan import cli
+from gan import arguments, cli
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
@@ -33,4 +33,5 @@ def draw(cfg: DictConfig) -> Path:
 
 if __name__ == "__main__":
     with cli.plain_errors():
+        arguments.answer_help("sample")
         main()

@@ -34,5 +34,6 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
 if __name__ == "__main__":
     with cli.plain_errors():
+        arguments.answer_help("train")
         sys.argv[1:] = arguments.understood(sys.argv[1:])
         main()

@@ -3,7 +3,9 @@
 import atexit
 import re
 import shutil
+import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import yaml
@@ -17,7 +19,23 @@ from gan import processes
 from gan.errors import Refused
 
 CONF = Path(__file__).parent.parent / "conf"
+BESIDES = {"resume", "retry", "data_dir", "cache_dir", "threads"}  # settings that say nothing of what a run is
 SEVERAL = ("trick", "experiment")  # groups of which more than one option may be chosen
+
+
+def answer_help(program: str) -> None:
+    """Where --help was typed: print what conf/help says of the program, and leave.
+
+    Hydra's own help copies its configuration once for each group there is, and takes a second.
+    """
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        return
+    groups = sorted(path.name for path in CONF.iterdir() if path.name not in ("help", "hydra") and path.is_dir())
+    lines = [textwrap.fill(f"{group}: {options(group)}", 110, subsequent_indent="  ") for group in groups]
+    _, *settings, _ = (CONF / f"{program}.yaml").read_text().split("\n\n")  # without defaults and what is Hydra's
+    text = (CONF / "help" / f"{program}.txt").read_text()
+    print(text.format(groups="\n".join(lines), settings="\n\n".join(settings)), end="")
+    sys.exit()
 
 
 def understood(arguments: list[str]) -> list[str]:
@@ -58,10 +76,10 @@ def options(group: str) -> str:
 def slug(overrides: list[str]) -> str:
     """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`.
 
-    `retry=` is no part of it: a sweep that is taken up again finds its folders.
+    What is no part of the run itself is left out: a sweep that is taken up again finds its folders.
     """
     named = [override.partition("=")[::2] for override in overrides]
-    words = [f"{name.split('.')[-1]}={value}" for name, value in named if name != "retry"]
+    words = [f"{name.split('.')[-1]}={value}" for name, value in named if name not in BESIDES]
     plain = [re.sub(r"[^\w.]+", "-", word).strip("-_") for word in words]
     return "_".join(plain)[:80].rstrip("-_") or "default"
 

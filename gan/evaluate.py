@@ -142,5 +142,6 @@ def as_table(runs: dict[str, Scores], floor: Scores) -> str:
 
 if __name__ == "__main__":
     with cli.plain_errors():
+        arguments.answer_help("evaluate")
         sys.argv[1:] = arguments.gathered(sys.argv[1:], "run")
         main()

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan import files, status
+from gan.arguments import BESIDES
 from gan.cli import leave, refused
 from gan.config import first_line
 from gan.errors import Refused
@@ -105,7 +106,7 @@ def choices() -> dict[str, Any]:
     }
     for override in HydraConfig.get().overrides.task:
         name, _, value = override.lstrip("+").partition("=")
-        if name != "resume":
+        if name not in BESIDES:
             chosen.setdefault(name, value)
     return chosen
 

@@ -18,6 +18,12 @@ from tqdm import tqdm
 from gan import distributed, files
 
 log = logging.getLogger(__name__)
+LAYOUT = {  # of TensorBoard's Custom Scalars tab
+    "the game": {
+        "losses": ["Multiline", ["discriminator/loss$", "generator/loss$"]],
+        "predictions: D(x) and D(G(z))": ["Multiline", ["discriminator/real", "discriminator/fake", "generator/fake"]],
+    }
+}
 
 
 class Numbers:
@@ -92,10 +98,11 @@ class Log:
         simple = {
             name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
         }
-        metrics = dict.fromkeys(("discriminator/loss", "generator/loss"), 0.0)
+        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", "scores/fid"), 0.0)
         # add_hparams would open a second run folder for these three.
         for summary in hparams(simple, metrics):
             self.board.file_writer.add_summary(summary)
+        self.board.add_custom_scalars(LAYOUT)
 
     def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
         """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""

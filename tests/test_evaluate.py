@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -264,3 +265,23 @@ def test_the_best_of_each_score_stands_out():
     table = as_table(rows, {"fid": Number(0.1)}).splitlines()
     assert table[2] == "| a | **2 ± 0.1** | **0.5** |" and table[3] == "| b | 3 ± 0.1 | **0.5** |"
     assert table[4] == "| real pictures | 0.1 | - |"
+
+
+def test_a_search_finds_the_settings_with_the_least_fid(program, tmp_path, cache):
+    few = [
+        "train.max_steps=20",
+        "watch.scores_every=20",
+        "watch.scores_pictures=100",
+        "model.generator.hidden=[32]",
+        "model.discriminator.hidden=[32]",
+    ]
+    trials = ["hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.n_startup_trials=3", f"hydra.sweep.dir={tmp_path}"]
+    done = program(
+        "train.py", "experiment=search/rates", "dataset.count=640", *few, *trials, f"cache_dir={cache}", "threads=1"
+    )
+    assert done.returncode == 0, done.stderr
+    found = {path.parent.name: json.loads(path.read_text())["scores"]["fid"] for path in tmp_path.glob("*/status.json")}
+    result = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert len(found) == 3 and result["best_value"] == pytest.approx(min(found.values()))
+    best = min(found, key=found.get)
+    assert f"lr-{result['best_params']['optim.generator.lr']}" in best

@@ -229,6 +229,8 @@ def test_tensorboard_serves_scalars_pictures_text_and_hyperparameters(train_here
         "colParams": [], "startIndex": 0, "sliceSize": 10,
     })["sessionGroups"]  # fmt: skip
     assert len(sessions) == 1 and sessions[0]["hparams"]["model"] == "mlp"
+    charts = get("custom_scalars/layout")["category"][0]["chart"]
+    assert charts[0]["multiline"]["tag"] == ["discriminator/loss$", "generator/loss$"]
     assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from gan import files, status
+from gan.arguments import BESIDES
 from gan.errors import Refused
 from gan.report.cells import Number, gathered
 
 LINES = 400  # rows of a run that its curves are drawn from
-NEVER = {"resume", "retry"}  # said of a run on its way, and nothing of what it is
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -33,7 +33,7 @@ class Run:
         """What was typed, by setting or group."""
         overrides = self.read_yaml(".hydra/overrides.yaml")
         pairs = [str(text).lstrip("+~").partition("=") for text in (overrides if isinstance(overrides, list) else [])]
-        return {name: value for name, _, value in pairs if name not in NEVER}
+        return {name: value for name, _, value in pairs if name not in BESIDES}
 
     @cached_property
     def settings(self) -> dict[str, str]:
