@@ -4,9 +4,11 @@ import os
 import resource
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,29 +36,54 @@ class Done(NamedTuple):
 
 def run(program: str, *arguments: str, folder: Path = ROOT, **environment: str) -> Done:
     """`python PROGRAM ARGUMENTS` in `folder`, or `python -m PROGRAM` where that is no file."""
-    with tempfile.TemporaryDirectory() as words:
-        child = os.fork()
-        if child == 0:
-            code = 70
-            try:
-                become(program, arguments, folder, Path(words), environment)
-                code = 0
-            except SystemExit as leaving:
-                if isinstance(leaving.code, str):
-                    print(leaving.code, file=sys.stderr)
-                code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-            except BaseException as error:
-                sys.excepthook(type(error), error, error.__traceback__)
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        timer = threading.Timer(PATIENCE, os.kill, (child, signal.SIGKILL))
-        timer.start()
-        _, status = os.waitpid(child, 0)
-        timer.cancel()
-        said = [Path(words, name).read_text(errors="replace") for name in ("stdout", "stderr")]
-    return Done(os.waitstatus_to_exitcode(status), *said)
+    return started([environment], program, arguments, folder)[0]
+
+
+def together(count: int, program: str, *arguments: str) -> list[Done]:
+    """What torchrun does: as many processes at once, each told its number and where the first can be reached."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(count)}
+    ranks = [where | {"RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
+    return started(ranks, program, arguments, ROOT)
+
+
+def started(environments: list[dict[str, str]], program: str, arguments: tuple[str, ...], folder: Path) -> list[Done]:
+    """The program in a child for each of `environments`, all at once."""
+    with tempfile.TemporaryDirectory() as parent, ExitStack() as timers:
+        children = []
+        for number, environment in enumerate(environments):
+            words = Path(parent, str(number))
+            words.mkdir()
+            children.append((fork(program, arguments, folder, words, environment), words))
+            timer = threading.Timer(PATIENCE, os.kill, (children[-1][0], signal.SIGKILL))
+            timer.start()
+            timers.callback(timer.cancel)
+        done = []
+        for child, words in children:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            done.append(Done(code, *((words / name).read_text(errors="replace") for name in ("stdout", "stderr"))))
+        return done
+
+
+def fork(program: str, arguments: tuple[str, ...], folder: Path, words: Path, environment: dict[str, str]) -> int:
+    """Begin the program in a child, whose number is returned."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        become(program, arguments, folder, words, environment)
+        code = 0
+    except SystemExit as leaving:
+        if isinstance(leaving.code, str):
+            print(leaving.code, file=sys.stderr)
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def become(program: str, arguments: tuple[str, ...], folder: Path, words: Path, environment: dict[str, str]) -> None:
@@ -71,6 +98,9 @@ def become(program: str, arguments: tuple[str, ...], folder: Path, words: Path, 
         most = pages * resource.getpagesize() + MOST_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     GlobalHydra.instance().clear()
+    if "RANK" in environment:  # is read when the project is imported
+        for name in [name for name in sys.modules if name.partition(".")[0] == "gan"]:
+            del sys.modules[name]
     sys.argv = [program, *arguments]
     if program.endswith(".py"):
         runpy.run_path(str(ROOT / program), run_name="__main__")

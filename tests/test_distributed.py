@@ -10,6 +10,7 @@ from PIL import Image
 
 from gan import arguments, checkpoint, distributed, files, processes, status
 from gan.errors import Refused
+from tests import forked
 from tests.conftest import ROOT, TINY
 
 BATCH_NORM = ["model=dcgan", "model.generator.width=4", "model.discriminator.width=4", "dataset.image_size=16"]
@@ -24,9 +25,11 @@ FIXED = [*TINY[:3], "optim=sgd", "train.max_steps=6", "watch.log_every=3", "watc
 SMALL = [setting for setting in TINY if "hidden" in setting]
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200)
+def shared(*arguments: str) -> str:
+    """Train with two processes. Returns what they said."""
+    done = forked.together(2, "train.py", *arguments)
+    assert all(each.returncode == 0 for each in done), done
+    return "".join(each.stdout for each in done)
 
 
 def tensors(folder):
@@ -44,9 +47,8 @@ def test_two_processes_train_as_one(program, cache, tmp_path, setting):
     settings = [*FIXED, *small, *SETTINGS[setting], f"cache_dir={cache}"]
     alone = program("train.py", *settings, f"hydra.run.dir={tmp_path / 'alone'}")
     assert alone.returncode == 0, alone.stderr
-    shared = torchrun(*settings, f"hydra.run.dir={tmp_path / 'shared'}")
-    assert shared.returncode == 0, shared.stderr
-    assert shared.stdout.count("Finished after 6 steps") == 1
+    done = shared(*settings, f"hydra.run.dir={tmp_path / 'shared'}")
+    assert done.count("Finished after 6 steps") == 1
     one, two = tensors(tmp_path / "alone"), tensors(tmp_path / "shared")
     assert one.keys() == two.keys()
     for name, tensor in one.items():
@@ -63,12 +65,19 @@ def test_two_processes_train_as_one(program, cache, tmp_path, setting):
 def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
     """With dropout and tricks that draw, in each process from its own stream."""
     settings = [*FIXED, *SMALL, "optim=adam", "trick=[instance_noise,soft_labels]", f"cache_dir={cache}"]
-    assert torchrun(*settings, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
-    assert torchrun(*settings, f"hydra.run.dir={tmp_path / 'part'}", "train.max_steps=3").returncode == 0
-    done = torchrun(f"resume={tmp_path / 'part'}", "train.max_steps=6")
-    assert done.returncode == 0, done.stderr
+    shared(*settings, f"hydra.run.dir={tmp_path / 'whole'}")
+    shared(*settings, f"hydra.run.dir={tmp_path / 'part'}", "train.max_steps=3")
+    shared(f"resume={tmp_path / 'part'}", "train.max_steps=6")
     one, two = tensors(tmp_path / "whole"), tensors(tmp_path / "part")
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+
+
+def test_torchrun_starts_it(cache, tmp_path):
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
+    settings = [*FIXED, *SMALL, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
+    done = subprocess.run([*line, *settings], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0 and done.stdout.count("Finished after 6 steps") == 1, done.stderr
+    assert status.read(tmp_path)["state"] == "finished"
 
 
 @pytest.mark.parametrize(
