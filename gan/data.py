@@ -23,22 +23,27 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Pictures:
-    """`images` uint8 (N, C, H, W) and, where the set has them, `labels` int64 (N,)."""
+    """`images` uint8 (N, C, H, W) and, where the set has them, `labels` int64 (N,).
+
+    Args:
+        classes: how many kinds there are, if that is more than the labels of these pictures show.
+    """
 
     images: Tensor
     labels: Tensor | None = None
+    classes: int = 0
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def shape(self) -> ImageShape:
-        classes = 0 if self.labels is None else int(self.labels.max()) + 1
+        classes = 0 if self.labels is None else max(self.classes, int(self.labels.max()) + 1)
         return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
     def __getitem__(self, part: slice | Tensor) -> "Pictures":
         """Some of them: a slice, or a mask (N,)."""
-        return Pictures(self.images[part], None if self.labels is None else self.labels[part])
+        return replace(self, images=self.images[part], labels=None if self.labels is None else self.labels[part])
 
     def first(self, limit: int | None) -> "Pictures":
         """The first `limit` pictures, or all of them."""
@@ -152,7 +157,7 @@ def stacked_mnist(
     stream = randomness.generator("cpu", 0, "stacked", split)
     chosen = torch.randint(len(found), (count if split == "train" else 10_000, 3), generator=stream)[:limit]
     images = found.images[:, 0][chosen]
-    return Pictures(images, found.labels[chosen] @ torch.tensor([100, 10, 1]))
+    return Pictures(images, found.labels[chosen] @ torch.tensor([100, 10, 1]), classes=1000)
 
 
 def fashion_mnist(
@@ -190,6 +195,6 @@ def image_folder(
     """Your own pictures, in a folder or a zip, and others to test on: see `gan.image_folder.read`."""
     if split == "test" and test_path is None:
         raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
-    found = Path(path if split == "train" else test_path)
-    images, labels = read_pictures(found, cache_dir, image_size, channels, limit)
+    found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")
+    images, labels = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
     return Pictures(images, labels)

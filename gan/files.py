@@ -34,6 +34,10 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
         if keep and path.exists():
             path.replace(keep)
         beside.replace(path)
+    except OSError as error:
+        if error.filename == str(beside):
+            error.filename = str(path)
+        raise
     except RuntimeError as error:  # torch's word for a disk that takes no more
         raise OSError(errno.ENOSPC, "it could not be written whole", str(path)) from error
     finally:

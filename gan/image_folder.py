@@ -46,7 +46,12 @@ class Source:
 
 
 def read(
-    path: Path, cache_dir: Path, size: int | None, channels: int | None, limit: int | None
+    path: Path,
+    cache_dir: Path,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    setting: str = "dataset.path",
 ) -> tuple[Tensor, Tensor | None]:
     """Every picture below `path`, cut to a square and resized; the first frame of a film.
 
@@ -56,27 +61,27 @@ def read(
     Args:
         size: side in pixels; None takes the one that the pictures share.
         channels: 1 or 3; None takes 3 if any of the first pictures is in colour.
+        setting: that named `path`, for what is said of it.
 
     Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`, and int64 labels (N,) or None.
     Raises Refused where there is nothing to read, or no size that fits all.
     """
+    place = f"{setting}={path}"
     if not path.exists():
-        raise Refused(f"dataset.path={path} does not exist; it should be a folder or a zip of pictures.")
+        raise Refused(f"{place} does not exist; it should be a folder or a zip of pictures.")
     with ExitStack() as stack:
-        source = open_source(path, stack)
+        source = open_source(path, place, stack)
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
-            raise Refused(
-                f"dataset.path={path} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}."
-            )
+            raise Refused(f"{place} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}.")
         wanted = (size, channels, limit, source.stamp)
         cache = cache_dir / f"pictures-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
         about = cache.with_suffix(".json")
         if not (cache.exists() and about.exists()):
-            size, channels = probe(source, names[:PROBED], path, size, channels)
+            size, channels = probe(source, names[:PROBED], place, size, channels)
             kept, unreadable = decode(source, names, size, channels, cache)
             if not kept:
-                raise Refused(f"none of the {len(names)} pictures in dataset.path={path} can be read.")
+                raise Refused(f"none of the {len(names)} pictures in {place} can be read.")
             files.write_json(about, {"path": str(path), "names": kept, "unreadable": unreadable})
     described = json.loads(about.read_text())
     if described["unreadable"]:
@@ -91,7 +96,7 @@ def read(
     return images, labels_of(described["names"])
 
 
-def open_source(path: Path, stack: ExitStack) -> Source:
+def open_source(path: Path, place: str, stack: ExitStack) -> Source:
     """List the pictures of a folder or a zip. Raises Refused if `path` is neither."""
     if path.is_dir():
         found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()]
@@ -102,14 +107,14 @@ def open_source(path: Path, stack: ExitStack) -> Source:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
-        raise Refused(f"dataset.path={path} is neither a folder nor a zip that can be read ({error}).") from error
+        raise Refused(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
     members = [item for item in archive.infolist() if PurePosixPath(item.filename).suffix.lower() in ENDINGS]
     sizes = {item.filename: item.file_size for item in members}
     stat = path.stat()
     return Source(sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
 
 
-def probe(source: Source, names: list[str], path: Path, size: int | None, channels: int | None) -> tuple[int, int]:
+def probe(source: Source, names: list[str], place: str, size: int | None, channels: int | None) -> tuple[int, int]:
     """Settle size and channels from some of the pictures, where they are not given."""
     modes, sides = set(), Counter()
     for name in names:
@@ -126,7 +131,7 @@ def probe(source: Source, names: list[str], path: Path, size: int | None, channe
         (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
         if sides and (len(sides) > 1 or width != height or width not in SIZES):
             raise Refused(
-                f"the pictures in dataset.path={path} are {width}x{height}"
+                f"the pictures in {place} are {width}x{height}"
                 f"{' and of other sizes' if len(sides) > 1 else ''}: "
                 f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
             )

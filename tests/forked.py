@@ -27,11 +27,13 @@ class Done(NamedTuple):
     stderr: str
 
     def is_fair(self) -> bool:
-        """Whether it ran, or was refused or failed in one sentence."""
+        """Whether it ran, or was refused or failed in one sentence; a sweep's table says which of its runs were."""
+        said = self.stderr.strip()
         if self.returncode in (1, 2):
-            said = self.stderr.strip()
-            return "\n" not in said and said.endswith(".") and "Traceback" not in said
-        return self.returncode == 0 and "Traceback" not in self.stderr
+            one_sentence = "\n" not in said and said.endswith(".")
+            in_a_table = not said and any(f"  {state}  " in self.stdout for state in ("refused", "failed"))
+            return (one_sentence or in_a_table) and "Traceback" not in said + self.stdout
+        return self.returncode == 0 and "Traceback" not in said + self.stdout
 
 
 def run(program: str, *arguments: str, folder: Path = ROOT, **environment: str) -> Done:

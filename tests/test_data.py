@@ -377,3 +377,18 @@ def test_the_cache_says_what_it_holds(tmp_path):
     read_folder(tmp_path / "pictures", tmp_path / "cache")
     (about,) = (tmp_path / "cache").glob("*.json")
     assert len(json.loads(about.read_text())["names"]) == 6
+
+
+def test_what_is_said_of_test_pictures_names_their_setting(tmp_path, cache):
+    fill(tmp_path / "train")
+    with pytest.raises(Refused, match=r"dataset\.test_path=.*nowhere does not exist"):
+        data.image_folder(
+            tmp_path,
+            cache,
+            "test",
+            path=str(tmp_path / "train"),
+            test_path=str(tmp_path / "nowhere"),
+            channels=None,
+            limit=None,
+            image_size=None,
+        )

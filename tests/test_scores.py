@@ -233,5 +233,6 @@ def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     assert torch.equal(shown @ torch.tensor([100, 10, 1]), found.labels)
     test = data.stacked_mnist(tmp_path, tmp_path, "test", count=500, limit=None, image_size=None)
     assert len(test) == 10_000 and not torch.equal(test.labels[:400], found.labels)
+    assert found.shape.classes == test.shape.classes == found.first(3).shape.classes == 1000  # however few are drawn
     again = data.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert torch.equal(again.images, found.images)
