@@ -26,7 +26,7 @@ torch.set_num_threads(1)  # tests run side by side
 
 # The same few cases every day, and thousands with --hypothesis-profile=thorough.
 usual = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-hypothesis.settings.register_profile("everyday", max_examples=15, derandomize=True, **usual)
+hypothesis.settings.register_profile("everyday", max_examples=10, derandomize=True, **usual)
 hypothesis.settings.register_profile("thorough", max_examples=1000, print_blob=True, **usual)
 hypothesis.settings.load_profile("everyday")
 

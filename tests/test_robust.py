@@ -5,6 +5,7 @@ import json
 import math
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from gan import build, checkpoint, config, files, loop
+from gan import build, checkpoint, config, files, loop, signals
 from gan.errors import Refused
 from tests.conftest import ROOT, TINY, composed
 from tests.torture import torture
@@ -267,3 +268,23 @@ def test_a_dozen_kills_lose_nothing(tmp_path):
     counts = torture(kills=12, seed=0, folder=tmp_path)
     assert counts["kills"] == 12 and counts["resumes"] > 0
     assert counts["mismatches"] == counts["broken files"] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "leaves_with"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR2, ZeroDivisionError)]
+)
+def test_the_first_signal_is_a_wish_and_the_second_acts_as_usual(monkeypatch, number, leaves_with):
+    """SIGUSR2 is heard only because somebody, here as submitit on a cluster, handles it."""
+
+    def handler(_number, _frame):
+        raise leaves_with
+
+    before = signal.signal(number, handler)
+    try:
+        with signals.stop_requests() as stop, pytest.raises(leaves_with):
+            signal.raise_signal(number)
+            assert stop.signal == number
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
