@@ -181,6 +181,19 @@ def test_the_table_in_markdown_and_the_rows_of_the_csv(sweep):
     assert len(rows) == 7 and rows[1]["seed"] == "1" and float(rows[1]["fid"]) == 6.0 and rows[6]["fid"] == ""
 
 
+def test_scores_that_were_taken_in_different_ways_have_no_best(tmp_path):
+    for number, features in enumerate(("mnist-1", "mnist-1", "mnist-2")):
+        write_run(
+            tmp_path / str(number),
+            f"model=m{number}",
+            scores={"fid": 1.0 + number, "accuracy": 0.9, "features": features},
+        )
+    same, all_three = (Report(found_below(paths), tmp_path) for paths in ([tmp_path / "0", tmp_path / "1"], [tmp_path]))
+    assert "**1**" in same.markdown() and "Scores: mnist-1, ? generated" in same.markdown()
+    assert "**" not in all_three.markdown().partition("\n\n!")[0].split("Scores")[0]
+    assert "taken in different ways" in all_three.html() and "accuracy" not in all_three.columns
+
+
 def test_one_run_has_the_same_page_in_small(tmp_path):
     write_run(tmp_path / "only", "model=dcgan")
     Report(found_below([tmp_path / "only"]), tmp_path / "only").write()

@@ -43,8 +43,10 @@ class Report:
         self.columns = list(
             dict.fromkeys(name for numbers in self.numbers for name, number in numbers.items() if number is not None)
         )
-        self.best = {name: best(name, (numbers.get(name) for numbers in self.numbers)) for name in self.columns}
-        self.left = PICTURE_BYTES
+        self.protocols = list(dict.fromkeys(run.protocol for run in runs if run.protocol))
+        self.best = {}
+        if len(self.protocols) == 1:  # else there is nothing to compare
+            self.best = {name: best(name, (numbers.get(name) for numbers in self.numbers)) for name in self.columns}
 
     @property
     def title(self) -> str:
@@ -57,7 +59,7 @@ class Report:
             yield (
                 group,
                 [
-                    (cell, cell is not None and cell.mean == self.best[name])
+                    (cell, cell is not None and cell.mean == self.best.get(name))
                     for name, cell in zip(self.columns, cells, strict=True)
                 ],
             )
@@ -140,7 +142,15 @@ class Report:
             if (grids := [run.grids[-1] for run in group.runs if run.grids])
         ]
         troubles = [f"* {run.name}: {sentence}" for run, sentence in self.troubles()]
-        parts = [f"# {self.title}", table, *self.machines, *pictures, *(["## What went wrong"] if troubles else [])]
+        scored = [f"Scores: {'; '.join(self.protocols)}."] if self.protocols else []
+        parts = [
+            f"# {self.title}",
+            table,
+            *scored,
+            *self.machines,
+            *pictures,
+            *(["## What went wrong"] if troubles else []),
+        ]
         return "\n\n".join([*parts, "\n".join(troubles)]).rstrip() + "\n"
 
     def csv(self) -> str:

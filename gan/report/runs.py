@@ -14,6 +14,7 @@ from gan.arguments import BESIDES
 from gan.errors import Refused
 from gan.report.cells import Number, gathered
 
+PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")  # what must be the same in two scores
 LINES = 400  # rows of a run that its curves are drawn from
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -65,15 +66,23 @@ class Run:
         """The pictures of the watched noise, in the order of their steps."""
         return sorted((self.folder / "samples").glob("step_*.png"))
 
-    @cached_property
+    @property
     def scores(self) -> dict[str, float]:
-        """The last scores: of gan.evaluate, or else of those taken in training."""
-        try:
-            kept = json.loads((self.folder / "scores.json").read_text())["scores"]
-            return {name: each["mean"] for name, each in kept.items()}
-        except (OSError, ValueError, KeyError, TypeError):
-            found = self.status["scores"]
-            return {name: value for name, value in found.items() if isinstance(value, float)}
+        """The last that were taken, in training or by gan.evaluate."""
+        found = self.status["scores"]
+        return {
+            name: value for name, value in found.items() if isinstance(value, (int, float)) and name not in PROTOCOL
+        }
+
+    @property
+    def protocol(self) -> str | None:
+        """How the scores were taken, on a line; None where there are none."""
+        found = self.status["scores"]
+        if not found:
+            return None
+        return "{features}, {generated} generated against {real} of {dataset}, {split}".format(
+            **dict.fromkeys(PROTOCOL, "?") | found
+        )
 
     @property
     def name(self) -> str:
