@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan import files
 from gan.errors import Refused
+from gan.processes import NUMBER
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
 
     The one before last is kept until the next comes. Raises OSError where it cannot be written.
     """
+    if NUMBER:  # of several processes the first one writes
+        return
     with files.whole(path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None) as file:
         torch.save(state, file)
 

@@ -58,12 +58,13 @@ def quiet_about_files(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
-def leave(error: Exception) -> NoReturn:
+def leave(error: Exception, where: Path | str = "a file") -> NoReturn:
     """End the program over what went wrong in its work: a refusal is one sentence, a bug is seen whole."""
-    if isinstance(error, OSError):
-        error = refused(error)
-    if isinstance(error, Refused) and not os.environ.get("GAN_DEBUG"):
-        sys.exit(1 if NUMBER else str(error))
+    if not os.environ.get("GAN_DEBUG"):
+        if isinstance(error, OSError):  # of this process alone, where there are several
+            sys.exit(f"{f'process {NUMBER}: ' if NUMBER else ''}{refused(error, where)}")
+        if isinstance(error, Refused):  # of all of them, and number 0 says it
+            sys.exit(1 if NUMBER else str(error))
     traceback.print_exception(error)
     sys.exit(1)
 

@@ -20,8 +20,12 @@ def pick(name: str) -> torch.device:
     name = found[0] if name == "auto" else name
     if name not in found:
         raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
-    if processes.COUNT > 1 and name == "cuda":
-        return torch.device("cuda", processes.ON_THIS_MACHINE)  # one for each process
+    if processes.COUNT > 1 and name == "mps":
+        raise Refused("device=mps is not possible with several processes: it should be cpu.")
+    if processes.COUNT > 1 and name == "cuda":  # one for each process
+        if torch.cuda.device_count() <= processes.ON_THIS_MACHINE:
+            raise Refused("this machine has fewer GPUs than processes: start as many as there are, or say device=cpu.")
+        return torch.device("cuda", processes.ON_THIS_MACHINE)
     return torch.device(name)
 
 

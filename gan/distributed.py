@@ -79,9 +79,11 @@ def one_first() -> Iterator[None]:
     """Process 0 does this before the others, which then find what it has put into a cache."""
     if COUNT > 1 and NUMBER:
         dist.barrier()
-    yield
-    if COUNT > 1 and not NUMBER:
-        dist.barrier()
+    try:
+        yield
+    finally:  # what is refused here, the others will refuse as well
+        if COUNT > 1 and not NUMBER:
+            dist.barrier()
 
 
 class _MeanOfAll(torch.autograd.Function):

@@ -20,6 +20,7 @@ from gan.arguments import BESIDES
 from gan.cli import leave, refused
 from gan.config import first_line
 from gan.errors import Refused
+from gan.processes import COUNT
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeping and COUNT > 1:
+        leave(Refused("a sweep cannot be shared by several processes: start each of its runs with torchrun."))
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
             if not (sweeping and taken_up(cfg, folder)):
@@ -60,7 +63,7 @@ def locked_job(
                 signal.raise_signal(stopped_by)  # all is saved: now submitit may queue the job again
             sys.exit(128 + stopped_by)
     except Refused as error:
-        if cfg.resume is None:  # a run that was there before keeps its own status
+        if cfg.resume is None or sweeping:  # a run that was there before keeps its own status, but for a sweep's table
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
             leave(error)
@@ -74,7 +77,7 @@ def locked_job(
         with contextlib.suppress(OSError):  # where the disk is read-only, or somebody else took the room
             status.update(folder, state="failed", error=str(refusal))
         if not sweeping:
-            leave(refusal)
+            leave(error, folder)
         log.error("%s", refusal)
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")

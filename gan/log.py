@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from gan import distributed, files
+from gan.processes import NUMBER
 
 log = logging.getLogger(__name__)
 LAYOUT = {  # of TensorBoard's Custom Scalars tab
@@ -90,7 +91,7 @@ class Log:
         if self.score_rows.exists():
             files.write_rows(self.score_rows, self.scores)
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
-        self.bar = tqdm(total=total, initial=step, unit="step", disable=None, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=step, unit="step", disable=True if NUMBER else None, dynamic_ncols=True)
 
     def describe(self, config: str, settings: dict[str, Any]) -> None:
         """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""

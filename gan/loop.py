@@ -48,7 +48,8 @@ def run(run: Run, folder: Path, resume: bool) -> int:
         if not diverged:
             finish(run, folder, book)
         book.close()
-        summarise(run, folder)
+        if NUMBER == 0:
+            summarise(run, folder)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
         reason = stop.reason if state == "stopped" else diverged
         status.update(folder, state=state, error=reason, **run.progress())
@@ -67,14 +68,16 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
         book.bar.update()
 
         logging_now, sampling_now = run.log_due(run.step), run.sample_due(run.step)
-        overdue = watch.checkpoint_minutes and time.perf_counter() - saved > 60 * watch.checkpoint_minutes
-        saving_now, scoring_now = overdue or run.due(watch.checkpoint_every, run.step), run.score_due(run.step)
         epoch_ends = run.step % run.steps_per_epoch == 0
-        ending = run.step == run.total or (stop.signal != 0 and COUNT == 1)
+        together = COUNT == 1 or logging_now or epoch_ends  # a moment that all processes have in common
+        overdue = watch.checkpoint_minutes and time.perf_counter() - saved > 60 * watch.checkpoint_minutes
+        saving_now = (overdue and together) or run.due(watch.checkpoint_every, run.step)
+        scoring_now = run.score_due(run.step)
+        ending = run.step == run.total or (COUNT == 1 and stop.signal != 0)
         if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
             continue
 
-        if logging_now or epoch_ends:  # a moment that all processes have in common
+        if together:
             stop.signal = distributed.greatest(stop.signal, run.device)
             ending = ending or stop.signal != 0
         if not folder.is_dir():
@@ -227,7 +230,8 @@ def go_back(run: Run, folder: Path) -> None:
     files.remove_parts(folder)
     with checkpoint.fitting(folder):
         run.restore(distributed.from_first(checkpoint.load(folder) if NUMBER == 0 else None))
-    if run.step >= run.total and status.read(folder)["state"] == "finished":  # and was not killed while it closed
+    before = distributed.from_first(status.read(folder)["state"])
+    if run.step >= run.total and before == "finished":  # and was not killed while it closed
         raise Refused(
             f"{folder} is finished: it has made {run.step} of {run.total} steps; "
             f"train.epochs={run.settings.train.epochs * 2} would go on."

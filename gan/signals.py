@@ -17,12 +17,12 @@ class StopRequest:
 def stop_requests() -> Iterator[StopRequest]:
     """Note the first SIGINT or SIGTERM in the object that is handed out; a second one acts as usual.
 
-    So is SIGUSR2, where somebody handles it already: submitit's warning that a job's time on a cluster is over.
+    Where somebody handles SIGUSR2 already, that is heard and not SIGTERM: submitit's warning that a job's time on a
+    cluster is over, after which it queues the job again; submitit itself passes over SIGTERM, which comes first.
     """
     request = StopRequest()
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2)):
-        heard.append(signal.SIGUSR2)
+    warned = hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2))
+    heard = (signal.SIGINT, signal.SIGUSR2 if warned else signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():  # Python takes no handlers there
         yield request
         return

@@ -72,6 +72,32 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["hydra.mode=MULTIRUN"], "a sweep cannot be shared by several processes"),
+        (["resume=RUN", "train.max_steps=6"], "is finished: it has made 6 of 6 steps"),
+        (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist"),
+    ],
+)
+def test_what_all_processes_refuse_the_first_one_says(cache, tmp_path, asked, said):
+    few = [*FIXED, *SMALL, f"cache_dir={cache}"]
+    if "resume=RUN" in asked:
+        shared(*few, f"hydra.run.dir={tmp_path / 'run'}")
+        few = []
+    else:
+        few = [setting for setting in few if "dataset" not in setting or "MULTIRUN" in asked[0]]
+        few += [f"hydra.run.dir={tmp_path / 'run'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    done = forked.together(
+        2,
+        "train.py",
+        *few,
+        *(each.replace("RUN", str(tmp_path / "run")) if "resume" in each else each for each in asked),
+    )
+    assert [each.returncode for each in done] == [1, 1], done
+    assert said in done[0].stderr and not done[1].stderr and "\n" not in done[0].stderr.strip()
+
+
 def test_torchrun_starts_it(cache, tmp_path):
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
     settings = [*FIXED, *SMALL, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]

@@ -1,7 +1,9 @@
 """The page about runs: numbers worked out by hand, pictures in their places, and nothing to fetch."""
 
 import base64
+import copy
 import csv
+import functools
 import html.parser
 import json
 import re
@@ -29,7 +31,13 @@ def write_run(folder, *said, losses=(1.0, 0.5), state="finished", scores=None, e
     chosen = CHOICES | {name: value for name, value in (each.split("=", 1) for each in said) if name in CHOICES}
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.dump(list(said)))
     (folder / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": {"runtime": {"choices": chosen}}}))
-    (folder / ".hydra" / "config.yaml").write_text(yaml.dump(CONFIG))
+    config = copy.deepcopy(CONFIG)
+    for name, value in (each.split("=", 1) for each in said):
+        *path, last = name.split(".")
+        node = functools.reduce(lambda node, part: node[part], path, config)
+        if not isinstance(node.get(last), dict) and name not in CHOICES:
+            node[last] = yaml.safe_load(value)
+    (folder / ".hydra" / "config.yaml").write_text(yaml.dump(config))
     rows = [
         {"step": 10 * i, "epoch": i, "seconds": i, "discriminator/loss": loss, "generator/loss": 2 * loss}
         for i, loss in enumerate(losses, 1)

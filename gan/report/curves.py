@@ -4,11 +4,12 @@ import math
 from html import escape
 from typing import NamedTuple
 
-from gan.report.runs import Group
+from gan.report.runs import Group, thinned
 
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 20, 8, 24
 COLOURS = ["#3b7dd8", "#e07b39", "#3a9e5c", "#c8456b", "#8a63c9", "#8c6d46", "#2aa3a3", "#b5a022", "#6b7785", "#d05fc0"]
+POINTS = 400  # of a curve, at most
 DASHES = ["", "6 3", "2 3", "8 3 2 3"]  # for what comes after the tenth
 PANELS = [
     ("D's loss", "discriminator/loss", None),
@@ -50,7 +51,8 @@ def points(group: Group, tag: str) -> list[Point]:
         for row in run.rows:
             if isinstance(row.get(tag), (int, float)):
                 values.setdefault(row["step"], []).append(row[tag])
-    return [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
+    found = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
+    return thinned(found, POINTS)
 
 
 def panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:

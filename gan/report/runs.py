@@ -15,7 +15,6 @@ from gan.errors import Refused
 from gan.report.cells import Number, gathered
 
 PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")  # what must be the same in two scores
-LINES = 400  # rows of a run that its curves are drawn from
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,7 +43,10 @@ class Run:
             chosen = chosen.get(name) if isinstance(chosen, dict) else None
         config = self.read_yaml(".hydra/config.yaml")
         groups = {name: str(value) for name, value in (chosen or {}).items() if not name.startswith("hydra/")}
-        return dict(flat(config if isinstance(config, dict) else {})) | groups
+        config = config if isinstance(config, dict) else {}
+        tricks = config.get("trick")
+        named = {"trick": f"[{','.join(tricks)}]"} if isinstance(tricks, dict) else {}
+        return dict(flat(config)) | groups | named
 
     def read_yaml(self, name: str) -> Any:
         """A YAML file of the run; None where it cannot be read."""
@@ -54,12 +56,13 @@ class Run:
             return None
 
     def setting(self, name: str) -> str:
-        return self.said.get(name, self.settings.get(name, "-"))
+        """As the run's own configuration has it, or else as it was typed."""
+        return self.settings.get(name, self.said.get(name, "-"))
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """What was logged, thinned to some hundred rows; the last is always there."""
-        return thinned(files.read_rows(self.folder / "metrics.jsonl"), LINES)
+        """What was logged."""
+        return files.read_rows(self.folder / "metrics.jsonl")
 
     @cached_property
     def grids(self) -> list[Path]:
@@ -122,6 +125,8 @@ class Group:
         }
         found = {name: gathered(run.status[key] for run in self.runs) for name, key in of_status.items()}
         found |= {name: gathered(run.status["last"].get(key) for run in self.runs) for name, key in of_row.items()}
+        if len({run.protocol for run in self.runs if run.protocol}) > 1:
+            return found  # a mean of scores that were taken in different ways says nothing
         scores = dict.fromkeys(name for run in self.runs for name in run.scores)
         return found | {name: gathered(run.scores.get(name) for run in self.runs) for name in scores}
 
