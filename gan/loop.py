@@ -172,9 +172,9 @@ def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str 
 
 def score(run: Run, folder: Path, book: Log) -> None:
     """Write down how good the generator is now, and keep it if it has never been better."""
-    count, reference = run.settings.watch.scores_pictures, run.reference
-    seen = reference.look(protocol.drawn(run.painter, run.noise, count, run.settings.seed, run.device))
-    found, taken = reference.score(seen, parzen=False), reference.record(count)
+    watch, reference = run.settings.watch, run.reference
+    seen = reference.look(protocol.drawn(run.painter, run.noise, watch.scores_pictures, run.settings.seed, run.device))
+    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_pictures)
     comparable = [row["fid"] for row in book.scores if taken.items() <= row.items()]
     best = min(comparable, default=math.inf)
     book.score(run.step, found, taken)

@@ -52,6 +52,7 @@ class Watch(Strict):
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
     scores_pictures: Annotated[Count, Field(ge=100)]
+    scores_parzen: bool
 
 
 class Settings(Strict):

@@ -133,9 +133,13 @@ def test_help_says_what_can_be_asked(program):
 
 
 def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
-    train_here(tmp_path, "train.max_steps=40", "watch.scores_every=10", "watch.scores_pictures=200")
+    asked = ["watch.scores_every=10", "watch.scores_pictures=200", "watch.scores_parzen=true"]
+    train_here(tmp_path, "train.max_steps=40", *asked)
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30, 40] and set(rows[0]) == SCORES | {
+        "parzen",
+        "parzen_error",
+        "parzen_width",
         "step",
         "dataset",
         "features",
