@@ -8,7 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan import arguments, cli
-from gan.report.cells import Number, best, gathered
+from gan.report.cells import Number, best, gathered, taken
 from gan.settings import Evaluation
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
@@ -53,17 +53,13 @@ def evaluate(cfg: DictConfig) -> None:
         floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
         keep(folder, run.step, found, floor, reference.record(count), asked)
         draw_neighbours(run, reference, folder, device)
-        said = "{features}, {generated} generated against {real} of {dataset}, {split}".format(
-            **reference.record(count)
-        )
+        said = taken(reference.record(count))
         rows.setdefault(said, ({}, floor))[0][name] = found
     for said, (found, floor) in rows.items():
         print(f"\n{said}\n\n{as_table(found, floor)}")
 
 
-def scored(
-    run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device"
-) -> dict[str, Number]:
+def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Scores:
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan import protocol
 
@@ -88,14 +84,7 @@ def scored(
     return {name: gathered(each[name] for each in found) for name in found[0]}
 
 
-def keep(
-    folder: Path,
-    step: int,
-    found: dict[str, Number],
-    floor: dict[str, Number],
-    record: dict[str, Any],
-    asked: Evaluation,
-) -> None:
+def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
     """Write the scores into the run's folder: scores.json, status.json and TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BETTER = {  # of two generators, by each score that orders them
     "fid": min,
@@ -17,6 +17,16 @@ BETTER = {  # of two generators, by each score that orders them
     "kl": min,
     "parzen": max,
 }
+
+
+PROTOCOL = (
+    "dataset",
+    "features",
+    "accuracy",
+    "generated",
+    "real",
+    "split",
+)  # the same where two scores may be compared
 
 
 class Number(NamedTuple):
@@ -41,3 +51,9 @@ def best(name: str, numbers: Iterable[Number | None]) -> float | None:
     """The best mean in the column of the score `name`; None where there is no better, or nothing to compare."""
     means = [number.mean for number in numbers if number is not None]
     return BETTER[name](means) if name in BETTER and len(means) > 1 else None
+
+
+def taken(record: dict[str, Any]) -> str:
+    """How scores were taken, on a line."""
+    known = dict.fromkeys(PROTOCOL, "?") | record
+    return "{features}, {generated} generated against {real} of {dataset}, {split}".format(**known)

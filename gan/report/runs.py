@@ -12,9 +12,8 @@ import yaml
 from gan import files, status
 from gan.arguments import BESIDES
 from gan.errors import Refused
-from gan.report.cells import Number, gathered
+from gan.report.cells import PROTOCOL, Number, gathered, taken
 
-PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")  # what must be the same in two scores
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -81,11 +80,7 @@ class Run:
     def protocol(self) -> str | None:
         """How the scores were taken, on a line; None where there are none."""
         found = self.status["scores"]
-        if not found:
-            return None
-        return "{features}, {generated} generated against {real} of {dataset}, {split}".format(
-            **dict.fromkeys(PROTOCOL, "?") | found
-        )
+        return taken(found) if found else None
 
     @property
     def name(self) -> str:
