@@ -12,6 +12,14 @@ import torch
 from gan import processes
 from gan.errors import Refused
 
+TOO_MUCH = (  # torch's words for more memory than there is, or than a number of bytes can say
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "Storage size calculation overflowed",
+    "integer multiplication overflow",
+)
+
 
 def pick(name: str) -> torch.device:
     """`auto` is the first GPU if there is one. Raises Refused for a device that this machine lacks."""
@@ -47,8 +55,7 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        words = ("allocate", "not enough memory", "overflow", "out of memory")
-        if isinstance(error, RuntimeError) and not any(word in str(error) for word in words):
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in TOO_MUCH):
             raise
         advice = "make the networks, train.batch_size, dataset.image_size or the number of pictures smaller"
         raise OSError(errno.ENOMEM, advice) from error

@@ -38,7 +38,10 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
         if error.filename == str(beside):
             error.filename = str(path)
         raise
-    except RuntimeError as error:  # torch's word for a disk that takes no more
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("PytorchStreamWriter", "inline_container")):
+            raise
+        # torch's words for a disk that takes no more
         raise OSError(errno.ENOSPC, "it could not be written whole", str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
