@@ -187,8 +187,8 @@ def trained(run: Path, which: str, device: torch.device) -> Trained:
 
     Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not ours.
     """
+    state = checkpoint.load(run, which)
     with checkpoint.fitting(run):
-        state = checkpoint.load(run, which)
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
             config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
@@ -198,7 +198,8 @@ def trained(run: Path, which: str, device: torch.device) -> Trained:
         tricks.prepare_discriminator(discriminator, image)
         generator.load_state_dict(state["average"] or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
-        return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise(cfg))
+        drawn_from = noise(cfg)
+    return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)
 
 
 def reference(

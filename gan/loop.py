@@ -228,8 +228,9 @@ def summarise(run: Run, folder: Path) -> None:
 def go_back(run: Run, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there."""
     files.remove_parts(folder)
+    state = distributed.from_first(checkpoint.load(folder) if NUMBER == 0 else None)
     with checkpoint.fitting(folder):
-        run.restore(distributed.from_first(checkpoint.load(folder) if NUMBER == 0 else None))
+        run.restore(state)
     before = distributed.from_first(status.read(folder)["state"])
     if run.step >= run.total and before == "finished":  # and was not killed while it closed
         raise Refused(
