@@ -44,8 +44,6 @@ def understood(arguments: list[str]) -> list[str]:
     left = list(typed)
     flags = [argument for argument in arguments if argument not in left or left.remove(argument)]
     overrides = globbed(resumed(typed))
-    if processes.COUNT > 1 and {"-m", "--multirun"} & set(flags):
-        raise Refused("a sweep (-m) cannot be shared by several processes: start each of its runs with torchrun.")
     if processes.NUMBER:  # number 0 writes; what the others write is thrown away
         elsewhere = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan import arguments, checkpoint, distributed, files, processes, status
+from gan import checkpoint, distributed, files, processes, status
 from gan.errors import Refused
 from tests import forked
 from tests.conftest import ROOT, TINY
@@ -76,6 +76,7 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
     ("asked", "said"),
     [
         (["hydra.mode=MULTIRUN"], "a sweep cannot be shared by several processes"),
+        (["-m", "seed=1,2"], "a sweep cannot be shared by several processes"),
         (["resume=RUN", "train.max_steps=6"], "is finished: it has made 6 of 6 steps"),
         (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist"),
     ],
@@ -86,7 +87,7 @@ def test_what_all_processes_refuse_the_first_one_says(cache, tmp_path, asked, sa
         shared(*few, f"hydra.run.dir={tmp_path / 'run'}")
         few = []
     else:
-        few = [setting for setting in few if "dataset" not in setting or "MULTIRUN" in asked[0]]
+        few = [setting for setting in few if "dataset" not in setting or "image_folder" not in asked[0]]
         few += [f"hydra.run.dir={tmp_path / 'run'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     done = forked.together(
         2,
@@ -120,9 +121,3 @@ def test_what_several_processes_cannot_do_is_refused(make_run, monkeypatch, aske
     monkeypatch.setattr(distributed, "one_first", nullcontext)
     with pytest.raises(Refused, match=said):
         make_run("train.batch_size=12", *asked)
-
-
-def test_a_sweep_is_not_shared(monkeypatch):
-    monkeypatch.setattr(processes, "COUNT", 2)
-    with pytest.raises(Refused, match="start each of its runs with torchrun"):
-        arguments.understood(["-m", "seed=1,2"])
