@@ -7,13 +7,17 @@ import io
 import json
 import socket
 import struct
+import tempfile
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from hypothesis import given
+from hypothesis import strategies as some
 from PIL import Image
 
 from gan import data, downloads, image_folder
@@ -204,6 +208,27 @@ def test_a_damaged_file_is_refused_in_a_sentence_that_names_the_folder(tmp_path,
     with pytest.raises(Refused) as refusal:
         read_fashion(tmp_path)
     assert str(folder) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@given(some.sampled_from(["images-idx3", "labels-idx1"]), some.data())
+def test_a_set_is_refused_when_any_byte_is_changed_or_cut(published, name, case):
+    _, archives = published
+    with tempfile.TemporaryDirectory() as parent, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+        folder = Path(parent) / "FashionMNIST" / "raw"
+        folder.mkdir(parents=True)
+        for archive, content in archives.items():
+            (folder / archive).write_bytes(content)
+            (folder / archive.removesuffix(".gz")).write_bytes(gzip.decompress(content))
+        hurt = folder / f"train-{name}-ubyte"
+        content = hurt.read_bytes()
+        place, value = case.draw(some.integers(0, len(content) - 1)), case.draw(some.integers(1, 255))
+        length = case.draw(some.just(len(content)) | some.integers(place + 1, len(content)))
+        changed = bytes([content[place] ^ value])
+        hurt.write_bytes((content[:place] + changed + content[place + 1 :])[:length])
+        with pytest.raises(Refused) as refusal:
+            read_fashion(Path(parent))
+        assert "\n" not in str(refusal.value)
 
 
 def test_cifar_without_a_network_is_refused_in_a_sentence(tmp_path, monkeypatch):
