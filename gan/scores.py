@@ -103,6 +103,7 @@ def density_and_coverage(fake: Tensor, real: Tensor) -> tuple[float, float]:
 def spread_over_classes(classes: Tensor) -> dict[str, float]:
     """From how many pictures each class has (K,): the classes that are there, and how far from all alike.
 
+    `modes_in_100` is how many classes to expect among a hundred of such pictures: the sum of 1 - (1 - p)^100.
     `class_distance` is the total variation distance from uniform: the share of pictures that would have to change
     class. `kl` is the Kullback-Leibler divergence from uniform, in nats, as papers on stacked MNIST report it.
     """
@@ -110,6 +111,7 @@ def spread_over_classes(classes: Tensor) -> dict[str, float]:
     present = share[share > 0]
     return {
         "modes": float(len(present)),
+        "modes_in_100": (1 - (1 - present) ** 100).sum().item(),
         "class_distance": (share - 1 / len(share)).abs().sum().item() / 2,
         "kl": (present * (present * len(share)).log()).sum().item(),
     }

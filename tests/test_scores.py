@@ -127,10 +127,15 @@ def test_density_and_coverage_by_hand(monkeypatch):
 
 def test_classes_that_are_all_there_are_at_no_distance():
     found = scores.spread_over_classes(torch.full((1000,), 26))
-    assert found == {"modes": 1000, "class_distance": pytest.approx(0, abs=1e-12), "kl": pytest.approx(0, abs=1e-12)}
+    assert found == {
+        "modes": 1000,
+        "class_distance": pytest.approx(0, abs=1e-12),
+        "kl": pytest.approx(0, abs=1e-12),
+        "modes_in_100": pytest.approx(1000 * (1 - 0.999**100)),
+    }
     found = scores.spread_over_classes(torch.tensor([3, 1, 0, 0]))
     expected = 0.75 * math.log(3) + 0.25 * math.log(1)
-    assert found == {"modes": 2, "class_distance": 0.5, "kl": pytest.approx(expected)}
+    assert found == {"modes": 2, "class_distance": 0.5, "kl": pytest.approx(expected), "modes_in_100": pytest.approx(2)}
 
 
 def test_parzen_is_the_mean_log_density():

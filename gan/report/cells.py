@@ -13,20 +13,14 @@ BETTER = {  # of two generators, by each score that orders them
     "coverage": max,
     "inception_score": max,
     "modes": max,
+    "modes_in_100": max,
     "class_distance": min,
     "kl": min,
     "parzen": max,
 }
 
-
-PROTOCOL = (
-    "dataset",
-    "features",
-    "accuracy",
-    "generated",
-    "real",
-    "split",
-)  # the same where two scores may be compared
+# The same where two scores may be compared.
+PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
 
 
 class Number(NamedTuple):
