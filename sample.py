@@ -26,7 +26,7 @@ def draw(cfg: DictConfig) -> Path:
     from gan.device import enough_memory, pick
 
     device = pick(asked.device)
-    run = build.trained(Path(asked.run), asked.checkpoint, device)
+    run = build.trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
     with enough_memory():
         return sampling.write(run.generator, run.noise, asked, device)
 

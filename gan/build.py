@@ -173,7 +173,7 @@ def player(
 
 @dataclass(frozen=True)
 class Trained:
-    """What a checkpoint holds to draw and to judge with: the generator is the averaged one where one was kept."""
+    """What a checkpoint holds to draw and to judge with."""
 
     cfg: DictConfig
     step: int
@@ -182,8 +182,10 @@ class Trained:
     noise: Noise
 
 
-def trained(run: Path, which: str, device: torch.device) -> Trained:
+def trained(run: Path, which: str, averaged: bool, device: torch.device) -> Trained:
     """The players of a run as they are in its checkpoint `which`, last or best.
+
+    With `averaged` the generator is the averaged one, where one was kept.
 
     Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not ours.
     """
@@ -196,7 +198,7 @@ def trained(run: Path, which: str, device: torch.device) -> Trained:
         generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
         tricks.prepare_generator(generator, image)
         tricks.prepare_discriminator(discriminator, image)
-        generator.load_state_dict(state["average"] or state["generator"])
+        generator.load_state_dict((averaged and state["average"]) or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
         drawn_from = noise(cfg)
     return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)

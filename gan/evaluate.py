@@ -42,7 +42,7 @@ def evaluate(cfg: DictConfig) -> None:
     device, references, rows = pick(asked.device), {}, {}
     for name in asked.run:
         folder = Path(name)
-        run = build.trained(folder, asked.checkpoint, device)
+        run = build.trained(folder, asked.checkpoint, asked.averaged, device)
         folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
         key = (repr(run.cfg.dataset), folders)
         if key not in references:
@@ -95,7 +95,14 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
         part: {name: number._asdict() for name, number in numbers.items()}
         for part, numbers in (("scores", found), ("floor", floor))
     }
-    whole = {"step": step, "checkpoint": asked.checkpoint, "seeds": seeds, **record, **written}
+    whole = {
+        "step": step,
+        "checkpoint": asked.checkpoint,
+        "averaged": asked.averaged,
+        "seeds": seeds,
+        **record,
+        **written,
+    }
     files.write_json(folder / "scores.json", whole)
     means = {name: number.mean for name, number in found.items()}
     status.update(folder, scores=means | record)

@@ -77,6 +77,7 @@ class Evaluation(Strict):
 
     run: list[str]
     checkpoint: Literal["last", "best"]
+    averaged: bool
     n: Annotated[Count, Field(ge=100)] | None
     seed: NonNegativeInt
     seeds: Times
@@ -96,6 +97,7 @@ class Sampling(Strict):
     run: str
     n: Count
     checkpoint: Literal["last", "best"]
+    averaged: bool
     class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
     format: Literal["grid", "png", "npz", "interpolation"]

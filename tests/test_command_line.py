@@ -130,7 +130,7 @@ def test_a_checkpoints_config_cannot_run_code(train_here, tmp_path, target):
     state["config"] = state["config"].replace("gan.models.mlp.Generator", target)
     torch.save(state, tmp_path / "checkpoints" / "last.pt")
     with pytest.raises(Refused, match="is not allowed"):
-        build.trained(tmp_path, "last", torch.device("cpu"))
+        build.trained(tmp_path, "last", True, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04" + b"0" * 99])

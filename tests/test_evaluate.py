@@ -29,6 +29,7 @@ SCORES = {
     "coverage",
     "inception_score",
     "modes",
+    "modes_in_100",
     "class_distance",
     "kl",
 }
@@ -132,6 +133,15 @@ def test_help_says_what_can_be_asked(program):
     assert done.returncode == 0 and "python -m gan.evaluate run=outputs/A run=outputs/B seeds=3" in done.stdout
 
 
+def test_the_generator_itself_is_drawn_from_where_it_is_asked_for(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    state = checkpoint.load(tmp_path)
+    for averaged, name in ((True, "average"), (False, "generator")):
+        weights = build.trained(tmp_path, "last", averaged, CPU).generator.state_dict()
+        assert all(torch.equal(weights[key], state[name][key]) for key in weights)
+    assert any(not torch.equal(state["average"][key], state["generator"][key]) for key in state["average"])
+
+
 def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
     asked = ["watch.scores_every=10", "watch.scores_pictures=200", "watch.scores_parzen=true"]
     train_here(tmp_path, "train.max_steps=40", *asked)
@@ -152,7 +162,7 @@ def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
     assert checkpoint.load(tmp_path, "best")["step"] == best["step"]
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["scores"]["fid"] == rows[-1]["fid"] and status["scores"]["generated"] == 200
-    run = build.trained(tmp_path, "best", CPU)
+    run = build.trained(tmp_path, "best", True, CPU)
     assert run.step == best["step"]
     board = EventAccumulator(str(tmp_path))
     board.Reload()

@@ -261,7 +261,7 @@ def test_a_checkpoint_of_another_version_is_refused_in_a_sentence(train_here, tm
     with pytest.raises(Refused, match="another version of this project"):
         train_here(tmp_path, *OFTEN, "train.max_steps=8", resume=True)
     with pytest.raises(Refused, match="another version of this project"):
-        build.trained(tmp_path, "last", torch.device("cpu"))
+        build.trained(tmp_path, "last", True, torch.device("cpu"))
 
 
 def test_a_dozen_kills_lose_nothing(tmp_path):
