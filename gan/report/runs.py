@@ -64,6 +64,16 @@ class Run:
         return files.read_rows(self.folder / "metrics.jsonl")
 
     @cached_property
+    def scored(self) -> list[dict[str, Any]]:
+        """The scores that were taken in training."""
+        return files.read_rows(self.folder / "scores.jsonl")
+
+    def epoch_of(self, step: int) -> float:
+        """Passes through the data after so many steps."""
+        now = self.status
+        return step * now["epoch"] / now["step"] if now["step"] else 0.0
+
+    @cached_property
     def grids(self) -> list[Path]:
         """The pictures of the watched noise, in the order of their steps."""
         return sorted((self.folder / "samples").glob("step_*.png"))
