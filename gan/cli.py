@@ -41,6 +41,8 @@ def plain_errors() -> Iterator[None]:
         sys.exit(1 if NUMBER else str(error))  # number 0 of several processes says it for all
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         sys.exit(explained(error))
+    except BrokenPipeError:  # who reads what is printed, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(str(refused(error)))
     except KeyboardInterrupt:

@@ -2,14 +2,17 @@
 
 import inspect
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
+from PIL import Image
 
 from gan.report import checks, verdicts
 from gan.report.checks import Missing
 from gan.report.runs import Run, found_below
-from tests.conftest import composed
+from tests.conftest import ROOT, composed
 
 CLAIMS = [(name, claim) for name, claims in verdicts.read().items() for claim in claims.claims]
 
@@ -137,14 +140,20 @@ def test_only_a_run_of_the_set_up_as_published_is_judged(tmp_path):
     assert verdicts.is_of(averaged, "blog/mlp", ["trick=[ema,r1]"]) and not verdicts.is_of(published, "blog/conv", [])
 
 
-def test_a_verdict_is_printed_with_what_decides_or_with_what_to_type(tmp_path, capsys, monkeypatch):
+def test_a_verdict_is_printed_with_what_decides_or_with_what_to_type(tmp_path):
     for seed, state in ((0, "diverged"), (1, "finished")):
-        write(tmp_path / f"s{seed}", "experiment=blog/log_sigmoid", state=state, steps=20_000, error=f"seed {seed}.")
+        said = ["experiment=blog/log_sigmoid", f"seed={seed}", "watch.log_every=2 epochs", "threads=1"]
+        write(tmp_path / f"s{seed}", *said, state=state, steps=20_000, error=f"seed {seed}.")
     write(tmp_path / "short", "experiment=blog/log_sigmoid", steps=50)
-    lines = "\n".join(verdicts.report(found_below([tmp_path])))
-    assert "training is over. **Held in 1 of 2 runs.**" in lines and "short: it has come to epoch 5 of 500" in lines
-    assert "**Not run.**\n  `python train.py experiment=blog/mlp 'watch.scores_every=10 epochs'`" in lines
-    assert "loss.saturating=true 'trick=[track_failures]'" in lines
+    text = "\n".join(verdicts.lines(found_below([tmp_path])))
+    assert "| **held in 1 of 2 runs** | s0: seed 0.<br>s1: no loss" in text
+    assert "<br>short: it has come to epoch 5 of 500 |" in text
+    assert (
+        "| **not run** |  |\n\n* not run: `python train.py experiment=blog/mlp 'watch.scores_every=10 epochs'`" in text
+    )
+    assert "experiment=blog/log_tanh loss.saturating=true 'trick=[track_failures]'" in text
+    again = "`python train.py experiment=blog/log_sigmoid seed=1 'watch.log_every=2 epochs'`"
+    assert f"* s1: {again}; 1 minutes of training; a box" in text
 
 
 def test_a_comparison_is_with_a_run_of_the_other_set_up_and_the_same_seed(tmp_path):
@@ -157,9 +166,23 @@ def test_a_comparison_is_with_a_run_of_the_other_set_up_and_the_same_seed(tmp_pa
     assert found.held and "4 after 1 in r1" in found.figure
 
 
-def test_claims_on_the_command_line_need_a_folder_of_runs(program, tmp_path):
+def test_claims_are_printed_or_written_with_pictures(program, tmp_path):
     done = program("gan.report", "--claims", str(tmp_path / "nowhere"))
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "does not exist" in done.stderr
-    write(tmp_path / "run", "experiment=blog/log_sigmoid", state="diverged", steps=20_000, error="NaN.")
+    run = write(tmp_path / "run", "experiment=blog/log_sigmoid", state="diverged", steps=20_000, error="NaN.")
     done = program("gan.report", "--claims", str(tmp_path))
-    assert done.returncode == 0 and "**Held.**\n  run: NaN." in done.stdout and not list(tmp_path.glob("report.*"))
+    assert done.returncode == 0 and "| **held** | run: NaN. |" in done.stdout and not list(tmp_path.glob("*.*"))
+    Image.new("RGB", (20, 10), (255, 0, 0)).save(run.folder / "final.png")
+    written = program("gan.report", "--claims", str(tmp_path), "--out", str(tmp_path / "out"))
+    text = (tmp_path / "out" / "claims.md").read_text()
+    assert written.returncode == 0 and "![pictures of run](run_pictures.png)" in text and "losses of run" not in text
+    with Image.open(tmp_path / "out" / "run_pictures.png") as image:
+        assert image.size == (20, 10) and image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_a_reader_who_has_read_enough_is_no_error(tmp_path):
+    write(tmp_path / "run", "experiment=blog/mlp")
+    line = [sys.executable, "-m", "gan.report", "--claims", str(tmp_path)]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        done.stdout.close()
+        assert done.stderr.read() == "" and done.wait() == 0

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from gan import cli
+from gan import cli, files
 from gan.report import verdicts
 from gan.report.page import Report
 from gan.report.runs import found_below
@@ -18,12 +18,18 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a run, a sweep, or any folder of runs")
     parser.add_argument("--out", type=Path, help="where to write; where the runs lie by default")
     parser.add_argument(
-        "--claims", action="store_true", help="print which claims of the published set-ups held in them; write nothing"
+        "--claims",
+        action="store_true",
+        help="print which claims of published set-ups held in these runs; with --out write that too, with pictures",
     )
     asked = parser.parse_args()
     runs = found_below(asked.paths)
     if asked.claims:
-        print("\n".join(verdicts.report(runs)))
+        text = "\n".join(verdicts.lines(runs, asked.out))
+        if asked.out:
+            with files.whole(asked.out / "claims.md") as file:
+                file.write(text.encode())
+        print(text, flush=True)
         return
     out = asked.out or Path(os.path.commonpath([path.resolve() for path in asked.paths]))
     for path in Report(runs, out).write():

@@ -3,14 +3,17 @@
 The claims are data: a file in `claims/` for each set-up, named like its experiment.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 from pydantic import Field
 
+from gan import files
 from gan.arguments import BESIDES
 from gan.report import checks
 from gan.report.runs import Run
@@ -107,25 +110,50 @@ def in_words(verdicts: list[Verdict]) -> str:
     return f"held in {sum(held)} of {len(held)} runs"
 
 
-def command(experiment: str, claims: Claims, claim: Claim) -> str:
-    """What makes the run that decides the claim."""
-    return " ".join(["python train.py", f"experiment={experiment}", *map(quoted, [*claim.asked, *claims.watch])])
+def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
+    """Markdown: the claims about each set-up, the verdicts, what decides them, and what to type where nothing does.
 
-
-def quoted(override: str) -> str:
-    """As a shell wants it."""
-    return f"'{override}'" if set(override) & set(" []") else override
-
-
-def report(runs: list[Run]) -> Iterator[str]:
-    """Lines of Markdown: each set-up, its claims, the verdict on each, and what decides it."""
+    With `out`, each set-up's first run shows its pictures and its losses, which are written there.
+    """
+    yield "# What was claimed, and what held\n"
     for experiment, claims in read().items():
-        yield f"\n## {experiment}\n\n{claims.source}\n"
+        yield f"## {experiment}\n\n{claims.source}\n\n| claim | verdict | what decides it |\n|---|---|---|"
+        used, unknown = {}, {}
         for claim in claims.claims:
             fitting = [run for run in runs if is_of(run, experiment, claim.asked)]
             verdicts = [judged(run, claim, claims.epochs, runs) for run in fitting]
-            yield f"* {claim.says} **{in_words(verdicts).capitalize()}.**"
-            for verdict in verdicts:
-                yield f"  {verdict.run.name}: {verdict.figure}."
+            used |= {run.name: run for run in fitting}
             if all(verdict.held is None for verdict in verdicts):
-                yield f"  `{command(experiment, claims, claim)}`"
+                unknown[command(experiment, [*claim.asked, *claims.watch])] = None
+            decides = "<br>".join(f"{verdict.run.name}: {verdict.figure}" for verdict in verdicts)
+            yield f"| {claim.says} | **{in_words(verdicts)}** | {decides} |"
+        yield ""
+        yield from (f"* not run: `{line}`" for line in unknown)
+        yield from map(about, used.values())
+        if out:
+            yield from pictures(list(used.values())[:1], out)
+        yield ""
+
+
+def command(experiment: str, asked: list[str]) -> str:
+    """What makes a run, as a shell wants it."""
+    return shlex.join(["python", "train.py", f"experiment={experiment}", *asked])
+
+
+def about(run: Run) -> str:
+    """How to make the run again, where it was made and how long it took."""
+    said = [
+        f"{name}={value}" for name, value in run.said.items() if name != "experiment" and not name.startswith("hydra")
+    ]
+    minutes, machine = run.status["seconds"] / 60, run.status["machine"]
+    return f"* {run.name}: `{command(run.setting('experiment'), said)}`; {minutes:.0f} minutes of training; {machine}"
+
+
+def pictures(runs: list[Run], out: Path) -> Iterator[str]:
+    """Small copies of what the runs drew last, and of their losses, as Markdown that shows them."""
+    for run in runs:
+        for name, path in (("pictures", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
+            if path.exists():
+                with Image.open(path) as image, files.whole(out / f"{run.name}_{name}.png") as file:
+                    image.quantize(32).save(file, format="png", optimize=True)
+                yield f"![{name} of {run.name}]({run.name}_{name}.png)"
