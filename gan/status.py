@@ -18,7 +18,7 @@ EMPTY = {
     "failures": [],  # of the game itself, as trick=track_failures sees them: {"step": ..., "what": ...}
     "scores": {},
 }
-KINDS = {"state": str, "step": int, "seconds": float, "last": dict, "failures": list, "scores": dict}
+KINDS = {"state": str, "step": int, "epoch": float, "seconds": float, "last": dict, "failures": list, "scores": dict}
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,9 @@ def main() -> None:
         description="Write report.html, report.md and runs.csv about all runs in these folders.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a run, a sweep, or any folder of runs")
-    parser.add_argument("--out", type=Path, help="where to write; where the runs lie by default")
+    parser.add_argument(
+        "--out", type=Path, help="where to write; by default where the runs lie, and for --claims nowhere"
+    )
     parser.add_argument(
         "--claims",
         action="store_true",

@@ -54,6 +54,13 @@ class Run:
         except (OSError, ValueError, yaml.YAMLError):
             return None
 
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the run; None where it cannot be read."""
+        try:
+            return json.loads((self.folder / name).read_text())
+        except (OSError, ValueError):
+            return None
+
     def setting(self, name: str) -> str:
         """As the run's own configuration has it, or else as it was typed."""
         return self.settings.get(name, self.said.get(name, "-"))
@@ -61,12 +68,23 @@ class Run:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """What was logged."""
-        return files.read_rows(self.folder / "metrics.jsonl")
+        rows = files.read_rows(self.folder / "metrics.jsonl")
+        return [row for row in rows if isinstance(row.get("epoch"), (int, float))]
 
     @cached_property
     def scored(self) -> list[dict[str, Any]]:
         """The scores that were taken in training."""
         return files.read_rows(self.folder / "scores.jsonl")
+
+    @cached_property
+    def evaluated(self) -> dict[str, Any]:
+        """The means that gan.evaluate found for what the run draws with at its end, with the protocol; or nothing."""
+        found = self.read_json("scores.json")
+        if not (isinstance(found, dict) and found.get("checkpoint") == "last" and found.get("averaged") is True):
+            return {}
+        means = found.get("scores")
+        numbers = means.items() if isinstance(means, dict) else ()
+        return found | {name: value["mean"] for name, value in numbers if isinstance(value, dict) and "mean" in value}
 
     def epoch_of(self, step: int) -> float:
         """Passes through the data after so many steps."""

@@ -20,8 +20,9 @@ from gan.report.runs import Run
 from gan.settings import Strict
 
 FOLDER = Path(__file__).parent / "claims"
-HARDWARE = {"device", "precision", "compile"}
-FREE = BESIDES | HARDWARE | {"seed", "train.epochs", "train.max_steps"}  # what a run may say and stay the set-up
+# What a run may say and still be the set-up: what moves none of its numbers, and how long it trains.
+FREE = BESIDES | {"seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
+FREE_PARTS = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.film_", "watch.checkpoint_")
 
 
 class Claim(Strict):
@@ -32,8 +33,8 @@ class Claim(Strict):
         check: the name of a function in `checks`.
         numbers: what it is given besides the run.
         asked: what a run of it is asked for besides its experiment.
-        epochs: how far a run should have come; all that the set-up says by default.
-        than: another experiment, whose run is compared with.
+        epochs: how far a run should have come, where that is not as far as the other claims want it.
+        than: another set-up with claims, whose run of the same seed is compared with.
     """
 
     says: str
@@ -61,7 +62,7 @@ class Claims(Strict):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run says of a claim: `held` is None where it says nothing, and `figure` is why."""
+    """What a run says of a claim: `held` is None where it decides nothing, and `figure` is why."""
 
     run: Run
     held: bool | None
@@ -70,68 +71,81 @@ class Verdict:
 
 def read() -> dict[str, Claims]:
     """The claims about each set-up, by the name of its experiment."""
-    files = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
-    return {name: Claims.model_validate(yaml.safe_load(path.read_text())) for name, path in files.items()}
+    paths = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
+    return {name: Claims.model_validate(yaml.safe_load(path.read_text("utf-8"))) for name, path in paths.items()}
 
 
-def is_of(run: Run, experiment: str, asked: list[str]) -> bool:
-    """Whether the run is this set-up: it was asked for these things, and for no other that could move its numbers."""
-    said = {name: value.replace(" ", "") for name, value in run.said.items() if name not in FREE}
-    said = {name: value for name, value in said.items() if not name.startswith(("watch.", "hydra"))}
-    return said == {"experiment": experiment} | dict(each.split("=", 1) for each in asked)
+def also_asked(run: Run) -> set[str]:
+    """What a run was asked for that could move its numbers, without its experiment."""
+    said = {name: value.replace(" ", "") for name, value in run.said.items() if name not in FREE | {"experiment"}}
+    return {f"{name}={value}" for name, value in said.items() if not name.startswith(FREE_PARTS)}
 
 
-def judged(run: Run, claim: Claim, epochs: int, runs: list[Run]) -> Verdict:
-    """Hold the claim against the run."""
-    came, wanted = run.status["epoch"], claim.epochs or epochs
-    if came < wanted and run.status["state"] != "diverged":
-        return Verdict(run, None, f"it has come to epoch {came:g} of {wanted}")
+def judged(run: Run, claim: Claim, epochs: int, known: dict[str, list[Run]]) -> Verdict:
+    """Hold the claim against the run. `known` are all runs, by experiment."""
+    decided_by_ending = claim.check == "diverges" and run.status["state"] == "diverged"
+    if not decided_by_ending and (reason := unfit(run, claim.epochs or epochs)):
+        return Verdict(run, None, reason)
     numbers = claim.numbers
     if claim.than:
-        rivals = [other for other in runs if is_of(other, claim.than, [])]
-        same_seed = [other for other in rivals if other.setting("seed") == run.setting("seed")]
+        wanted = read()[claim.than].epochs
+        same = [other for other in known[claim.than] if other.setting("seed") == run.setting("seed")]
+        rivals = [other for other in same if not also_asked(other) and not unfit(other, wanted)]
         if not rivals:
-            return Verdict(run, None, f"there is no run of {claim.than} to compare with")
-        numbers = numbers | {"than": (same_seed or rivals)[0]}
+            return Verdict(run, None, f"there is no run of {claim.than} of {wanted} epochs and the same seed")
+        numbers = numbers | {"than": rivals[0]}
     try:
-        held, figure = getattr(checks, claim.check)(run, **numbers)
+        return Verdict(run, *getattr(checks, claim.check)(run, **numbers))
     except checks.Missing as missing:
         return Verdict(run, None, str(missing))
-    return Verdict(run, held, figure)
+
+
+def unfit(run: Run, epochs: int) -> str | None:
+    """Why a run cannot be judged yet; None where it has ended, after so many epochs or more."""
+    state, came = run.status["state"], run.status["epoch"]
+    if state not in ("finished", "stopped"):
+        return f"it is {state}, at epoch {came:g} of {epochs}"
+    return f"it has come to epoch {came:g} of {epochs}" if came < epochs else None
 
 
 def in_words(verdicts: list[Verdict]) -> str:
     """All verdicts on a claim as one."""
     held = [verdict.held for verdict in verdicts if verdict.held is not None]
     if not held:
-        return "not run"
+        return "undecided" if verdicts else "not run"
     if len(set(held)) == 1:
         return "held" if held[0] else "did not hold"
     return f"held in {sum(held)} of {len(held)} runs"
 
 
 def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
-    """Markdown: the claims about each set-up, the verdicts, what decides them, and what to type where nothing does.
+    """Markdown: the claims about each set-up, the verdicts, what decides them, and what to type where there is no run.
 
     With `out`, each set-up's first run shows its pictures and its losses, which are written there.
     """
+    claimed = read()
+    known = {name: [run for run in runs if run.said.get("experiment") == name] for name in claimed}
     yield "# What was claimed, and what held\n"
-    for experiment, claims in read().items():
+    for experiment, claims in claimed.items():
         yield f"## {experiment}\n\n{claims.source}\n\n| claim | verdict | what decides it |\n|---|---|---|"
-        used, unknown = {}, {}
+        used, commands = [], []
         for claim in claims.claims:
-            fitting = [run for run in runs if is_of(run, experiment, claim.asked)]
-            verdicts = [judged(run, claim, claims.epochs, runs) for run in fitting]
-            used |= {run.name: run for run in fitting}
-            if all(verdict.held is None for verdict in verdicts):
-                unknown[command(experiment, [*claim.asked, *claims.watch])] = None
-            decides = "<br>".join(f"{verdict.run.name}: {verdict.figure}" for verdict in verdicts)
-            yield f"| {claim.says} | **{in_words(verdicts)}** | {decides} |"
+            fitting = [run for run in known[experiment] if also_asked(run) == set(claim.asked)]
+            verdicts = [judged(run, claim, claims.epochs, known) for run in fitting]
+            decides = "<br>".join(f"{label(verdict.run, runs)}: {verdict.figure}" for verdict in verdicts)
+            yield f"| {cell(claim.says)} | **{in_words(verdicts)}** | {cell(decides)} |"
+            used += [run for run in fitting if run not in used]
+            if not fitting:
+                shorter = [f"train.epochs={claim.epochs}"] if claim.epochs else []
+                commands.append(command(experiment, [*claim.asked, *shorter, *claims.watch]))
         yield ""
-        yield from (f"* not run: `{line}`" for line in unknown)
-        yield from map(about, used.values())
-        if out:
-            yield from pictures(list(used.values())[:1], out)
+        yield from (f"* not run: `{line}`" for line in dict.fromkeys(commands))
+        yield from (f"* {label(run, runs)}: {about(run)}" for run in used)
+        for run in known[experiment]:
+            if run not in used:
+                yield f"* {label(run, runs)}: not judged, as it was also asked for {' '.join(sorted(also_asked(run)))}"
+        if out and used:
+            yield from pictures(used[0], experiment.replace("/", "-"), out)
         yield ""
 
 
@@ -142,18 +156,30 @@ def command(experiment: str, asked: list[str]) -> str:
 
 def about(run: Run) -> str:
     """How to make the run again, where it was made and how long it took."""
-    said = [
-        f"{name}={value}" for name, value in run.said.items() if name != "experiment" and not name.startswith("hydra")
-    ]
-    minutes, machine = run.status["seconds"] / 60, run.status["machine"]
-    return f"* {run.name}: `{command(run.setting('experiment'), said)}`; {minutes:.0f} minutes of training; {machine}"
+    asked = [f"{name}={value}" for name, value in run.said.items() if name != "experiment" and "hydra" not in name]
+    minutes = f"{run.status['seconds'] / 60:.3g} minutes of training"
+    return f"`{command(run.setting('experiment'), asked)}`; {minutes}; {run.status['machine'] or 'machine unknown'}"
 
 
-def pictures(runs: list[Run], out: Path) -> Iterator[str]:
-    """Small copies of what the runs drew last, and of their losses, as Markdown that shows them."""
-    for run in runs:
-        for name, path in (("pictures", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
-            if path.exists():
-                with Image.open(path) as image, files.whole(out / f"{run.name}_{name}.png") as file:
-                    image.quantize(32).save(file, format="png", optimize=True)
-                yield f"![{name} of {run.name}]({run.name}_{name}.png)"
+def label(run: Run, runs: list[Run]) -> str:
+    """The name of its folder, with the one above where that is the name of several."""
+    several = sum(other.name == run.name for other in runs) > 1
+    return f"{run.folder.resolve().parent.name}/{run.name}" if several else run.name
+
+
+def cell(text: str) -> str:
+    """Text in a table of Markdown."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def pictures(run: Run, name: str, out: Path) -> Iterator[str]:
+    """Small copies of what the run drew last, and of its losses, as Markdown that shows them."""
+    for kind, path in (("pictures", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
+        try:
+            with Image.open(path) as image:
+                small = image.convert("RGB").quantize(32)
+        except OSError:  # it is not there, or damaged
+            continue
+        with files.whole(out / f"{name}_{kind}.png") as file:
+            small.save(file, format="png", optimize=True)
+        yield f"![{kind} of {name}]({name}_{kind}.png)"
