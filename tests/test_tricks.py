@@ -31,14 +31,25 @@ def square(images):
 
 
 def test_r1_and_r2_of_a_linear_discriminator_are_its_squared_weights():
-    assert R1(gamma=0.2).penalties(linear, REAL, FAKE)["r1"].item() == pytest.approx(0.1 * 25)
-    assert R2(gamma=0.2).penalties(linear, REAL, FAKE)["r2"].item() == pytest.approx(0.1 * 25)
+    assert R1(gamma=0.2, every=1).penalties(linear, REAL, FAKE)["r1"].item() == pytest.approx(0.1 * 25)
+    assert R2(gamma=0.2, every=1).penalties(linear, REAL, FAKE)["r2"].item() == pytest.approx(0.1 * 25)
 
 
 def test_r1_looks_at_real_pictures_and_r2_at_fakes():
     length = {name: images.flatten(1).square().sum(1).mean().item() for name, images in (("r1", REAL), ("r2", FAKE))}
-    assert R1(gamma=2.0).penalties(square, REAL, FAKE)["r1"].item() == pytest.approx(length["r1"], rel=1e-5)
-    assert R2(gamma=2.0).penalties(square, REAL, FAKE)["r2"].item() == pytest.approx(length["r2"], rel=1e-5)
+    assert R1(gamma=2.0, every=1).penalties(square, REAL, FAKE)["r1"].item() == pytest.approx(length["r1"], rel=1e-5)
+    assert R2(gamma=2.0, every=1).penalties(square, REAL, FAKE)["r2"].item() == pytest.approx(length["r2"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_a_lazy_penalty_is_the_same_in_the_mean_and_asks_nothing_in_between(name):
+    trick = {"r1": R1, "r2": R2}[name](gamma=0.2, every=4)
+    asked, found = [], []
+    for step in range(8):
+        trick.begin(step)
+        found.append(trick.penalties(lambda images: asked.append(0) or linear(images), REAL, FAKE)[name].item())
+    assert len(asked) == 2 and found[1:4] == found[5:] == [0, 0, 0]
+    assert sum(found) / len(found) == pytest.approx(0.1 * 25)
 
 
 @pytest.mark.parametrize("trick", [GradientPenalty(weight=10.0), Dragan(weight=10.0, spread=0.5)])
@@ -74,7 +85,7 @@ def test_wgan_gp_looks_between_the_two_and_dragan_around_the_real_one():
 
 def test_a_penalty_moves_the_discriminator_and_is_logged():
     moved = []
-    for tricks in (Tricks([]), Tricks([R1(gamma=10.0)])):
+    for tricks in (Tricks([]), Tricks([R1(gamma=10.0, every=1)])):
         players = make_players()
         images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         numbers = step_discriminator(players, Hinge(terms="sum"), tricks, Batch(images, NO_NOISE), -images)

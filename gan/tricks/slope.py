@@ -53,20 +53,31 @@ class R1(SlopePenalty):
 
     Args:
         gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
+        every: the penalty is taken at one step of so many, and weighs as many times more there ("lazy
+            regularization", Karras et al. 2020, appendix B): nearly the same for less work.
     """
 
-    def __init__(self, *, gamma: PositiveFloat) -> None:
-        self.gamma = gamma
+    def __init__(self, *, gamma: PositiveFloat, every: PositiveInt) -> None:
+        self.gamma, self.every, self.due = gamma, every, True
+
+    def begin(self, step: int) -> None:
+        self.due = step % self.every == 0
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {"r1": self.gamma / 2 * squared_slope(judge, real).mean()}
+        return {"r1": self.at(judge, real)}
+
+    def at(self, judge: Judge, images: Tensor) -> Tensor:
+        """The penalty (0-d) at these pictures; 0 where it is not its turn."""
+        if not self.due:
+            return images.new_zeros(())
+        return self.every * self.gamma / 2 * squared_slope(judge, images).mean()
 
 
 class R2(R1):
     """The same at fakes (Mescheder et al. 2018, equation 10)."""
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {"r2": self.gamma / 2 * squared_slope(judge, fake).mean()}
+        return {"r2": self.at(judge, fake)}
 
 
 class GradientPenalty(SlopePenalty):
