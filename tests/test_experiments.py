@@ -279,7 +279,7 @@ def test_momentum_rises_and_the_learning_rate_decays_as_in_2014(make_run):
     assert run.players.generator.optimizer.param_groups[0]["lr"] == 1e-6
 
 
-@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("output", ["sigmoid", "tanh", "linear"])
 def test_an_output_bias_from_the_marginals_starts_from_the_mean_picture(make_run, output):
     run = make_run(
         "model.generator.output_bias=marginals",

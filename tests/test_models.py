@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import nn
 
+from gan import sampling
 from gan.models import layers, residual
 from gan.shape import ImageShape
 from tests.conftest import composed, options
@@ -98,6 +99,16 @@ def test_sigmoid_pictures_lie_between_zero_and_one():
     generator, _ = build("mlp", ImageShape(1, 8), "model.generator.output=sigmoid")
     assert generator.pixel_range == (0, 1)
     assert generator(torch.randn(50, 100)).min() >= 0
+
+
+def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_pictures():
+    generator, _ = build("mlp", ImageShape(1, 8), "model.generator.output=linear")
+    with torch.no_grad():
+        generator.layers[-3].bias.fill_(5.0)
+    images = generator(torch.randn(3, 100))
+    images.sum().backward()
+    assert images.min() > 3 and torch.equal(generator.layers[-3].bias.grad, torch.full((64,), 3.0))
+    assert sampling.generate(generator, torch.randn(3, 100), None, 3).unique().tolist() == [255]
 
 
 @pytest.mark.parametrize(("name", "mixes"), [("mlp", False), ("dcgan", True)])

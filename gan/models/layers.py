@@ -2,20 +2,30 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
-Output = Literal["tanh", "sigmoid"]
+Output = Literal["tanh", "sigmoid", "linear"]
 Init = Literal["default", "normal", "uniform"]
 
 
-def squash(output: Output) -> tuple[nn.Module, tuple[float, float]]:
-    """The generator's last layer, and the range that its pictures therefore have."""
-    return (nn.Tanh(), (-1.0, 1.0)) if output == "tanh" else (nn.Sigmoid(), (0.0, 1.0))
+class Ending(NamedTuple):
+    """How a generator ends: its last layer, the range that pictures then have, and what undoes the layer."""
+
+    layer: type[nn.Module]
+    pixel_range: tuple[float, float]
+    inverse: Callable[[Tensor], Tensor]
+
+
+ENDINGS = {
+    "tanh": Ending(nn.Tanh, (-1.0, 1.0), torch.atanh),
+    "sigmoid": Ending(nn.Sigmoid, (0.0, 1.0), torch.logit),
+    "linear": Ending(nn.Identity, (-1.0, 1.0), torch.clone),  # what goes beyond is cut off when it is drawn
+}
 
 
 def activate(activation: Activation) -> nn.Module:
@@ -100,7 +110,7 @@ def doubling(larger: int) -> int:
 
 
 class Painter(nn.Module):
-    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) within `pixel_range` out.
+    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) in `pixel_range` out.
 
     Where `classes` is set, the labels (B,) choose rows of it that are put beside the noise.
     """
@@ -109,8 +119,9 @@ class Painter(nn.Module):
 
     def __init__(self, found: list[nn.Module], output: Output, init: Init, init_scale: float) -> None:
         super().__init__()
-        last, self.pixel_range = squash(output)
-        self.layers = nn.Sequential(*found, last)
+        self.ending = ENDINGS[output]
+        self.pixel_range = self.ending.pixel_range
+        self.layers = nn.Sequential(*found, self.ending.layer())
         self.classes: nn.Embedding | None = None
         initialise(self, init, init_scale)
 

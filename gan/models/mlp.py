@@ -48,9 +48,8 @@ class Generator(layers.Painter):
     def start_from(self, mean: Tensor) -> None:
         """Set the output's bias so that, without any input, `mean` (C, H, W) within `pixel_range` comes out."""
         low, high = self.pixel_range
-        share = ((mean - low) / (high - low)).clamp(1e-7, 1 - 1e-7).flatten()
-        odds = torch.logit(share)
-        self.layers[-3].bias.copy_(odds if self.pixel_range[0] == 0 else odds / 2)  # tanh(x) = 2 sigmoid(2x) - 1
+        inside = mean.flatten().clamp(low + 1e-7, high - 1e-7)
+        self.layers[-3].bias.copy_(self.ending.inverse(inside))
 
 
 class Discriminator(layers.Judge):
