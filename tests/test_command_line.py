@@ -44,7 +44,7 @@ COMPOSED = [
     (["+optim.generator.lrr=1"], "optim.generator.lrr", "betas"),
     (["optim.generator.lr=0"], "optim.generator.lr=0", "greater than 0"),
     (["optim.generator.betas=[0.5]"], "optim.generator.betas", "missing"),
-    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh' or 'sigmoid'"),
+    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh', 'sigmoid' or 'linear'"),
     (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
     (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than or equal to 1"),
     (["model.generator.activation={_target_: torch.nn.Nothing}"], "model.generator.activation", "torch.nn.Nothing"),
