@@ -69,6 +69,10 @@ def test_level_is_near_the_median_and_without_a_trend(tmp_path):
     assert checks.level(rising, within=0.41, **asked).held and not checks.level(rising, within=0.39, **asked).held
     resting = write(tmp_path / "c", rows=[(epoch, 0.0, 1, 0.5, 0.5) for epoch in range(3)])
     assert checks.level(resting, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held
+    lost = write(tmp_path / "d", rows=[(0, 2e-5, 1, 0.5, 0.5), (1, 3e-6, 1, 0.5, 0.5), (2, 1e-6, 1, 0.5, 0.5)])
+    assert checks.level(lost, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held  # seven times, of nothing
+    falling = write(tmp_path / "e", rows=[(0, 0.05, 1, 0.5, 0.5), (1, 0.02, 1, 0.5, 0.5), (2, 0.01, 1, 0.5, 0.5)])
+    assert not checks.level(falling, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held
 
 
 def test_a_loss_that_falls_is_seen_in_the_means_of_the_tenths(tmp_path):

@@ -13,6 +13,7 @@ from gan.report.cells import PROTOCOL, taken
 from gan.report.runs import Run
 
 SURE, MOSTLY = 0.9, 0.9
+NOTHING = 0.01  # a loss below this lies at 0 in any figure
 
 
 class Missing(Exception):
@@ -29,14 +30,15 @@ class Found(NamedTuple):
 def level(run: Run, *, names: list[str], from_epoch: float, until_epoch: float, within: float) -> Found:
     """Between two epochs each of `names` stays near its median, and does not rise or fall on the whole.
 
-    `within` is the share of the median by which a number may be off it, or its first tenth off its last.
+    `within` is the share of the median by which a number may be off it, or its first tenth off its last. What moves
+    by less than 0.01 does not move.
     """
     held, words = True, []
     for name in names:
         values = logged(run, name, from_epoch, until_epoch)
         middle, (first, last) = statistics.median(values), tenths(values)
         off = max(abs(value - middle) for value in values)
-        held = held and max(off, abs(last - first)) <= within * abs(middle)
+        held = held and max(off, abs(last - first)) <= max(within * abs(middle), NOTHING)
         words.append(
             f"{name} is {middle:.3g}, never off it by more than {off:.2g}, and goes from {first:.3g} to {last:.3g}"
         )
