@@ -152,11 +152,24 @@ def test_the_residual_network_has_as_many_maps_as_the_picture_can_be_halved():
     assert not any(isinstance(module, nn.BatchNorm2d) for module in [*generator.modules(), *discriminator.modules()])
 
 
-def test_a_residual_block_begins_as_the_identity_and_can_learn():
-    block, maps = residual.Block(4, "leaky_relu"), torch.randn(2, 4, 8, 8)
-    assert torch.equal(block(maps), maps)
-    block(maps).square().sum().backward()
-    assert block.second.weight.grad.abs().sum() > 0
+def test_a_residual_block_begins_as_its_activation_and_can_learn():
+    _, discriminator = build("residual", ImageShape(1, 28))
+    for block in (module for module in discriminator.modules() if isinstance(module, residual.Block)):
+        maps = torch.randn(2, block.first.in_channels, 8, 8)
+        assert torch.equal(block(maps), F.leaky_relu(maps, 0.2))
+        block(maps).square().sum().backward()
+        assert block.second.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("size", [8, 28, 64, 256])
+def test_what_passes_an_untrained_residual_network_keeps_its_size_however_deep_it_is(size):
+    torch.manual_seed(0)
+    generator, discriminator = build("residual", ImageShape(3, size), "model.generator.output=linear")
+    with torch.no_grad():
+        pictures = generator(torch.randn(64, 100))
+        logits = discriminator(pictures)
+    assert 0.3 < pictures.square().mean().sqrt() < 1.5
+    assert 0.05 < logits.std() < 1.5 and logits.abs().max() < 5  # from one picture to the next
 
 
 @pytest.mark.parametrize(("side", "other"), [(28, 14), (7, 4), (14, 28), (5, 9)])

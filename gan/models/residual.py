@@ -25,22 +25,34 @@ def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
 
 
 class Block(nn.Module):
-    """x + f(x), where f is two convolutions of 3x3 with an activation between.
+    """a(x + f(x)), where `a` is the activation and f is two convolutions of 3x3 with another between.
 
-    The second one begins at zero, so that the block begins as the identity and its depth costs nothing at first
-    (Zhang et al. 2019, section 3).
+    The second one begins at zero, so that the block begins as its activation alone and its depth costs nothing at
+    first (Zhang et al. 2019, section 3).
     """
 
     def __init__(self, channels: int, activation: layers.Activation) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
         self.activation = layers.activate(activation)
-        nn.init.kaiming_normal_(self.first.weight, a=0.2)  # for a leaky ReLU (He et al. 2015, section 2.2)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + self.second(self.activation(self.first(inputs)))
+        return self.activation(inputs + self.second(self.activation(self.first(inputs))))
+
+
+def begin(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
+    """Draw first weights that keep what passes through the network at one size, however deep it is.
+
+    Their variance is for a leaky ReLU behind each layer but the `last` (He et al. 2015, section 2.2); biases are 0.
+    With torch's own, a sixth of that, what D says hardly depends on the picture at first, nor the picture on the noise.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.kaiming_normal_(module.weight, a=1.0 if module is last else 0.2)
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, Block):
+            nn.init.zeros_(module.second.weight)
 
 
 class Resize(nn.Module):
@@ -79,7 +91,9 @@ class Generator(layers.Painter):
         found = [first, nn.Unflatten(1, (channels[0], sides[0], sides[0])), *row(blocks, channels[0], activation)]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
             found += [nn.Conv2d(inputs, outputs, 1), Resize(side), *row(blocks, outputs, activation)]
-        super().__init__([*found, nn.Conv2d(channels[-1], image.channels, 3, padding=1)], output, "default", 1.0)
+        last = nn.Conv2d(channels[-1], image.channels, 3, padding=1)
+        super().__init__([*found, last], output, "default", 1.0)
+        begin(self, last)
 
 
 class Discriminator(layers.Judge):
@@ -99,6 +113,7 @@ class Discriminator(layers.Judge):
             found += [Resize(side), nn.Conv2d(inputs, outputs, 1), *row(blocks, outputs, activation)]
         logit = nn.Linear(channels[-1] * sides[-1] ** 2, 1)
         super().__init__([*found, nn.Flatten()], [logit], "default", 1.0)
+        begin(self, logit)
 
 
 def row(blocks: int, channels: int, activation: layers.Activation) -> list[nn.Module]:
