@@ -82,9 +82,10 @@ class Player:
         with self.in_precision(images):
             return self.working.features(images).float()
 
-    def exactly(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the network says in float32 and not compiled, so that it can be differentiated twice."""
-        return self.network.forward(inputs, *given(labels))
+    def uncompiled(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The same without torch.compile, so that it can be differentiated twice."""
+        with self.in_precision(inputs):
+            return self.working.forward(inputs, *given(labels)).float()
 
     def imagine(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures that nobody will ask this player's gradient of."""

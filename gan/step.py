@@ -98,7 +98,7 @@ def judge(
     logits = players.judge(*shown, batch.labels)
     tricks.observe(batch.real, fake, *logits)
     terms = loss.discriminator(*tricks.label(*logits))
-    penalties = tricks.penalties(lambda images: players.discriminator.exactly(images, batch.labels), *shown)
+    penalties = tricks.penalties(lambda images: players.discriminator.uncompiled(images, batch.labels), *shown)
     total = sum(penalties.values(), start=loss.total(terms))
     return total, logits, of_discriminator(total, terms | penalties, *logits)
 

@@ -239,17 +239,21 @@ def test_grids_are_drawn_with_the_same_noise_within_g_every_time(train_here, tmp
     assert a == b
 
 
+@pytest.mark.parametrize("model", ["mlp", "residual"])
 @pytest.mark.parametrize("trick", ["r1", "r2", "wgan_gp", "dragan"])
-def test_a_penalty_is_the_same_in_a_half_precision_run(make_run, trick):
-    gradients = []
+def test_a_penalty_is_the_same_up_to_rounding_in_a_half_precision_run(make_run, trick, model):
+    costs, gradients = [], []
     for precision in ("fp32", "bf16"):
-        run = make_run(f"precision={precision}", f"trick=[{trick}]", "model.discriminator.dropout=0", *NARROW["mlp"])
+        dropout = ["model.discriminator.dropout=0"] if model == "mlp" else []
+        run = make_run(f"precision={precision}", f"model={model}", f"trick=[{trick}]", *dropout, *NARROW[model])
         player, images = run.players.discriminator, torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
         torch.manual_seed(0)
-        (cost,) = run.tricks.penalties(player.exactly, images, -images).values()
+        (cost,) = run.tricks.penalties(player.uncompiled, images, -images).values()
         player.backward(cost + 0 * player(images).sum())
+        costs.append(cost.item())
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in player.parameters]))
-    assert gradients[0].abs().sum() > 0 and torch.allclose(*gradients, rtol=1e-5, atol=1e-8)
+    assert costs[1] == pytest.approx(costs[0], rel=0.01) and gradients[0].abs().sum() > 0
+    assert (gradients[1] - gradients[0]).norm() < 0.02 * gradients[0].norm()
 
 
 def test_a_relativistic_run_moves_every_matrix_of_the_generator(make_run):

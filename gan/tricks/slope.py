@@ -1,7 +1,4 @@
-"""What keeps D smooth: its slope is the gradient of its logit with respect to the picture.
-
-Penalties on the slope are computed in float32, also in a bf16 run, as they are differentiated twice.
-"""
+"""What keeps D smooth: its slope is the gradient of its logit with respect to the picture."""
 
 from typing import ClassVar
 
