@@ -15,6 +15,7 @@ from gan.report.checks import Missing
 from gan.report.runs import Run, found_below
 from tests.conftest import CONF, ROOT, composed
 
+TAKEN = dict.fromkeys(PROTOCOL, "x") | {"split": "test"}
 CLAIMS = [(name, claim) for name, claims in verdicts.read().items() for claim in claims.claims]
 
 
@@ -25,7 +26,7 @@ def write(folder, *said, rows=(), scored=(), steps=100, generated=2000, **status
     names = "discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake"
     logged = [{"step": 10 * row[0], "epoch": row[0]} | dict(zip(names, row[1:], strict=True)) for row in rows]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
-    protocol = dict.fromkeys(PROTOCOL, "x") | {"generated": generated}
+    protocol = TAKEN | {"generated": generated}
     found = [protocol | {"step": round(10 * epoch), "fid": fid} for epoch, fid in scored]
     (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
     known = {"state": "finished", "step": steps, "epoch": steps / 10, "seconds": 60.0, "machine": "a box"}
@@ -41,6 +42,7 @@ def test_a_claim_names_a_set_up_and_a_check_with_its_numbers(name, claim):
     composed(f"experiment={name}", *claim.asked, *verdicts.read()[name].watch)
     signature = inspect.signature(getattr(checks, claim.check))
     signature.bind("a run", **claim.numbers, **({"than": "another"} if claim.than else {}))
+    assert claim.than is None or claim.than in verdicts.read()
 
 
 def test_a_claim_looks_at_what_a_run_has():
@@ -149,25 +151,34 @@ def test_scores_are_the_last_or_the_mean_of_some_epochs(tmp_path):
 
 def test_scores_taken_otherwise_or_elsewhere_do_not_decide(tmp_path):
     once = write(tmp_path / "once", scored=[(10, 30.0)])
-    with pytest.raises(Missing, match="only once"):
-        checks.falls_apart(once, times=2)
+    stopped_scoring = write(tmp_path / "stopped", scored=[(1, 40.0), (2, 30.0)])
+    for run in (once, stopped_scoring):
+        with pytest.raises(Missing, match="not taken in training both before the end and there"):
+            checks.falls_apart(run, times=2)
+    with pytest.raises(Missing, match="both before the end and there"):
+        checks.hardly_improves(stopped_scoring, from_epoch=1, until_epoch=2, by=0.1)
     early = write(tmp_path / "early", scored=[(9, 30.0)])
     with pytest.raises(Missing, match=r"not taken at the end: python -m gan\.evaluate"):
         checks.score(early, name="fid")
     with (early.folder / "scores.jsonl").open("a") as file:  # of as many pictures as nothing before
-        file.write(json.dumps(dict.fromkeys(PROTOCOL, "x") | {"generated": 9, "step": 100, "fid": 60.0}) + "\n")
-    with pytest.raises(Missing, match="only once"):
+        file.write(json.dumps(TAKEN | {"generated": 9, "step": 100, "fid": 60.0}) + "\n")
+    with pytest.raises(Missing, match="both before"):
         checks.falls_apart(Run(early.folder), times=2)
 
 
-def test_what_evaluate_found_at_the_end_comes_first(tmp_path):
+def test_the_score_of_the_most_pictures_at_the_end_decides(tmp_path):
     run = write(tmp_path, scored=[(10, 30.0)])
-    whole = dict.fromkeys(PROTOCOL, "x") | {"generated": 10_000, "step": 100, "checkpoint": "last", "averaged": True}
+    whole = TAKEN | {"generated": 10_000, "step": 100, "checkpoint": "last", "averaged": True}
     for change, expected in (
         ({}, 20.0),
+        ({"generated": 2000}, 20.0),
+        ({"generated": 1999}, 30.0),
         ({"averaged": False}, 30.0),
         ({"checkpoint": "best"}, 30.0),
         ({"step": 9}, 30.0),
+        ({"split": "train"}, 30.0),
+        ({"features": "inception-0"}, 30.0),
+        ({"scores": {"fid": {"mean": None}}}, 30.0),
     ):
         found = whole | {"scores": {"fid": {"mean": 20.0, "spread": None}}} | change
         (run.folder / "scores.json").write_text(json.dumps(found))
@@ -208,7 +219,7 @@ def test_only_a_run_of_the_set_up_as_published_is_judged(tmp_path):
     [
         ({"state": "running", "steps": 2000}, "it is running, at epoch 200 of 200"),
         ({"state": "diverged", "steps": 20}, "it is diverged, at epoch 2 of 200"),
-        ({"state": "finished", "steps": 1990}, "it has come to epoch 199 of 200"),
+        ({"state": "finished", "steps": 1990}, "it has come to epoch 199: python train.py resume="),
         ({"state": "finished", "steps": 2000}, "nothing was logged"),
     ],
 )
@@ -229,7 +240,7 @@ def test_a_verdict_is_printed_with_what_decides_or_with_what_to_type(tmp_path):
     )
     assert "loss.saturating=true 'trick=[track_failures]' train.epochs=30" in text
     again = "`python train.py experiment=blog/log_sigmoid seed=1 'watch.samples_every=2 epochs'`"
-    assert f"* s1: {again}; 1 minutes of training; a box" in text
+    assert f"* s1: {again}; 1.0 minutes of training, to epoch 500; a box" in text
 
 
 def test_a_comparison_is_with_a_whole_run_of_the_other_set_up_and_the_same_seed(tmp_path):
@@ -237,16 +248,18 @@ def test_a_comparison_is_with_a_whole_run_of_the_other_set_up_and_the_same_seed(
     ours = write(tmp_path / "0", "experiment=conv_improved", "seed=1", scored=[(10, 1.0)])
 
     def judge(*rivals):
-        return verdicts.judged(ours, claim, 1, {"blog/conv": list(rivals)})
+        return verdicts.judged(ours, claim, verdicts.read(), 1, {"blog/conv": list(rivals)})
 
     asked = {"steps": 300, "scored": [(30, 4.0)]}
     other_seed = write(tmp_path / "1", "experiment=blog/conv", "seed=0", **asked)
     changed = write(tmp_path / "2", "experiment=blog/conv", "seed=1", "optim=sgd", **asked)
     unfinished = write(tmp_path / "3", "experiment=blog/conv", "seed=1", **asked | {"steps": 290})
-    refused = judge(other_seed, changed, unfinished)
-    assert refused.held is None and "no run of blog/conv of 30 epochs" in refused.figure
+    longer = write(tmp_path / "4", "experiment=blog/conv", "seed=1", **asked | {"steps": 400})
+    in_half = write(tmp_path / "5", "experiment=blog/conv", "seed=1", "precision=bf16", **asked)
+    refused = judge(other_seed, changed, unfinished, longer, in_half)
+    assert refused.held is None and "no run of blog/conv of 30 epochs that is alike in seed" in refused.figure
     found = judge(other_seed, write(tmp_path / "r", "experiment=blog/conv", "seed=1", **asked))
-    assert found.held and "FID 1 after 1 minutes, and 4 after 1 in r" in found.figure
+    assert found.held and "FID 1 after 1.0 minutes, and 4 after 1.0 minutes in r" in found.figure
 
 
 def test_odd_files_are_no_verdict_and_no_traceback(tmp_path):
@@ -272,7 +285,7 @@ def test_claims_are_printed_or_written_with_pictures(program, tmp_path):
     text = (tmp_path / "out" / "claims.md").read_text()
     assert (
         written.returncode == 0
-        and "![pictures of blog-log_sigmoid](blog-log_sigmoid_pictures.png)" in text
+        and "![pictures of run](blog-log_sigmoid_pictures.png)" in text
         and "losses of" not in text
     )
     with Image.open(tmp_path / "out" / "blog-log_sigmoid_pictures.png") as image:

@@ -39,9 +39,8 @@ def level(run: Run, *, names: list[str], from_epoch: float, until_epoch: float, 
         middle, (first, last) = statistics.median(values), tenths(values)
         off = max(abs(value - middle) for value in values)
         held = held and max(off, abs(last - first)) <= max(within * abs(middle), NOTHING)
-        words.append(
-            f"{name} is {middle:.3g}, never off it by more than {off:.2g}, and goes from {first:.3g} to {last:.3g}"
-        )
+        words.append(f"{name} has the median {middle:.3g}, is off it by {off:.2g} at most")
+        words[-1] += f", and goes from {first:.3g} to {last:.3g}"
     return Found(held, f"between epochs {from_epoch:g} and {until_epoch:g} {'; '.join(words)}")
 
 
@@ -67,7 +66,9 @@ def ordered(run: Run, *, greatest_first: list[str | float], share: float) -> Fou
     rows = zip(*(columns.get(name, [name] * len(run.rows)) for name in greatest_first), strict=True)
     kept = sum(all(upper > lower for upper, lower in pairwise(row)) for row in rows)
     words = [f"{name} lies in {min(values):.3g} to {max(values):.3g}" for name, values in columns.items()]
-    return Found(kept >= share * len(run.rows), f"so in {kept} of {len(run.rows)} logged rows; {' and '.join(words)}")
+    return Found(
+        kept >= share * len(run.rows), f"it is so in {kept} of {len(run.rows)} logged rows; {' and '.join(words)}"
+    )
 
 
 def discriminator_wins(run: Run, *, from_epoch: float, until_epoch: float) -> Found:
@@ -130,15 +131,13 @@ def score(
 def hardly_improves(run: Run, *, from_epoch: float, until_epoch: float, by: float) -> Found:
     """The last FID is not lower by the share `by` than the first one taken between two epochs."""
     early, *_ = taken_in_training(run, "fid", from_epoch, until_epoch)
-    last = taken_in_training(run, "fid", until_epoch)[-1]
+    *_, last = until_the_end(run, "fid")
     return Found(last["fid"] > (1 - by) * early["fid"], f"FID {two(run, early, last)}")
 
 
 def falls_apart(run: Run, *, times: float) -> Found:
     """The last FID is at least `times` the least before it."""
-    *before, last = taken_in_training(run, "fid")
-    if not before:
-        raise Missing("FID was taken only once")
+    *before, last = until_the_end(run, "fid")
     best = min(before, key=lambda row: row["fid"])
     return Found(last["fid"] >= times * best["fid"], f"FID {two(run, best, last)}")
 
@@ -151,7 +150,7 @@ def beats(run: Run, *, than: Run, by: float, slack: float) -> Found:
     if run.status["machine"] != than.status["machine"]:
         raise Missing(f"it was not trained on the machine of {than.name}")
     (ours, theirs), (took, other) = (row["fid"] for row in rows), (each.status["seconds"] for each in (run, than))
-    words = f"FID {ours:.3g} after {took / 60:.3g} minutes, and {theirs:.3g} after {other / 60:.3g} in {than.name}"
+    words = f"FID {ours:.3g} after {minutes(run)}, and {theirs:.3g} after {minutes(than)} in {than.name}"
     return Found(ours <= (1 - by) * theirs and took <= (1 + slack) * other, words)
 
 
@@ -159,7 +158,7 @@ def logged(run: Run, name: str, from_epoch: float = 0, until_epoch: float = math
     """What was logged between two epochs, one number or more."""
     found = [row.get(name) for row in run.rows if from_epoch <= row["epoch"] <= until_epoch]
     if not found:
-        raise Missing(f"nothing was logged between epochs {from_epoch:g} and {until_epoch:g}")
+        raise Missing(f"nothing was logged {between(from_epoch, until_epoch)}")
     if not all(isinstance(value, (int, float)) for value in found):
         raise Missing(f"{name} was not logged in every row, or was no finite number")
     return found
@@ -200,16 +199,39 @@ def taken_in_training(
     alike = [row for row in rows if taken(row) == taken(rows[-1])]
     found = [row for row in alike if from_epoch <= run.epoch_of(row["step"]) <= until_epoch]
     if not found:
-        raise Missing(f"{name} was not taken in training between epochs {from_epoch:g} and {until_epoch:g}")
+        raise Missing(f"{name} was not taken in training {between(from_epoch, until_epoch)}")
     return found
 
 
+def until_the_end(run: Run, name: str) -> list[dict[str, Any]]:
+    """Rows of scores in training, two or more, all taken as the last one was, which is of the end of the run."""
+    rows = taken_in_training(run, name)
+    if len(rows) < 2 or rows[-1]["step"] != run.status["step"]:
+        raise Missing(f"{name} was not taken in training both before the end and there")
+    return rows
+
+
 def at_end(run: Run, name: str) -> dict[str, Any]:
-    """The scores of the last checkpoint: by gan.evaluate, or else in training."""
-    for row in (run.evaluated, *run.scored[::-1]):
-        if row.get("step") == run.status["step"] and name in row and set(PROTOCOL) <= row.keys():
-            return row
-    raise Missing(f"{name} was not taken at the end: python -m gan.evaluate run={run.folder}")
+    """The scores of the last checkpoint, by gan.evaluate or in training: those of the most pictures.
+
+    Against training pictures, or with Inception's features, a score has other values than those our bounds are for.
+    """
+    rows = [row for row in (run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
+    whole = [row for row in rows if isinstance(row.get(name), (int, float)) and set(PROTOCOL) <= row.keys()]
+    fair = [row for row in whole if row["split"] == "test" and "inception" not in str(row["features"])]
+    if not fair:
+        raise Missing(f"{name} was not taken at the end: python -m gan.evaluate run={run.folder}")
+    return max(fair, key=lambda row: row["generated"])
+
+
+def between(from_epoch: float, until_epoch: float) -> str:
+    """Two epochs in words."""
+    return "at all" if math.isinf(until_epoch) else f"between epochs {from_epoch:g} and {until_epoch:g}"
+
+
+def minutes(run: Run) -> str:
+    """How long it trained."""
+    return f"{run.status['seconds'] / 60:.1f} minutes"
 
 
 def two(run: Run, early: dict[str, Any], late: dict[str, Any]) -> str:

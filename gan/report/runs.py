@@ -87,9 +87,9 @@ class Run:
         return found | {name: value["mean"] for name, value in numbers if isinstance(value, dict) and "mean" in value}
 
     def epoch_of(self, step: int) -> float:
-        """Passes through the data after so many steps."""
+        """Passes through the data after so many steps, to three digits, as the run's own count is rounded too."""
         now = self.status
-        return step * now["epoch"] / now["step"] if now["step"] else 0.0
+        return round(step * now["epoch"] / now["step"], 3) if now["step"] else 0.0
 
     @cached_property
     def grids(self) -> list[Path]:

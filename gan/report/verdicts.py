@@ -20,8 +20,9 @@ from gan.report.runs import Run
 from gan.settings import Strict
 
 FOLDER = Path(__file__).parent / "claims"
-# What a run may say and still be the set-up: what moves none of its numbers, and how long it trains.
+# What a run may say and still be the set-up: what it runs on and how finely it counts, and how long it trains.
 FREE = BESIDES | {"seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
+ALIKE = ("seed", "device", "precision", "compile")  # of two runs that are compared
 FREE_PARTS = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.film_", "watch.checkpoint_")
 
 
@@ -81,18 +82,19 @@ def also_asked(run: Run) -> set[str]:
     return {f"{name}={value}" for name, value in said.items() if not name.startswith(FREE_PARTS)}
 
 
-def judged(run: Run, claim: Claim, epochs: int, known: dict[str, list[Run]]) -> Verdict:
+def judged(run: Run, claim: Claim, claimed: dict[str, Claims], epochs: int, known: dict[str, list[Run]]) -> Verdict:
     """Hold the claim against the run. `known` are all runs, by experiment."""
     decided_by_ending = claim.check == "diverges" and run.status["state"] == "diverged"
     if not decided_by_ending and (reason := unfit(run, claim.epochs or epochs)):
         return Verdict(run, None, reason)
     numbers = claim.numbers
     if claim.than:
-        wanted = read()[claim.than].epochs
-        same = [other for other in known[claim.than] if other.setting("seed") == run.setting("seed")]
-        rivals = [other for other in same if not also_asked(other) and not unfit(other, wanted)]
+        wanted = claimed[claim.than].epochs
+        whole = [other for other in known[claim.than] if not also_asked(other) and not unfit(other, wanted)]
+        rivals = [other for other in whole if other.status["epoch"] == wanted and alike(run, other)]
         if not rivals:
-            return Verdict(run, None, f"there is no run of {claim.than} of {wanted} epochs and the same seed")
+            words = f"there is no run of {claim.than} of {wanted} epochs that is alike in {', '.join(ALIKE)}"
+            return Verdict(run, None, words)
         numbers = numbers | {"than": rivals[0]}
     try:
         return Verdict(run, *getattr(checks, claim.check)(run, **numbers))
@@ -100,12 +102,19 @@ def judged(run: Run, claim: Claim, epochs: int, known: dict[str, list[Run]]) -> 
         return Verdict(run, None, str(missing))
 
 
+def alike(one: Run, other: Run) -> bool:
+    """Whether two runs may be compared."""
+    return all(one.setting(name) == other.setting(name) for name in ALIKE)
+
+
 def unfit(run: Run, epochs: int) -> str | None:
     """Why a run cannot be judged yet; None where it has ended, after so many epochs or more."""
     state, came = run.status["state"], run.status["epoch"]
     if state not in ("finished", "stopped"):
-        return f"it is {state}, at epoch {came:g} of {epochs}"
-    return f"it has come to epoch {came:g} of {epochs}" if came < epochs else None
+        return f"it is {state}, at epoch {came:.4g} of {epochs}"
+    if came >= epochs:
+        return None
+    return f"it has come to epoch {came:.4g}: {command(f'resume={run.folder}', f'train.epochs={epochs}')}"
 
 
 def in_words(verdicts: list[Verdict]) -> str:
@@ -121,7 +130,8 @@ def in_words(verdicts: list[Verdict]) -> str:
 def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
     """Markdown: the claims about each set-up, the verdicts, what decides them, and what to type where there is no run.
 
-    With `out`, each set-up's first run shows its pictures and its losses, which are written there.
+    With `out`, a run of each set-up shows its pictures and its losses, which are written there: one that was asked
+    for nothing else, if there is any.
     """
     claimed = read()
     known = {name: [run for run in runs if run.said.get("experiment") == name] for name in claimed}
@@ -131,13 +141,13 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
         used, commands = [], []
         for claim in claims.claims:
             fitting = [run for run in known[experiment] if also_asked(run) == set(claim.asked)]
-            verdicts = [judged(run, claim, claims.epochs, known) for run in fitting]
+            verdicts = [judged(run, claim, claimed, claims.epochs, known) for run in fitting]
             decides = "<br>".join(f"{label(verdict.run, runs)}: {verdict.figure}" for verdict in verdicts)
             yield f"| {cell(claim.says)} | **{in_words(verdicts)}** | {cell(decides)} |"
             used += [run for run in fitting if run not in used]
             if not fitting:
                 shorter = [f"train.epochs={claim.epochs}"] if claim.epochs else []
-                commands.append(command(experiment, [*claim.asked, *shorter, *claims.watch]))
+                commands.append(command(f"experiment={experiment}", *claim.asked, *shorter, *claims.watch))
         yield ""
         yield from (f"* not run: `{line}`" for line in dict.fromkeys(commands))
         yield from (f"* {label(run, runs)}: {about(run)}" for run in used)
@@ -145,20 +155,21 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
             if run not in used:
                 yield f"* {label(run, runs)}: not judged, as it was also asked for {' '.join(sorted(also_asked(run)))}"
         if out and used:
-            yield from pictures(used[0], experiment.replace("/", "-"), out)
+            yield from pictures(min(used, key=lambda run: len(also_asked(run))), experiment.replace("/", "-"), out)
         yield ""
 
 
-def command(experiment: str, asked: list[str]) -> str:
+def command(*overrides: str) -> str:
     """What makes a run, as a shell wants it."""
-    return shlex.join(["python", "train.py", f"experiment={experiment}", *asked])
+    return shlex.join(["python", "train.py", *overrides])
 
 
 def about(run: Run) -> str:
     """How to make the run again, where it was made and how long it took."""
     asked = [f"{name}={value}" for name, value in run.said.items() if name != "experiment" and "hydra" not in name]
-    minutes = f"{run.status['seconds'] / 60:.3g} minutes of training"
-    return f"`{command(run.setting('experiment'), asked)}`; {minutes}; {run.status['machine'] or 'machine unknown'}"
+    again = command(f"experiment={run.setting('experiment')}", *asked)
+    machine = run.status["machine"] or "machine unknown"
+    return f"`{again}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
 
 
 def label(run: Run, runs: list[Run]) -> str:
@@ -182,4 +193,4 @@ def pictures(run: Run, name: str, out: Path) -> Iterator[str]:
             continue
         with files.whole(out / f"{name}_{kind}.png") as file:
             small.save(file, format="png", optimize=True)
-        yield f"![{kind} of {name}]({name}_{kind}.png)"
+        yield f"![{kind} of {run.name}]({name}_{kind}.png)"
