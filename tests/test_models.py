@@ -155,10 +155,10 @@ def test_the_residual_network_has_as_many_maps_as_the_picture_can_be_halved():
 def test_a_residual_block_begins_as_its_activation_and_can_learn():
     _, discriminator = build("residual", ImageShape(1, 28))
     for block in (module for module in discriminator.modules() if isinstance(module, residual.Block)):
-        maps = torch.randn(2, block.first.in_channels, 8, 8)
+        maps = torch.randn(2, block.change[0].in_channels, 8, 8)
         assert torch.equal(block(maps), F.leaky_relu(maps, 0.2))
         block(maps).square().sum().backward()
-        assert block.second.weight.grad.abs().sum() > 0
+        assert block.change[-1].weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("size", [8, 28, 64, 256])

@@ -27,17 +27,18 @@ def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
 class Block(nn.Module):
     """a(x + f(x)), where `a` is the activation and f is two convolutions of 3x3 with another between.
 
-    The second one begins at zero, so that the block begins as its activation alone and its depth costs nothing at
-    first (Zhang et al. 2019, section 3).
+    The last one begins at zero, so that the block begins as its activation alone and its depth costs nothing at first
+    (Zhang et al. 2019, section 3).
     """
 
     def __init__(self, channels: int, activation: layers.Activation) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        first, last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.change = nn.Sequential(first, layers.activate(activation), last)
         self.activation = layers.activate(activation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.activation(inputs + self.second(self.activation(self.first(inputs))))
+        return self.activation(inputs + self.change(inputs))
 
 
 def begin(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
@@ -52,7 +53,7 @@ def begin(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
             nn.init.zeros_(module.bias)
     for module in network.modules():
         if isinstance(module, Block):
-            nn.init.zeros_(module.second.weight)
+            nn.init.zeros_(module.change[-1].weight)
 
 
 class Resize(nn.Module):
