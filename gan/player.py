@@ -68,8 +68,6 @@ class Player:
             self.working.compile(options={"fallback_random": True})  # the dropout that it also has uncompiled
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
-        both = (*self.parameters, *self.working_parameters)
-        self.leaves = list({id(weight): weight for weight in both}.values())  # all that a loss may depend on
         self.failed_at = torch.zeros_like(brake.step)  # the step that was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
 
@@ -109,13 +107,12 @@ class Player:
 
     def backward(self, loss: Tensor, keep_graph: bool = False) -> None:
         """Find the gradient of `loss` (0-d) for this player's weights, and for nobody else's."""
-        for weight in self.leaves:
+        for weight in self.working_parameters:
             weight.grad = None
-        loss.backward(inputs=self.leaves, retain_graph=keep_graph)
+        loss.backward(inputs=self.working_parameters, retain_graph=keep_graph)
         for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
             if working is not parameter:
-                exact = parameter.grad  # of what was computed in float32, if anything was
-                parameter.grad = working.grad.float() if exact is None else exact.add_(working.grad)
+                parameter.grad = working.grad.float()
         gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
         distributed.average([loss.detach(), *gradients])
         # One number that is finite only if the loss and every gradient are.

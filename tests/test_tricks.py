@@ -248,12 +248,15 @@ def test_a_penalty_is_the_same_up_to_rounding_in_a_half_precision_run(make_run, 
         run = make_run(f"precision={precision}", f"model={model}", f"trick=[{trick}]", *dropout, *NARROW[model])
         player, images = run.players.discriminator, torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
         torch.manual_seed(0)
+        for weight in player.parameters:  # some begin at 0, and have no part in the penalty then
+            weight.data += 0.1 * weight.std() * torch.randn_like(weight) + 0.05 * torch.randn_like(weight)
+        player.follow()
         (cost,) = run.tricks.penalties(player.uncompiled, images, -images).values()
         player.backward(cost + 0 * player(images).sum())
         costs.append(cost.item())
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in player.parameters]))
-    assert costs[1] == pytest.approx(costs[0], rel=0.01) and gradients[0].abs().sum() > 0
-    assert (gradients[1] - gradients[0]).norm() < 0.02 * gradients[0].norm()
+    assert costs[1] == pytest.approx(costs[0], rel=0.05) and gradients[0].count_nonzero() > 0.9 * len(gradients[0])
+    assert (gradients[1] - gradients[0]).norm() < 0.1 * gradients[0].norm()
 
 
 def test_a_relativistic_run_moves_every_matrix_of_the_generator(make_run):
