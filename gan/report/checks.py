@@ -39,8 +39,8 @@ def level(run: Run, *, names: list[str], from_epoch: float, until_epoch: float, 
         middle, (first, last) = statistics.median(values), tenths(values)
         off = max(abs(value - middle) for value in values)
         held = held and max(off, abs(last - first)) <= max(within * abs(middle), NOTHING)
-        words.append(f"{name} has the median {middle:.3g}, is off it by {off:.2g} at most")
-        words[-1] += f", and goes from {first:.3g} to {last:.3g}"
+        near = f"{name} has the median {middle:.3g}, is off it by {off:.2g} at most"
+        words.append(f"{near}, and goes from {first:.3g} to {last:.3g}")
     return Found(held, f"between epochs {from_epoch:g} and {until_epoch:g} {'; '.join(words)}")
 
 
@@ -195,7 +195,7 @@ def taken_in_training(
     run: Run, name: str, from_epoch: float = 0, until_epoch: float = math.inf
 ) -> list[dict[str, Any]]:
     """Rows of scores between two epochs, one or more, all taken as the last one was."""
-    rows = [row for row in run.scored if isinstance(row.get(name), (int, float)) and set(PROTOCOL) <= row.keys()]
+    rows = [row for row in run.scored if set(PROTOCOL) <= row.keys() and numeric(row, name)]
     alike = [row for row in rows if taken(row) == taken(rows[-1])]
     found = [row for row in alike if from_epoch <= run.epoch_of(row["step"]) <= until_epoch]
     if not found:
@@ -217,11 +217,16 @@ def at_end(run: Run, name: str) -> dict[str, Any]:
     Against training pictures, or with Inception's features, a score has other values than those our bounds are for.
     """
     rows = [row for row in (run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
-    whole = [row for row in rows if isinstance(row.get(name), (int, float)) and set(PROTOCOL) <= row.keys()]
+    whole = [row for row in rows if set(PROTOCOL) <= row.keys() and numeric(row, name) and numeric(row, "generated")]
     fair = [row for row in whole if row["split"] == "test" and "inception" not in str(row["features"])]
     if not fair:
         raise Missing(f"{name} was not taken at the end: python -m gan.evaluate run={run.folder}")
     return max(fair, key=lambda row: row["generated"])
+
+
+def numeric(row: dict[str, Any], name: str) -> bool:
+    """Whether a row of scores, which may be anything, has a number of this name."""
+    return isinstance(row.get(name), (int, float))
 
 
 def between(from_epoch: float, until_epoch: float) -> str:
