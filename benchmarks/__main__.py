@@ -9,6 +9,7 @@ and printed as the median of all rounds with the least and the greatest.
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ from typing import Any
 from benchmarks.ways import ROOT, Way, Worker
 
 SETUPS = ["mlp", "paper_batchnorm_softlabel", "log_tanh", "conv", "dcgan_cifar10"]
-PARTS = ["steps", "start", "writing", "sizes"]
+PARTS = ["steps", "shares", "start", "writing", "sizes"]
 OURS = {"fp32": [], "bf16": ["precision=bf16"], "compile": ["compile=true"]}
 
 
@@ -37,8 +38,9 @@ def main() -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    if asked.quick:
-        asked.setups, asked.rounds, asked.parts = ["mlp", "log_tanh"], 2, ["steps", "start", "writing"]
+    if asked.quick:  # unless they are asked for otherwise
+        parser.set_defaults(setups=["mlp", "log_tanh"], rounds=2, parts=["steps", "shares", "start", "writing"])
+        asked = parser.parse_args()
     ours = {name: extra for name, extra in OURS.items() if not (asked.quick and name == "compile")}
     slice_seconds = 0.3 if asked.quick else 1.0
     common = (f"device={asked.device}", f"cache_dir={ROOT / 'data'}")
@@ -48,6 +50,8 @@ def main() -> None:
     print(f"{described(pick(asked.device))}\n")
     if "steps" in asked.parts:
         steps(asked.setups, ours, common, asked.rounds, slice_seconds)
+    if "shares" in asked.parts:
+        shares(asked.setups, common, pick(asked.device), slice_seconds)
     if "start" in asked.parts:
         start(common, 1 if asked.quick else 5)
     if "writing" in asked.parts:
@@ -75,6 +79,38 @@ def steps(
     print()
 
 
+def shares(setups: list[str], common: tuple[str, ...], device: Any, slice_seconds: float) -> None:
+    """Where the time of our step goes."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler complains where there is no GPU
+
+    import torch
+
+    from benchmarks.floor import copy_seconds
+    from benchmarks.shares import KINDS, REST, best_rate
+
+    rates = {"fp32": best_rate(torch.float32, device), "bf16": best_rate(torch.bfloat16, device)}
+    print("## Where the time of our step goes\n")
+    large = " and ".join(f"{rate / 1e9:.0f} in {precision}" for precision, rate in rates.items())
+    copied = 2**28 / copy_seconds(2**28, device, slice_seconds)
+    print(f"Large products and convolutions make {large}, in 10^9 operations a second.")
+    print(f"A copy reads and writes {copied / 1e9:.0f} GB a second.\n")
+    kinds = [*KINDS, REST]
+    row(["set-up", "precision", "ms a step", "10^9 operations", "ms at that rate", *kinds, "calls"])
+    row(["---"] * (len(kinds) + 6))
+    with colour_pictures() as folder:
+        for setup in setups:
+            for precision, rate in rates.items():
+                way = ways(setup, OURS, common, folder)[precision]
+                worker = Worker(dataclasses.replace(way, kind="shares"), slice_seconds)
+                seconds, found = worker.measure()
+                worker.close()
+                amounts = [found.operations / 1e9, 1000 * found.operations / rate]
+                cells = [f"{1000 * seconds:.3g}", *(f"{amount:.3g}" for amount in amounts)]
+                cells += [f"{found.kinds[kind]:.0%}" for kind in kinds]
+                row([setup, precision, *cells, f"{found.calls:.0f}"])
+    print()
+
+
 def ways(setup: str, ours: dict[str, list[str]], common: tuple[str, ...], colour: Path) -> dict[str, Way]:
     """What is compared for a set-up. Its pictures are drawn digits: a step's time does not depend on them."""
     data, small = ["dataset=digits"], None
@@ -96,7 +132,7 @@ def measure(
     for _ in range(rounds):
         for name, worker in workers.items():
             time.sleep(0.25)  # the threads of the one before spin for a while
-            times[name].append(worker.step_seconds())
+            times[name].append(worker.measure())
     return times, {name: worker.close() for name, worker in workers.items()}
 
 
@@ -105,24 +141,19 @@ def start(common: tuple[str, ...], times: int) -> None:
     print("## Start, in seconds\n")
     row(["what", "seconds"])
     row(["---", "---"])
-    with tempfile.TemporaryDirectory() as folder:
-        lines = {
-            "`python train.py --help`": ["--help"],
-            "a run of one step, with its grids, figures and film": [
-                *common,
-                "train.max_steps=1",
-                f"hydra.run.dir={folder}/run",
-            ],
-        }
-        for what, arguments in lines.items():
-            found = []
-            for _ in range(times):
+    lines = {
+        "`python train.py --help`": ["--help"],
+        "a run of one step, with its grids, figures and film": [*common, "train.max_steps=1"],
+    }
+    for what, arguments in lines.items():
+        found = []
+        for _ in range(times):
+            with tempfile.TemporaryDirectory() as folder:
+                line = [sys.executable, "train.py", *arguments, f"hydra.run.dir={folder}/run"]
                 began = time.perf_counter()
-                subprocess.run(
-                    [sys.executable, "train.py", *arguments], cwd=ROOT, check=True, capture_output=True, env=os.environ
-                )
+                subprocess.run(line, cwd=ROOT, check=True, capture_output=True, env=os.environ)
                 found.append(time.perf_counter() - began)
-            row([what, spread(found)])
+        row([what, spread(found)])
     print()
 
 
@@ -138,10 +169,9 @@ def writing(common: tuple[str, ...]) -> None:
     for _ in range(20):
         advance(run)
     step = clock.median_seconds(lambda: advance(run), 3.0)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, Log(Path(name), 0, run.total, run.log_due, run.score_due) as book:
         folder = Path(name)
         status.update(folder, state="running", error=None)
-        book = Log(folder, 0, run.total, lambda step: True, lambda step: True)
         costs = {
             "numbers": (settings.watch.log_every, lambda: loop.record(run, folder, book)),
             "a grid": (settings.watch.samples_every, lambda: loop.draw_samples(run, folder, book)),
@@ -156,7 +186,6 @@ def writing(common: tuple[str, ...]) -> None:
             total += cost / period / step
             row([what, f"{cost * 1000:.1f}", str(period), f"{cost / period / step:.2%}"])
         row(["all", "", "", f"{total:.2%}"])
-        book.close()
     print()
 
 

@@ -17,7 +17,8 @@ class Way:
     """What a process does when it is asked.
 
     Args:
-        kind: `usual`, the loop of benchmarks/usual.py; `ours`; or `floor`, the arithmetic of ours alone.
+        kind: `usual`, the loop of benchmarks/usual.py; `ours`; `floor`, the arithmetic of ours alone; or `shares`,
+            ours under the profiler.
         overrides: of the configuration, as on train.py's command line.
         small: side of the pictures before the usual loop resizes them one by one; null if it need not.
     """
@@ -38,8 +39,8 @@ class Worker:
         theirs.close()
         self.pipe.recv()  # it is ready
 
-    def step_seconds(self) -> float:
-        """The time of a step, over a slice of time."""
+    def measure(self) -> Any:
+        """The seconds of a step, over a slice of time; of `shares`, those and where they go."""
         self.pipe.send("step")
         return self.pipe.recv()
 
@@ -55,7 +56,7 @@ def serve(pipe: Connection, way: Way, slice_seconds: float) -> None:
     """The process's life."""
     from benchmarks import clock
 
-    measure = {"usual": usual, "ours": ours, "floor": floor}[way.kind](way, slice_seconds)
+    measure = {"usual": usual, "ours": ours, "floor": floor, "shares": shares}[way.kind](way, slice_seconds)
     pipe.send("ready")
     while pipe.recv() != "close":
         clock.wait_for_device()
@@ -107,6 +108,15 @@ def advance(run: Any) -> None:
     run.step += 1
     if run.average:
         run.average.follow(run.step)
+
+
+def shares(way: Way, slice_seconds: float) -> Callable[[], tuple[float, Any]]:
+    from benchmarks.shares import look
+    from gan import build
+
+    run = build.build(*composed(way.overrides), {})
+    seconds = repeatedly(lambda: advance(run), slice_seconds)
+    return lambda: (once := seconds(), look(lambda: advance(run), max(round(slice_seconds / once), 2)))
 
 
 def floor(way: Way, slice_seconds: float) -> Callable[[], float]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from benchmarks import usual
 from benchmarks.floor import Arithmetic, optimizer_bytes, replay
+from benchmarks.shares import KINDS, REST, kind, look
 from gan import loop
 from gan.losses import NonSaturating
 from gan.optim import sgd
@@ -51,6 +52,43 @@ def test_an_optimiser_reads_and_writes_what_it_keeps():
     assert optimizer_bytes(player) == 4 * 7 * weights  # Adam: weight, gradient and two means in; all but it out
     player.optimizer = sgd(player.parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     assert optimizer_bytes(player) == 4 * 5 * weights
+
+
+def test_the_profile_of_a_step_knows_what_each_call_is_for(make_run):
+    run = make_run("model=conv", "train.batch_size=8", "trick=[instance_noise]")
+    found = look(lambda: loop.update(run), 2)
+    assert list(found.kinds) == [*KINDS, REST]
+    assert sum(found.kinds.values()) == pytest.approx(1)
+    assert min(found.kinds.values()) > 0
+
+
+def test_the_operations_of_a_step_are_those_of_its_products(make_run):
+    run = make_run("model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "train.batch_size=8", "trick=[]")
+    pixels, noise = run.shape.pixels, run.settings.noise.dim
+    generator, discriminator = noise * 16 + 16 * pixels, pixels * 16 + 16
+    # D's step: fakes, D on twice the batch, its weights' gradients, and through its last layer. G's: forward through
+    # both, back through D, G's weights' gradients, and through its last layer.
+    times = generator + 2 * (2 * discriminator + 16) + generator + 2 * discriminator + generator + 16 * pixels
+    assert look(lambda: loop.update(run), 1).operations == 2 * 8 * times
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        ("aten::addmm", "products"),
+        ("aten::convolution_backward", "products"),
+        ("Optimizer.step#Adam.step", "optimisers"),
+        ("aten::native_batch_norm", "normalisation"),
+        ("aten::max_pool2d_with_indices", "activations, pooling"),
+        ("aten::max", "activations, pooling"),
+        ("aten::maximum", REST),
+        ("aten::random_", "random numbers"),
+        ("aten::copy_", "copies"),
+        ("aten::sum", REST),
+    ],
+)
+def test_a_call_is_for_one_thing(call, what):
+    assert kind(call) == what
 
 
 @pytest.mark.parametrize(
