@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan import digits as drawn
 from gan import files, randomness
-from gan.downloads import downloading, idx_pictures
+from gan.downloads import downloaded, downloading, idx_pictures
 from gan.errors import Refused
 from gan.image_folder import read as read_pictures
 from gan.ranges import Count, PositiveInt, Size
@@ -27,11 +27,13 @@ class Pictures:
 
     Args:
         classes: how many kinds there are, if that is more than the labels of these pictures show.
+        names: of the classes, where they have any.
     """
 
     images: Tensor
     labels: Tensor | None = None
     classes: int = 0
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -175,8 +177,9 @@ def cifar10(
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 photographs of 32x32 colour pixels in ten classes."""
     from torchvision.datasets import CIFAR10
 
-    with downloading("CIFAR-10", data_dir / CIFAR10.base_folder):
-        found = CIFAR10(data_dir, train=split == "train", download=True)
+    folder = data_dir / CIFAR10.base_folder
+    with downloading("CIFAR-10", folder):
+        found = downloaded(CIFAR10, data_dir, split, folder)
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     return Pictures(images, torch.tensor(found.targets)).first(limit).resized(image_size)
 
@@ -196,5 +199,5 @@ def image_folder(
     if split == "test" and test_path is None:
         raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
     found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")
-    images, labels = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
-    return Pictures(images, labels)
+    images, labels, names = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
+    return Pictures(images, labels, len(names), names)

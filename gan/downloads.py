@@ -4,12 +4,13 @@ import contextlib
 import gzip
 import hashlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from gan import files
 from gan.errors import Refused
 
 # torchvision is imported where it is used: it takes as long as torch itself, and a mistake is said sooner.
@@ -34,11 +35,23 @@ def idx_pictures(published: "type[torchvision.datasets.MNIST]", data_dir: Path, 
     """
     folder = data_dir / published.__name__ / "raw"
     with downloading(published.__name__, folder):
-        found = published(data_dir, train=split == "train", download=True)
+        found = downloaded(published, data_dir, split, folder)
         for name, packed_md5 in published.resources:
             if name.startswith("train" if split == "train" else "t10k"):
                 check_idx(folder / name.removesuffix(".gz"), folder / name, packed_md5)
     return found.data[:, None].contiguous(), found.targets
+
+
+def downloaded(published: Callable[..., Any], data_dir: Path, split: str, folder: Path) -> Any:
+    """One split of torchvision's data set `published`, from `folder`, or downloaded by one process for all.
+
+    Raises whatever torchvision raises.
+    """
+    try:
+        return published(data_dir, train=split == "train", download=False)
+    except RuntimeError:  # it is not there, or not whole
+        with files.one_at_a_time(folder):
+            return published(data_dir, train=split == "train", download=True)
 
 
 def check_idx(unpacked: Path, packed: Path, packed_md5: str) -> None:

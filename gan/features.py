@@ -114,15 +114,16 @@ def own(name: str, train: Pictures, test: Pictures | None, cache_dir: Path, devi
         train, test = train[held:], train[:held]
     path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     network = Classifier(train.shape)
-    try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(kept["weights"])
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # none yet, or damaged
-        network = learn(train, device)
-        weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-        kept = {"weights": weights, "accuracy": accuracy(network, test, device), "seed": SEED}
-        with contextlib.suppress(OSError), files.whole(path) as file:  # a cache that cannot be kept is no loss
-            torch.save(kept, file)
+    with files.one_at_a_time(path):
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+            network.load_state_dict(kept["weights"])
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # none yet, or damaged
+            network = learn(train, device)
+            weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+            kept = {"weights": weights, "accuracy": accuracy(network, test, device), "seed": SEED}
+            with contextlib.suppress(OSError), files.whole(path) as file:  # a cache that cannot be kept is no loss
+                torch.save(kept, file)
     size = train.shape
     network.name = f"{name}-{size.size}x{size.size}x{size.channels}-{hash_of(kept['weights'])}"
     network.accuracy = kept["accuracy"]

@@ -3,11 +3,15 @@
 import contextlib
 import errno
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
 ROOM = 65_536  # bytes; status.json and a line of the log take a few thousand
 
 
@@ -45,6 +49,24 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
         raise OSError(errno.ENOSPC, "it could not be written whole", str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """While this lasts, other processes that would make `path` as well wait, and then find it there.
+
+    Where nothing can be written beside it, nobody can make it, and nobody waits.
+    """
+    lock, held = FileLock(path.with_name(f".{path.name}.lock")), contextlib.nullcontext()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another process is making %s: waiting for it", path)
+            held = lock.acquire()
+    with held:
+        yield
 
 
 @contextlib.contextmanager

@@ -5,13 +5,15 @@ import io
 import json
 import logging
 import os
+import posixpath
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +23,13 @@ from tqdm import tqdm
 
 from gan import files
 from gan.errors import Refused
+from gan.ranges import SIZES
 
 log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 LARGEST_FILE = 256 * 2**20  # bytes; more than any picture, less than a zip bomb
 LARGEST_PICTURE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
 PROBED = 64  # pictures that are opened to see what the set is made of
-SIZES = range(8, 257)  # sides that the networks can be built for
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read(
     channels: int | None,
     limit: int | None,
     setting: str = "dataset.path",
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
     """Every picture below `path`, cut to a square and resized; the first frame of a film.
 
     The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where
@@ -63,7 +65,7 @@ def read(
         channels: 1 or 3; None takes 3 if any of the first pictures is in colour.
         setting: that named `path`, for what is said of it.
 
-    Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`, and int64 labels (N,) or None.
+    Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`; int64 labels (N,) or None; the classes' names.
     Raises Refused where there is nothing to read, or no size that fits all.
     """
     place = f"{setting}={path}"
@@ -74,16 +76,19 @@ def read(
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
             raise Refused(f"{place} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}.")
-        wanted = (size, channels, limit, source.stamp)
+        wanted = (size, channels, limit, source.stamp, "with classes")
         cache = cache_dir / f"pictures-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
-        about = cache.with_suffix(".json")
-        if not (cache.exists() and about.exists()):
-            size, channels = probe(source, names[:PROBED], place, size, channels)
-            kept, unreadable = decode(source, names, size, channels, cache)
-            if not kept:
-                raise Refused(f"none of the {len(names)} pictures in {place} can be read.")
-            files.write_json(about, {"path": str(path), "names": kept, "unreadable": unreadable})
-    described = json.loads(about.read_text())
+        with files.one_at_a_time(cache):
+            if decoded(cache) is None:
+                size, channels = probe(source, names[:PROBED], place, size, channels)
+                kept, unreadable = decode(source, names, size, channels, cache)
+                if not kept:
+                    raise Refused(f"none of the {len(names)} pictures in {place} can be read.")
+                # Of all pictures, whatever the limit: classes keep their numbers.
+                classes = folders_of(source.sizes.keys() - set(unreadable))
+                about = {"path": str(path), "names": kept, "unreadable": unreadable, "classes": classes}
+                files.write_json(described_in(cache), about)
+    images, described = decoded(cache)
     if described["unreadable"]:
         some = ", ".join(described["unreadable"][:3])
         log.warning(
@@ -92,14 +97,34 @@ def read(
             path,
             some,
         )
-    images = torch.from_numpy(np.load(cache, mmap_mode="c"))
-    return images, labels_of(described["names"])
+    folders = described["classes"]
+    numbers = {folder: number for number, folder in enumerate(folders)}
+    labels = torch.tensor([numbers[folder_of(name)] for name in described["names"]]) if folders else None
+    above = posixpath.commonpath(folders) if folders else ""
+    return torch.from_numpy(images), labels, tuple(str(PurePosixPath(folder).relative_to(above)) for folder in folders)
+
+
+def decoded(cache: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Pictures (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
+
+    They stay in their file until they are read.
+    """
+    try:
+        described = json.loads(described_in(cache).read_text())
+        return (np.load(cache, mmap_mode="c"), described) if "classes" in described else None
+    except (OSError, ValueError, EOFError, TypeError):  # none yet, or damaged
+        return None
+
+
+def described_in(cache: Path) -> Path:
+    """Where it is written down what is in `cache`."""
+    return cache.with_suffix(".json")
 
 
 def open_source(path: Path, place: str, stack: ExitStack) -> Source:
     """List the pictures of a folder or a zip. Raises Refused if `path` is neither."""
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()]
+        found = [file for file in path.rglob("*") if is_picture(file) and file.is_file()]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
         stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
         sizes = {name: stat.st_size for name, stat in stats.items()}
@@ -108,7 +133,7 @@ def open_source(path: Path, place: str, stack: ExitStack) -> Source:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
         raise Refused(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
-    members = [item for item in archive.infolist() if PurePosixPath(item.filename).suffix.lower() in ENDINGS]
+    members = [item for item in archive.infolist() if is_picture(PurePosixPath(item.filename))]
     sizes = {item.filename: item.file_size for item in members}
     stat = path.stat()
     return Source(sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
@@ -193,10 +218,16 @@ def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
         return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def labels_of(names: list[str]) -> Tensor | None:
-    """Number the folders that the pictures lie in; None where some lie in none."""
-    folders = [PurePosixPath(name).parent.as_posix() for name in names]
-    classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
-    if "." in classes or len(classes) < 2:
-        return None
-    return torch.tensor([classes[folder] for folder in folders])
+def is_picture(path: PurePath) -> bool:
+    """By its name; what a Mac puts beside each file of a zip is none."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith("._")
+
+
+def folders_of(names: Iterable[str]) -> list[str]:
+    """The folders that the pictures lie in, two or more; none where some lie in none."""
+    folders = sorted({folder_of(name) for name in names})
+    return folders if "." not in folders and len(folders) > 1 else []
+
+
+def folder_of(name: str) -> str:
+    return PurePosixPath(name).parent.as_posix()

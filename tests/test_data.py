@@ -9,7 +9,9 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 from PIL import Image
 
-from gan import data, downloads, image_folder
+from gan import data, downloads, features, files, image_folder
 from gan.data import Batches, Pictures, scaled
 from gan.errors import Refused
 from tests.conftest import REAL_DATA
@@ -166,6 +168,54 @@ def test_a_set_is_downloaded_once_and_then_read_from_disk(tmp_path, monkeypatch,
     assert torch.equal(read_fashion(tmp_path).images, found.images)
 
 
+def at_once(work):
+    """Do it in two threads that begin together, and return what came of each."""
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda _: (both.wait(), work())[1], range(2)))
+
+
+def test_of_two_that_want_a_set_one_downloads_it(tmp_path, monkeypatch, published, caplog):
+    asked = []
+
+    def slowly(name):
+        asked.append(name)
+        time.sleep(0.02)
+        return published[1].get(name)
+
+    def wanted(folder):
+        return downloads.downloaded(torchvision.datasets.FashionMNIST, folder, "train", folder / "FashionMNIST" / "raw")
+
+    caplog.set_level("INFO")
+    server = serve(monkeypatch, slowly)
+    wanted(tmp_path / "alone")
+    once = asked.copy()
+    one, other = at_once(lambda: wanted(tmp_path / "both"))
+    server.shutdown()
+    server.server_close()
+    assert asked == once * 2 and torch.equal(one.data, other.data)
+    assert "another process is making" in caplog.text
+
+
+def test_of_two_that_want_a_network_for_scores_one_trains_it(tmp_path, monkeypatch):
+    def slowly(train, device):
+        trained.append(train)
+        time.sleep(0.1)
+        return features.Classifier(train.shape)
+
+    trained = []
+    monkeypatch.setattr(features, "learn", slowly)
+    pictures = Pictures(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
+    one, other = at_once(lambda: features.own("any", pictures, pictures, tmp_path, CPU))
+    assert len(trained) == 1 and one.name == other.name
+
+
+def test_nobody_waits_where_nothing_can_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with files.one_at_a_time(tmp_path / "file" / "never"), files.one_at_a_time(tmp_path / "file" / "never"):
+        pass
+
+
 @pytest.mark.parametrize(
     "answer", [lambda _: None, lambda _: b"", lambda _: b"<html>log in</html>"], ids=["404", "empty", "html"]
 )
@@ -295,6 +345,25 @@ def test_a_folder_gives_its_pictures_and_classes(tmp_path, cache):
     assert [by_picture[image.numpy().tobytes()] for image in found.images] == found.labels.tolist()
 
 
+def test_a_class_keeps_its_number_where_a_limit_leaves_others_out(tmp_path, cache):
+    for number in range(30):
+        (tmp_path / f"class{number:02}").mkdir()
+        (tmp_path / f"class{number:02}" / "x.png").write_bytes(encoded(np.full((16, 16), number, np.uint8)))
+    found = read_folder(tmp_path, cache, limit=5)
+    assert found.labels.tolist() == found.images[:, 0, 0, 0].tolist() and len(found) == 5
+    assert found.shape.classes == 30
+
+
+def test_only_pictures_that_can_be_read_make_classes(tmp_path, cache):
+    with zipfile.ZipFile(tmp_path / "from_a_mac.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{'ab'[number % 2]}/{number}.png", encoded(np.full((16, 16), number, np.uint8)))
+            archive.writestr(f"__MACOSX/{'ab'[number % 2]}/._{number}.png", b"no picture")
+        archive.writestr("cover.png", b"broken")
+    found = read_folder(tmp_path / "from_a_mac.zip", cache)
+    assert found.labels.tolist() == (found.images[:, 0, 0, 0] % 2).tolist() and found.shape.classes == 2
+
+
 def test_a_zip_gives_what_its_folder_gives(tmp_path, cache):
     arrays = fill(tmp_path / "pictures")
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
@@ -318,6 +387,15 @@ def test_pictures_are_decoded_once(tmp_path, cache, monkeypatch):
     monkeypatch.undo()
     (tmp_path / "a" / "0.png").write_bytes(encoded(np.zeros((16, 16, 3), np.uint8)))
     assert not torch.equal(read_folder(tmp_path, cache).images, first.images)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".json"])
+def test_pictures_are_decoded_again_where_what_was_kept_is_damaged(tmp_path, ending):
+    fill(tmp_path / "own")
+    first = read_folder(tmp_path / "own", tmp_path / "cache").images.clone()
+    (kept,) = (tmp_path / "cache").glob(f"pictures-*{ending}")
+    kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
+    assert torch.equal(read_folder(tmp_path / "own", tmp_path / "cache").images, first)
 
 
 def test_unreadable_files_are_counted_and_named(tmp_path, cache, caplog):

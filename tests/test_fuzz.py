@@ -214,7 +214,7 @@ def test_damaged_pictures_never_cost_the_good_ones(hurt, zipped):
         else:
             for name, content in contents.items():
                 (there / name).write_bytes(content)
-        images, _ = image_folder.read(there, Path(folder), 16, 3, None)
+        images, *_ = image_folder.read(there, Path(folder), 16, 3, None)
         expected = torch.from_numpy(image_folder.to_array(GOOD, 16, 3))
         assert sum(torch.equal(image, expected) for image in images) >= 2
         event(f"{len(images) - 2} of {len(hurt)} read")
@@ -231,7 +231,7 @@ def test_a_damaged_zip_is_read_or_refused(data):
         path = Path(folder) / "pictures.zip"
         path.write_bytes(damaged(content, data.draw(damages(len(content)))))
         try:
-            images, _ = image_folder.read(path, Path(folder), 16, 3, None)
+            images, *_ = image_folder.read(path, Path(folder), 16, 3, None)
             assert images.shape[1:] == (3, 16, 16)
         except Refused as refusal:
             assert "\n" not in str(refusal) and str(refusal).endswith(".")
@@ -254,7 +254,7 @@ def test_what_claims_to_be_huge_is_left_out_and_takes_no_memory(tmp_path, monkey
                 member.write(bytes(2**20))
     for path, bad in ((there, ["claims.png", "large.png"]), (tmp_path / "bomb.zip", ["bomb.png"])):
         tracemalloc.start()
-        images, _ = image_folder.read(path, tmp_path / path.name[:4], 16, 3, None)
+        images, *_ = image_folder.read(path, tmp_path / path.name[:4], 16, 3, None)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         about = next((tmp_path / path.name[:4]).glob("*.json"))
@@ -270,5 +270,5 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_no_pictures(tmp_path):
     (there / "nowhere.png").symlink_to(tmp_path / "nothing.png")
     (there / "endless.png").symlink_to("/dev/zero")
     os.mkfifo(there / "waits.png")
-    images, _ = image_folder.read(there, tmp_path, 16, 3, None)
+    images, *_ = image_folder.read(there, tmp_path, 16, 3, None)
     assert len(images) == 1
