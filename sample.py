@@ -26,8 +26,8 @@ def draw(cfg: DictConfig) -> Path:
     from gan.device import enough_memory, pick
 
     device = pick(asked.device)
-    run = build.trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
     with enough_memory():
+        run = build.trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
         return sampling.write(run.generator, run.noise, asked, device)
 
 

@@ -37,24 +37,25 @@ def evaluate(cfg: DictConfig) -> None:
     asked = config.check_evaluation(cfg)
 
     from gan import build, protocol
-    from gan.device import pick
+    from gan.device import enough_memory, pick
 
     device, references, rows = pick(asked.device), {}, {}
-    for name in asked.run:
-        folder = Path(name)
-        run = build.trained(folder, asked.checkpoint, asked.averaged, device)
-        folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
-        key = (repr(run.cfg.dataset), folders)
-        if key not in references:
-            references[key] = build.reference(run.cfg, asked.split, asked.features, folders, device)
-        reference = references[key]
-        count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
-        found = scored(run, reference, asked, count, device)
-        floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
-        keep(folder, run.step, found, floor, reference.record(count), asked)
-        draw_neighbours(run, reference, folder, device)
-        said = taken(reference.record(count))
-        rows.setdefault(said, ({}, floor))[0][name] = found
+    with enough_memory():
+        for name in asked.run:
+            folder = Path(name)
+            run = build.trained(folder, asked.checkpoint, asked.averaged, device)
+            folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
+            key = (repr(run.cfg.dataset), folders)
+            if key not in references:
+                references[key] = build.reference(run.cfg, asked.split, asked.features, folders, device)
+            reference = references[key]
+            count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
+            found = scored(run, reference, asked, count, device)
+            floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
+            keep(folder, run.step, found, floor, reference.record(count), asked)
+            draw_neighbours(run, reference, folder, device)
+            said = taken(reference.record(count))
+            rows.setdefault(said, ({}, floor))[0][name] = found
     for said, (found, floor) in rows.items():
         print(f"\n{said}\n\n{as_table(found, floor)}")
 
@@ -85,7 +86,7 @@ def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int
 
 
 def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
-    """Write the scores into the run's folder: scores.json, status.json and TensorBoard."""
+    """Write the scores into the run's folder: scores.json, TensorBoard, and status.json if they are the run's own."""
     from torch.utils.tensorboard import SummaryWriter
 
     from gan import files, status
@@ -105,7 +106,8 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
     }
     files.write_json(folder / "scores.json", whole)
     means = {name: number.mean for name, number in found.items()}
-    status.update(folder, scores=means | record)
+    if asked.checkpoint == "last" and asked.averaged:  # what the run draws with, as in training
+        status.update(folder, scores=means | record)
     with SummaryWriter(folder) as board:
         for name, mean in means.items():
             board.add_scalar(f"scores/{name}", mean, step)

@@ -18,11 +18,11 @@ from gan.data import Pictures, scaled
 from gan.errors import Refused
 from gan.noise import Noise
 from gan.player import given
+from gan.ranges import LEAST
 from gan.shape import ImageShape
 
 BATCH = 256
 GAP_COUNT = 2000
-LEAST = 100  # pictures; below that there are no neighbours to speak of
 PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
 STACKED = "stacked_mnist"
 
@@ -124,6 +124,11 @@ def reference(
         raise Refused(
             f"the test pictures are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
             "be alike; dataset.channels and dataset.image_size make them so."
+        )
+    if test and test.names != train.names:
+        raise Refused(
+            f"the folder {min({*test.names} ^ {*train.names})} is not both among the test pictures and among those to "
+            "train on: classes go by the names of their folders, which should be the same."
         )
     if min(len(each) for each in (train, test) if each) < LEAST:
         raise Refused(f"scores need {LEAST} pictures or more to train on, and as many to test on.")

@@ -1,6 +1,7 @@
 """From noise to pictures, and from pictures to grids, films and walks."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,17 +51,31 @@ def grid(images: Tensor, classes: int = 0) -> Image.Image:
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:colours])
 
 
-def film(frames: list[Image.Image], file: BinaryIO, fps: float) -> None:
+def picture(path: Path) -> Image.Image:
+    """A picture from a file, which is closed again."""
+    with Image.open(path) as opened:
+        return opened.copy()
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Of the picture in a file, in pixels across and down."""
+    with Image.open(path) as opened:
+        return opened.size
+
+
+def film(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     """Write `frames`, one or more, as a GIF that begins again at its end."""
+    first, *rest = frames
     duration = max(round(1000 / fps), 20)  # viewers slow down what is faster
-    frames[0].save(file, format="gif", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+    first.save(file, format="gif", save_all=True, append_images=rest, duration=duration, loop=0)
 
 
 def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
     """Draw what was asked of sample.py. Returns the file or folder that holds it."""
     endings = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
     of_class = "" if asked.class_ is None else f"_class{asked.class_}"
-    name = f"{asked.format}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
+    which = ("" if asked.checkpoint == "last" else f"_{asked.checkpoint}") + ("" if asked.averaged else "_not-averaged")
+    name = f"{asked.format}{which}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
     points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
     labels = chosen_classes(generator, asked, device)

@@ -35,8 +35,9 @@ SCORES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    """A network for scores after one pass, also for those who find it in the cache."""
     monkeypatch.setattr(features, "EPOCHS", 1)
 
 
@@ -142,7 +143,30 @@ def test_the_generator_itself_is_drawn_from_where_it_is_asked_for(train_here, tm
     assert any(not torch.equal(state["average"][key], state["generator"][key]) for key in state["average"])
 
 
-def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
+def test_a_runs_own_scores_are_of_what_it_draws_with_as_it_is_now(train_here, evaluate_here, tmp_path):
+    def known():
+        return json.loads((tmp_path / "status.json").read_text())["scores"]
+
+    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "averaged=false")
+    assert known() == {} and json.loads((tmp_path / "scores.json").read_text())["averaged"] is False
+    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
+    assert known()["fid"] > 0
+    train_here(tmp_path, "train.max_steps=4", "trick=[ema]", resume=True)
+    assert known() == {}
+
+
+def test_scores_that_want_too_much_memory_are_refused(train_here, evaluate_here, tmp_path, monkeypatch):
+    def too_much(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    train_here(tmp_path, "train.max_steps=1")
+    monkeypatch.setattr(protocol, "drawn", too_much)
+    with pytest.raises(OSError, match="smaller"):
+        evaluate_here(f"run={tmp_path}", "n=100")
+
+
+def test_scores_in_training_keep_the_best(train_here, tmp_path):
     asked = ["watch.scores_every=10", "watch.scores_pictures=200", "watch.scores_parzen=true"]
     train_here(tmp_path, "train.max_steps=40", *asked)
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
@@ -169,7 +193,7 @@ def test_scores_in_training_keep_the_best(train_here, tmp_path, quick):
     assert [event.step for event in board.Scalars("scores/fid")] == [10, 20, 30, 40]
 
 
-def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path, quick):
+def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path):
     scored = ["watch.scores_every=4", "watch.scores_pictures=100", "trick=[generator_dropout,conditional]"]
     train_here(tmp_path / "plain", "train.max_steps=10", scored[2])
     train_here(tmp_path / "whole", "train.max_steps=10", *scored)
@@ -221,7 +245,7 @@ def test_players_with_tricks_are_scored_as_they_were_trained(train_here, evaluat
     assert -1 < kept["scores"]["discriminator_gap"]["mean"] < 1 and "parzen" not in kept["scores"]
 
 
-def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache, quick):
+def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache):
     for part, count in (("train", 240), ("other", 120)):
         for number in range(count):
             folder = tmp_path / part / str(number % 2)
@@ -247,12 +271,14 @@ def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_pat
         ("flat", "the test pictures are 8x8x1 in 0 classes"),
         ("few", "scores need 100 pictures or more"),
         ("absent", "does not exist"),
+        ("renamed", "the folder 0 is not both among the test pictures and among those to train on"),
     ],
 )
-def test_test_pictures_of_another_kind_are_refused(tmp_path, cache, quick, kind, wanted):
+def test_test_pictures_of_another_kind_are_refused(tmp_path, cache, kind, wanted):
     for part, count in (("train", 120), ("other", 20 if kind == "few" else 120)):
         for number in range(count):
-            folder = tmp_path / part / ("" if part == "other" and kind == "flat" else str(number % 2))
+            name = str(number % 2 + (1 if part == "other" and kind == "renamed" else 0))
+            folder = tmp_path / part / ("" if part == "other" and kind == "flat" else name)
             folder.mkdir(parents=True, exist_ok=True)
             mode = "RGB" if part == "other" and kind == "colour" else "L"
             colour = (number, 0, 200) if mode == "RGB" else number
@@ -298,4 +324,4 @@ def test_a_search_finds_the_settings_with_the_least_fid(program, tmp_path, cache
     result = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert len(found) == 3 and result["best_value"] == pytest.approx(min(found.values()))
     best = min(found, key=found.get)
-    assert f"lr-{result['best_params']['optim.generator.lr']}" in best
+    assert f"optim.generator.lr-{result['best_params']['optim.generator.lr']}" in best
