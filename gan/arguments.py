@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
+import zlib
 from pathlib import Path
 
 import yaml
@@ -20,6 +21,8 @@ from gan.errors import Refused
 
 CONF = Path(__file__).parent.parent / "conf"
 BESIDES = {"resume", "retry", "data_dir", "cache_dir", "threads"}  # settings that say nothing of what a run is
+USUAL = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # an override whose name and value are plain words or lists
+LONGEST = 80  # letters in what a folder's name says of its run
 SEVERAL = ("trick", "experiment")  # groups of which more than one option may be chosen
 
 
@@ -47,7 +50,7 @@ def understood(arguments: list[str]) -> list[str]:
     if processes.NUMBER:  # number 0 writes; what the others write is thrown away
         elsewhere = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
-        overrides += [f"hydra.run.dir={elsewhere}", "hydra.output_subdir=null", "hydra/job_logging=disabled"]
+        overrides += [f"hydra.run.dir={elsewhere}", "hydra/job_logging=disabled"]
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         check_choice(text, override)
     return [*flags, *overrides]
@@ -72,14 +75,16 @@ def options(group: str) -> str:
 
 
 def slug(overrides: list[str]) -> str:
-    """A command line as part of a folder's name: `model=mlp optim.generator.lr=0.1` is `model-mlp_lr-0.1`.
+    """A command line as part of a folder's name: `model=mlp train.epochs=1` is `model-mlp_train.epochs-1`.
 
-    What is no part of the run itself is left out: a sweep that is taken up again finds its folders.
+    What is no part of the run itself is left out: a sweep that is taken up again finds its folders. What is cut, or has
+    unusual signs in it, gets a checksum, so that no sweep takes the folders of another for its own.
     """
-    named = [override.partition("=")[::2] for override in overrides]
-    words = [f"{name.split('.')[-1]}={value}" for name, value in named if name not in BESIDES]
-    plain = [re.sub(r"[^\w.]+", "-", word).strip("-_") for word in words]
-    return "_".join(plain)[:80].rstrip("-_") or "default"
+    words = [override for override in overrides if override.partition("=")[0] not in BESIDES]
+    name = "_".join(re.sub(r"[^\w.-]+", "-", word).strip("-_") for word in words) or "default"
+    if len(name) <= LONGEST and all(re.fullmatch(USUAL, word) for word in words):
+        return name
+    return f"{name[: LONGEST - 9]}_{zlib.crc32(' '.join(words).encode()):08x}"
 
 
 OmegaConf.register_new_resolver("slug", slug, replace=True)

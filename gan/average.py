@@ -15,14 +15,14 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.followed, self.decay = network, decay
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network, self.decay = copy.deepcopy(network).eval().requires_grad_(False), decay
+        self.weights, self.followed = list(self.network.parameters()), list(network.parameters())
+        self.buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
         """Take in the weights as they are after `step` updates."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        weights, followed = list(self.network.parameters()), list(self.followed.parameters())
-        torch._foreach_lerp_(weights, followed, 1 - decay)
-        for mine, theirs in zip(self.network.buffers(), self.followed.buffers(), strict=True):
+        torch._foreach_lerp_(self.weights, self.followed, 1 - decay)
+        for mine, theirs in self.buffers:
             mine.copy_(theirs)

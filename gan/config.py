@@ -41,7 +41,6 @@ def check(cfg: DictConfig) -> Settings:
             "train.update=simultaneous, which moves each player once: it should be 1."
         )
     refuse_dead_tricks(cfg)
-    refuse_missing_device(settings.device)
     return settings
 
 
@@ -174,13 +173,6 @@ def refuse_dead_tricks(cfg: DictConfig) -> None:
                 f"trick={name} would change nothing: another trick, the experiment or the command line "
                 "sets the same number."
             )
-
-
-def refuse_missing_device(name: str) -> None:
-    """Raise Refused for a device that this machine lacks."""
-    from gan.device import pick  # here and not above: it imports torch
-
-    pick(name)
 
 
 def first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """What each player minimises, from logits (B,).
 
-A loss has two methods. `discriminator(real, fake)` gives D's terms by name, one for real pictures and one for
-fakes, and `total` adds them up or takes their mean. `generator(real, fake)` is what G minimises.
+A loss has two methods. `discriminator(real, fake)` gives D's terms by name, as a rule one for real pictures
+and one for fakes, and `total` adds them up or takes their mean. `generator(real, fake)` is what G minimises.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gan.errors import Refused
 from gan.ranges import Probability
 
 Terms = dict[str, Tensor]
 Target = Probability | tuple[Probability, Probability]
+Score = float | tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,11 @@ class Loss:
     needs_bounded_slope: ClassVar[bool] = False  # whether D's loss would fall for ever if nothing held D back
     undecided_at_zero: ClassVar[bool] = True  # whether a logit of 0 says that D cannot tell
     terms: Literal["sum", "mean"]
+
+    def __post_init__(self) -> None:
+        for name, target in vars(self).items():
+            if isinstance(target, (list, tuple)) and target[0] > target[1]:
+                raise Refused(f"loss.{name}={list(target)} is not possible: the lower end of a range comes first.")
 
     def total(self, terms: Terms) -> Tensor:
         """D's loss."""
@@ -111,8 +118,8 @@ class LeastSquares(Loss):
     """
 
     undecided_at_zero: ClassVar[bool] = False  # it is half way between the targets
-    real_target: Target
-    fake_target: Target
+    real_target: Score
+    fake_target: Score
     generator_target: float
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
@@ -177,12 +184,12 @@ class Relativistic(Loss):
         return F.softplus(real - fake).mean()
 
 
-def cross_entropy(logits: Tensor, target: Target) -> Tensor:
+def cross_entropy(logits: Tensor, target: Score) -> Tensor:
     """Mean binary cross-entropy of sigmoid(logits) against `target`."""
     return F.binary_cross_entropy_with_logits(logits, targets(logits, target))
 
 
-def targets(logits: Tensor, target: Target) -> Tensor:
+def targets(logits: Tensor, target: Score) -> Tensor:
     """The same target for each of the `logits`, or one drawn for each from a range."""
     if isinstance(target, (int, float)):
         return torch.full_like(logits, target)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gan.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from gan.errors import Refused
+from gan.ranges import AtLeastOne, Fading, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, the step and the epoch
 
@@ -18,7 +19,7 @@ def adam(
     parameters: Iterable[nn.Parameter],
     *,
     lr: PositiveFloat,
-    betas: tuple[Probability, Probability],
+    betas: tuple[Fading, Fading],
     eps: PositiveFloat,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
@@ -34,7 +35,9 @@ def sgd(
     nesterov: bool,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.SGD:
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum. Raises Refused for Nesterov's kind without any."""
+    if nesterov and not momentum:
+        raise Refused("nesterov=true is not possible with momentum=0: it should be above 0.")
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )
@@ -44,11 +47,14 @@ def sgd(
 class Decay:
     """A number that is divided by `factor` after every step, down to `floor`."""
 
-    factor: PositiveFloat
+    factor: AtLeastOne
     floor: NonNegativeFloat
 
     def __call__(self, first: float, step: int, epoch: int) -> float:
-        return max(first / self.factor**step, self.floor)
+        try:
+            return max(first / self.factor**step, self.floor)
+        except OverflowError:  # what it is divided by is beyond all numbers
+            return self.floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,13 @@ class Ramp:
     to: float
     from_epoch: NonNegativeInt
     to_epoch: PositiveInt
+
+    def __post_init__(self) -> None:
+        if self.from_epoch >= self.to_epoch:
+            raise Refused(
+                f"a ramp from_epoch={self.from_epoch} to_epoch={self.to_epoch} is not possible: it should end later "
+                "than it begins."
+            )
 
     def __call__(self, first: float, step: int, epoch: int) -> float:
         share = (epoch - self.from_epoch) / (self.to_epoch - self.from_epoch)

@@ -5,21 +5,34 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 __all__ = [
+    "LEAST",
+    "SIZES",
+    "AtLeastOne",
     "Count",
+    "Fading",
+    "Film",
     "NonNegativeFloat",
     "NonNegativeInt",
     "PositiveFloat",
     "PositiveInt",
     "Probability",
+    "Scored",
     "Share",
     "Shown",
     "Size",
     "Times",
 ]
 
+SIZES = range(8, 257)  # sides of pictures that the networks can be built for
+LEAST = 100  # pictures to score; below that there are no neighbours to speak of
+
+AtLeastOne = Annotated[float, Field(ge=1)]
+Fading = Annotated[float, Field(ge=0, lt=1)]  # the share of a running mean that stays
+Film = Annotated[float, Field(ge=0.01)]  # frames a second; a GIF cannot be slower than one in eleven minutes
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]  # neither nothing nor all
-Size = Annotated[int, Field(ge=8, le=256)]  # the side of a picture that the networks can be built for
+Size = Annotated[int, Field(ge=SIZES[0], le=SIZES[-1])]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]  # pictures that are made here: a million take minutes
+Scored = Annotated[int, Field(ge=LEAST, le=1_000_000)]
 Shown = Annotated[int, Field(gt=0, le=10_000)]  # pictures in one grid
 Times = Annotated[int, Field(gt=0, le=1000)]  # that something is done within a step, or at once

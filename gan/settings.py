@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gan.ranges import Count, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Shown, Times
+from gan.ranges import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
 
 Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
 Periods = Period | list[Period] | None
@@ -47,11 +47,11 @@ class Watch(Strict):
     samples: Shown
     noise_scale: PositiveFloat
     final_samples: Shown | None
-    film_fps: PositiveFloat
+    film_fps: Film
     checkpoint_every: Periods
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
-    scores_pictures: Annotated[Count, Field(ge=100)]
+    scores_pictures: Scored
     scores_parzen: bool
 
 
@@ -78,7 +78,7 @@ class Evaluation(Strict):
     run: list[str]
     checkpoint: Literal["last", "best"]
     averaged: bool
-    n: Annotated[Count, Field(ge=100)] | None
+    n: Scored | None
     seed: NonNegativeInt
     seeds: Times
     split: Literal["train", "test"] | None
@@ -105,4 +105,4 @@ class Sampling(Strict):
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda", "mps"]
     frames: Times
-    fps: PositiveFloat
+    fps: Film

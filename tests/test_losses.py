@@ -98,6 +98,14 @@ def test_least_squares_pulls_each_score_to_its_number():
     assert close(total, 9 / 2 / 2) and fake.grad.tolist() == [-1.5, 0.0]  # at its target G wants nothing
 
 
+def test_least_squares_has_the_papers_first_numbers_too(make_run):
+    """Equation 8: -1 for fakes, 1 for real pictures, and G wants 0."""
+    run = make_run("loss=least_squares", "loss.fake_target=-1", "loss.generator_target=0")
+    terms = run.loss.discriminator(torch.tensor([1.0]), torch.tensor([2.0]))
+    assert close(terms["loss_real"], 0) and close(terms["loss_fake"], 9 / 2)
+    assert close(run.loss.generator(None, torch.tensor([2.0])), 2)
+
+
 def test_hinge_asks_nothing_beyond_one():
     loss = LOSSES[Hinge]
     real, fake = torch.tensor([2.0, 0.25], requires_grad=True), torch.tensor([-3.0, 0.5], requires_grad=True)

@@ -1,5 +1,6 @@
 """Networks fit any picture, and at the published sizes they are the published networks."""
 
+import functools
 import math
 
 import pytest
@@ -11,13 +12,18 @@ from torch import nn
 from gan import sampling
 from gan.models import layers, residual
 from gan.shape import ImageShape
-from tests.conftest import composed, options
+from tests.conftest import composed, narrow, options
 
 KERNELS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
+@functools.cache
+def chosen(*overrides):
+    return composed(*overrides)
+
+
 def build(name, image, *overrides):
-    cfg = composed(f"model={name}", *overrides)
+    cfg = chosen(f"model={name}", *overrides)
     generator = instantiate(cfg.model.generator, image, 100, _convert_="all")
     return generator, instantiate(cfg.model.discriminator, image, _convert_="all")
 
@@ -40,7 +46,7 @@ def test_every_model_fits_every_picture(name, size, channels):
 
 @pytest.mark.parametrize("name", options("model"))
 def test_a_model_fits_the_largest_picture(name):
-    generator, discriminator = build(name, ImageShape(3, 256))
+    generator, discriminator = build(name, ImageShape(3, 256), *narrow(name))
     assert discriminator(generator(torch.randn(2, 100))).shape == (2,)
 
 
@@ -150,6 +156,15 @@ def test_the_residual_network_has_as_many_maps_as_the_picture_can_be_halved():
     assert residual.stages(ImageShape(3, 64), 16) == ([64, 32, 16, 8], [16, 32, 64, 64])
     assert generator.layers[0].out_features == 64 * 7 * 7 and discriminator.feature_count == 64 * 7 * 7
     assert not any(isinstance(module, nn.BatchNorm2d) for module in [*generator.modules(), *discriminator.modules()])
+
+
+def test_an_activation_may_be_named_made_or_half_made():
+    image = ImageShape(1, 12)
+    for given in ("relu", "{_target_: torch.nn.ReLU}", "{_target_: torch.nn.ReLU, _partial_: true}"):
+        cfg = composed(f"model.generator.activation={given}")
+        generator = instantiate(cfg.model.generator, image, 8, _convert_="all")
+        made = [module for module in generator.modules() if isinstance(module, nn.ReLU)]
+        assert len(made) == len(set(made)) == 3
 
 
 def test_a_residual_block_begins_as_its_activation_and_can_learn():

@@ -1,5 +1,6 @@
 """Bricks that several architectures share."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
@@ -29,7 +30,9 @@ ENDINGS = {
 
 
 def activate(activation: Activation) -> nn.Module:
-    """A fresh activation layer: one of those with a name, or whatever the configuration builds."""
+    """A fresh activation layer: one of those with a name, or like what the configuration builds."""
+    if isinstance(activation, nn.Module):
+        return copy.deepcopy(activation)
     named = {
         "relu": nn.ReLU,
         "leaky_relu": partial(nn.LeakyReLU, 0.2),  # the slope of DCGAN (Radford et al. 2016, section 4)

@@ -49,7 +49,7 @@ class Discriminator(layers.Judge):
 
 
 class SharedLines(nn.Module):
-    """An activation: the largest of a few lines w x + b, one set of them for every unit, drawn from N(0, 1).
+    """An activation: the largest of a few lines w x + b, one set of them for all units of a layer, drawn from N(0, 1).
 
     The tutorial "GAN(2) - 논문 구현" calls it maxout. There the lines were plain tensors that no optimiser saw.
 

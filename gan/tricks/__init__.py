@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from gan.losses import Loss
-from gan.settings import Train
+from gan.settings import Train, Watch
 from gan.shape import ImageShape
 
 Judge = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to logits (B,), in float32
@@ -18,6 +18,7 @@ class Game(NamedTuple):
 
     image: ImageShape
     train: Train
+    watch: Watch
     loss: Loss
     has_classes: bool  # whether the players are told of classes
     pictures_per_logit: int  # that D judges together
@@ -108,7 +109,6 @@ class Tricks(Trick):
         self.clips_weights = any(trick.clips_weights for trick in tricks)
         self.mixes_pictures = any(trick.mixes_pictures for trick in tricks)
         self.uses_labels = any(trick.uses_labels for trick in tricks)
-        self.needs_whole_batch = any(trick.needs_whole_batch for trick in tricks)
         self.pictures_per_logit = max([1, *(trick.pictures_per_logit for trick in tricks)])
 
     def check(self, game: Game) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gan.errors import Refused
+from gan.processes import COUNT
 from gan.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from gan.tricks import Failure, Game, Trick
 
@@ -55,9 +56,12 @@ class TrackFailures(Trick):
         self.said: list[str] = []
 
     def check(self, game: Game) -> None:
-        if game.train.batch_size == 1:
+        if not game.watch.log_every:
+            raise Refused("trick=track_failures looks when numbers are logged: watch.log_every should not be null.")
+        if game.train.batch_size == COUNT:
             raise Refused(
-                "trick=track_failures compares the pictures of a batch: train.batch_size should be 2 or more."
+                "trick=track_failures compares the pictures of a batch: train.batch_size should be "
+                f"{2 * COUNT} or more."
             )
         if game.loss.needs_bounded_slope:  # such a loss has no bound, and 0 is nothing special
             del self.limits["discriminator/loss"]

@@ -51,7 +51,8 @@ class R1(SlopePenalty):
     Args:
         gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
         every: the penalty is taken at one step of so many, and weighs as many times more there ("lazy
-            regularization", Karras et al. 2020, appendix B): less work, and a D that is freer in between.
+            regularization", Karras et al. 2020, appendix B): less work, and a D that is freer in between. With
+            watch.mean=false what is logged of it is 0 wherever it was not its turn.
     """
 
     def __init__(self, *, gamma: PositiveFloat, every: PositiveInt) -> None:
@@ -101,8 +102,8 @@ class Dragan(SlopePenalty):
 
     Args:
         weight: the paper's lambda.
-        spread: each number of a picture is raised by up to so many standard deviations of all of them, as the
-            authors' code has it; the paper draws a normal distance.
+        spread: each number of a picture is raised by up to so many standard deviations of all of them, as in the
+            authors' code, which then goes back a random part of that way; the paper draws a normal distance.
     """
 
     def __init__(self, *, weight: PositiveFloat, spread: PositiveFloat) -> None:

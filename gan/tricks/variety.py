@@ -202,6 +202,9 @@ class Packing(Trick):
             raise Refused("trick=packing has one logit for pictures of several classes: leave trick=conditional out.")
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        first = products(discriminator.features)[0]
+        layers = products(discriminator.features)
+        if not layers:
+            raise Refused("trick=packing widens D's first layer, and this D has none before its logit: give it one.")
+        first = layers[0]
         widen(first, (self.pictures - 1) * first.weight.shape[1])
         discriminator.features.insert(0, Pack(self.pictures))
