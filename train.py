@@ -25,8 +25,13 @@ def train(cfg: DictConfig, folder: Path) -> int:
     from gan.device import enough_memory, pick
 
     with enough_memory(), distributed.together(pick(settings.device)):
+        if settings.resume is None:
+            distributed.from_first(lambda: jobs.refuse_used(folder))
         run = build.build(cfg, settings, jobs.choices())
-        stopped_by = loop.run(run, folder, resume=settings.resume is not None)
+        if settings.resume is not None:
+            loop.go_back(run, folder)
+            jobs.write_down(cfg, folder)
+        stopped_by = loop.run(run, folder)
     if NUMBER == 0:
         jobs.say_what_next(folder)
     return stopped_by

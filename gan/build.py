@@ -37,16 +37,21 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
     loss, tricks = make(cfg.loss), tricks_of(cfg)
     refuse_slopes(loss, tricks)
-    refuse_parts(settings, tricks)
+    refuse_parts(cfg, settings)
     with distributed.one_first():
         pictures = load(cfg, settings, "train")
     if train.batch_size > len(pictures):
         raise Refused(
             f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
         )
+    if (needed := train.batch_size * train.discriminator_steps) > len(pictures):
+        raise Refused(
+            f"train.discriminator_steps={train.discriminator_steps} with batches of {train.batch_size} would take "
+            f"{needed} pictures for one update of G, and the data set has {len(pictures)}."
+        )
 
     image, has_classes = pictures.shape, tricks.uses_labels
-    tricks.check(Game(image, train, loss, has_classes, tricks.pictures_per_logit))
+    tricks.check(Game(image, train, settings.watch, loss, has_classes, tricks.pictures_per_logit))
     if settings.watch.scores_every and image.classes < 2:
         raise Refused("watch.scores_every needs a data set with classes, for the network that scores are taken with.")
     keep_memory()
@@ -54,6 +59,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
         networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
+    refuse_lonely(networks, train.batch_size, tricks.pictures_per_logit)
     mixes = tricks.mixes_pictures or layers.mixes_pictures(networks[1])
     if train.separate_batches is not None and not mixes:
         raise Refused(
@@ -119,16 +125,28 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
         )
 
 
-def refuse_parts(settings: Settings, tricks: Trick) -> None:
+def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
     """Raise Refused for what several processes, each with a part of the batch, cannot do yet."""
-    if processes.COUNT > 1 and tricks.needs_whole_batch:
+    if processes.COUNT == 1:
+        return
+    wanting = [name for name, node in cfg.trick.items() if "_target_" in node and make(node).needs_whole_batch]
+    if wanting:
         raise Refused(
-            f"each of {processes.COUNT} processes sees a part of a batch, and one of these tricks wants all of it: "
-            "leave out adaptive_augment, feature_matching, minibatch_discrimination, minibatch_stddev, packing and "
-            "replay."
+            f"trick=[{','.join(wanting)}] is not possible with several processes: each sees a part of a batch, and "
+            "that wants all of it."
         )
-    if processes.COUNT > 1 and settings.compile:
+    if settings.compile:
         raise Refused("compile=true is not possible with several processes: it should be false.")
+
+
+def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit: int) -> None:
+    """Raise Refused where BatchNorm would have a single number to take the mean and the spread of."""
+    for network, together in zip(networks, (1, pictures_per_logit), strict=True):
+        if batch_size <= together and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
+            raise Refused(
+                f"train.batch_size={batch_size} is not possible with BatchNorm in these networks: it should be "
+                f"{2 * together} or more."
+            )
 
 
 def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:

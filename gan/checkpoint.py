@@ -86,6 +86,7 @@ FREE = {
     "compile",
     "data_dir",
     "cache_dir",
+    "dataset.test_path",
     "watch",
     "train.epochs",
     "train.max_steps",

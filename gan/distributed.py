@@ -6,7 +6,7 @@ tricks draw, each draws for itself.
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -56,12 +56,19 @@ def average(tensors: list[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def from_first(value: Any) -> Any:
-    """What process 0 has (tensors on the CPU, numbers, text): the others' `value` is not looked at."""
+def from_first(find: Callable[[], Any]) -> Any:
+    """What process 0 finds (tensors on the CPU, numbers, text), for all. Raises Refused in all where it does."""
     if COUNT == 1:
-        return value
-    held = [value]
+        return find()
+    held = [None]
+    if NUMBER == 0:
+        try:
+            held = [find()]
+        except Refused as error:
+            held = [error]
     dist.broadcast_object_list(held)
+    if isinstance(held[0], Refused):
+        raise held[0]
     return held[0]
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gan import files, status
 from gan.arguments import BESIDES
@@ -38,9 +38,10 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
         leave(Refused("a sweep cannot be shared by several processes: start each of its runs with torchrun."))
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
-            if not (sweeping and taken_up(cfg, folder)):
+            saved = holds_run(folder)
+            if not (sweeping and taken_up(cfg, folder, saved)):
                 with files.last_words(folder) as give_back:
-                    locked_job(work, cfg, folder, sweeping, give_back)
+                    locked_job(work, cfg, folder, sweeping, saved, give_back)
     except Timeout:
         refusal = Refused(f"{folder} is in use: another process is training there. Wait for it, or choose another.")
         if not sweeping:
@@ -54,22 +55,30 @@ def locked_job(
     cfg: DictConfig,
     folder: Path,
     sweeping: bool,
+    saved: bool,
     make_room: Callable[[], None],
 ) -> None:
-    """The same, once no other process can be in `folder`; `make_room` on a full disk."""
+    """The same, once no other process can be in `folder`; `make_room` on a full disk.
+
+    Args:
+        saved: whether there is a run in the folder already, which keeps what is known of it if this one is refused.
+    """
     try:
+        if cfg.resume is None and (sweeping or not saved):
+            write_down(cfg, folder)
         if stopped_by := work(cfg, folder):
             if stopped_by not in (signal.SIGINT, signal.SIGTERM):
                 signal.raise_signal(stopped_by)  # all is saved: now submitit may queue the job again
             sys.exit(128 + stopped_by)
     except Refused as error:
-        if cfg.resume is None or sweeping:  # a run that was there before keeps its own status, but for a sweep's table
+        if (cfg.resume is None and not saved) or sweeping:  # in a sweep, for its table
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
             leave(error)
         log.error("%s", error)
     except KeyboardInterrupt:
-        status.update(folder, state="stopped")
+        if status.read(folder)["state"] == "running":  # or it has not come to change what was there
+            status.update(folder, state="stopped")
         raise
     except OSError as error:
         refusal = refused(error, folder)
@@ -86,8 +95,34 @@ def locked_job(
         log.exception("this job failed")
 
 
-def taken_up(cfg: DictConfig, folder: Path) -> bool:
-    """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on."""
+def holds_run(folder: Path) -> bool:
+    """Whether a run has come to a checkpoint there."""
+    return any((folder / "checkpoints").glob("*.pt"))
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise Refused for a new run where another lies. A sweep takes its own jobs up."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN and holds_run(folder):
+        raise Refused(f"{folder} holds a run: resume={folder} goes on with it, another hydra.run.dir begins anew.")
+
+
+def write_down(cfg: DictConfig, folder: Path) -> None:
+    """Keep what was asked for in `.hydra`.
+
+    Hydra itself would do so before it is known whether a run that is there already can go on with that.
+    """
+    hydra = HydraConfig.instance().cfg
+    for name, config in {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
+        with files.whole(folder / ".hydra" / f"{name}.yaml") as file:
+            file.write(OmegaConf.to_yaml(config).encode())
+
+
+def taken_up(cfg: DictConfig, folder: Path, saved: bool) -> bool:
+    """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on.
+
+    Args:
+        saved: whether it left a checkpoint.
+    """
     if not (folder / "status.json").exists():
         return False
     before = status.read(folder)
@@ -95,7 +130,7 @@ def taken_up(cfg: DictConfig, folder: Path) -> bool:
         hint = "; retry=true would run it again" if before["state"] == "failed" else ""
         log.info("%s %s before and is left alone%s.", folder.name, before["state"], hint)
         return True
-    if any((folder / "checkpoints").glob("*.pt")):
+    if saved:
         cfg.resume = str(folder)
     return False
 

@@ -1,5 +1,6 @@
 """One call, `record`, for a step's numbers: metrics.jsonl, TensorBoard and the progress bar."""
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class Numbers:
     """Numbers of a step that stay on the device until they are read.
 
     Args:
-        mean: whether `read` gives the mean of all steps since it was last called, or the last step's.
+        mean: whether `read` gives the mean of all steps since `clear`, or the last step's.
     """
 
     def __init__(self, mean: bool) -> None:
@@ -132,9 +133,13 @@ class Log:
         self.board.add_text("failures", sentence, step)
         self.board.flush()
 
-    def close(self) -> None:
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self.bar.close()
-        self.board.close()
+        with contextlib.suppress(OSError) if failure else contextlib.nullcontext():  # the first failure is what is said
+            self.board.close()
 
 
 def in_words(numbers: dict[str, float]) -> str:

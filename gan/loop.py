@@ -24,30 +24,29 @@ from gan.step import Batch
 from gan.step import step as play
 
 log = logging.getLogger(__name__)
+LONGEST_FILM = 500  # frames, which lie in memory until the last is there
 
 
-def run(run: Run, folder: Path, resume: bool) -> int:
+def run(run: Run, folder: Path) -> int:
     """Train in `folder` to the end, or to where a signal, a failure or a loss that is not finite stops it.
 
-    Returns the number of the signal that stopped the run, or 0. Raises Refused if it cannot be resumed.
+    Returns the number of the signal that stopped the run, or 0.
     """
-    if resume:
-        go_back(run, folder)
+    kept = (partial(belongs, run.step, due) for due in (run.log_due, run.score_due))
     with signals.stop_requests() as stop, logging_redirect_tqdm():
-        book = Log(
-            folder, run.step, run.total, *(partial(belongs, run.step, due) for due in (run.log_due, run.score_due))
-        )
-        book.describe(run.config, run.choices)
-        status.update(folder, state="running", error=None, machine=described(run.device), **run.progress())
-        if not resume:
-            draw_samples(run, folder, book)
-            checkpoint.save(folder, run.state())
+        with Log(folder, run.step, run.total, *kept) as book:
+            book.describe(run.config, run.choices)
+            scores = {name: value for name, value in (book.scores or [{}])[-1].items() if name != "step"}
+            machine = described(run.device)
+            status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())
+            if run.step == 0:
+                draw_samples(run, folder, book)
+                checkpoint.save(folder, run.state())
 
-        diverged = train(run, folder, book, stop)
+            diverged = train(run, folder, book, stop)
 
-        if not diverged:
-            finish(run, folder, book)
-        book.close()
+            if not diverged:
+                finish(run, folder, book)
         if NUMBER == 0:
             summarise(run, folder)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
@@ -164,9 +163,9 @@ def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str 
     for failure in failures:
         log.warning("step %d: %s", run.step, failure.sentence)
         book.warn(run.step, failure.sentence)
-    known = status.read(folder)["failures"] + [{"step": run.step, "what": failure.sentence} for failure in failures]
     if failures:
-        status.update(folder, failures=known)
+        new = [{"step": run.step, "what": failure.sentence} for failure in failures]
+        status.update(folder, failures=status.read(folder)["failures"] + new)
     return next((failure.sentence for failure in failures if failure.stop), None)
 
 
@@ -218,25 +217,31 @@ def finish(run: Run, folder: Path, book: Log) -> None:
 
 
 def summarise(run: Run, folder: Path) -> None:
-    """The film and the figures, from what lies in the folder."""
-    frames = [Image.open(path) for path in sorted((folder / "samples").glob("step_*.png"))]
+    """The film and the figures, from what lies in the folder. Grids of another size than the last are left out."""
+    paths = sorted((folder / "samples").glob("step_*.png"))
+    size = sampling.size(paths[-1])
+    alike = [path for path in paths if sampling.size(path) == size]  # watch.samples may have changed on the way
+    shown = [*alike[: -1 : math.ceil(len(alike) / LONGEST_FILM)], alike[-1]]
     with files.whole(folder / "history.gif", durable=False) as file:
-        sampling.film(frames, file, run.settings.watch.film_fps)
+        sampling.film(map(sampling.picture, shown), file, run.settings.watch.film_fps)
     figures.draw(folder)
 
 
 def go_back(run: Run, folder: Path) -> None:
-    """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there."""
+    """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there.
+
+    Raises Refused if that is not possible; then nothing has changed.
+    """
     files.remove_parts(folder)
-    state = distributed.from_first(checkpoint.load(folder) if NUMBER == 0 else None)
+    state = distributed.from_first(lambda: checkpoint.load(folder))
     with checkpoint.fitting(folder):
         run.restore(state)
-    before = distributed.from_first(status.read(folder)["state"])
+    before = distributed.from_first(lambda: status.read(folder)["state"])
     if run.step >= run.total and before == "finished":  # and was not killed while it closed
-        raise Refused(
-            f"{folder} is finished: it has made {run.step} of {run.total} steps; "
-            f"train.epochs={run.settings.train.epochs * 2} would go on."
-        )
+        train = run.settings.train
+        capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
+        longer = f"train.max_steps={train.max_steps * 2}" if capped else f"train.epochs={train.epochs * 2}"
+        raise Refused(f"{folder} is finished: it has made {run.step} of {run.total} steps; {longer} would go on.")
     known = status.read(folder)["failures"]
     status.update(folder, failures=[failure for failure in known if failure["step"] <= run.step])
     for path in (folder / "samples").glob("step_*.png"):

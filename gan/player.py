@@ -62,18 +62,22 @@ class Player:
         self.constrain = constrain
         self.half = precision == "bf16"
         self.working = half_copy(network) if self.half else network  # what runs in a step
+        self.called = self.working
         if compiled and brake.engaged.is_cuda:
-            self.working.compile(mode="reduce-overhead")  # CUDA graphs
+            self.called = torch.compile(self.working, mode="reduce-overhead")  # CUDA graphs
         elif compiled:
-            self.working.compile(options={"fallback_random": True})  # the dropout that it also has uncompiled
+            # The dropout that it also has uncompiled.
+            self.called = torch.compile(self.working, options={"fallback_random": True})
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
+        both = zip(self.parameters, self.working_parameters, strict=True)
+        self.copied = [(parameter, working) for parameter, working in both if working is not parameter]
         self.failed_at = torch.zeros_like(brake.step)  # the step that was not finite, from 1; 0 is none
         optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
 
     def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         with self.in_precision(inputs):
-            return self.working(inputs, *given(labels)).float()
+            return self.called(inputs, *given(labels)).float()
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer of a discriminator sees of `images`."""
@@ -83,7 +87,7 @@ class Player:
     def uncompiled(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """The same without torch.compile, so that it can be differentiated twice."""
         with self.in_precision(inputs):
-            return self.working.forward(inputs, *given(labels)).float()
+            return self.working(inputs, *given(labels)).float()
 
     def imagine(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures that nobody will ask this player's gradient of."""
@@ -110,9 +114,8 @@ class Player:
         for weight in self.working_parameters:
             weight.grad = None
         loss.backward(inputs=self.working_parameters, retain_graph=keep_graph)
-        for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
-            if working is not parameter:
-                parameter.grad = working.grad.float()
+        for parameter, working in self.copied:
+            parameter.grad = working.grad.float()
         gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
         distributed.average([loss.detach(), *gradients])
         # One number that is finite only if the loss and every gradient are.
@@ -146,9 +149,8 @@ class Player:
     @torch.no_grad()
     def follow(self) -> None:
         """Let the working weights be those that were learnt, which have just changed."""
-        for parameter, working in zip(self.parameters, self.working_parameters, strict=True):
-            if working is not parameter:
-                working.copy_(parameter)
+        for parameter, working in self.copied:
+            working.copy_(parameter)
 
     def restore(self, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
         """Go to where a checkpoint was."""

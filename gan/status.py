@@ -18,7 +18,6 @@ EMPTY = {
     "failures": [],  # of the game itself, as trick=track_failures sees them: {"step": ..., "what": ...}
     "scores": {},
 }
-KINDS = {"state": str, "step": int, "epoch": float, "seconds": float, "last": dict, "failures": list, "scores": dict}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -27,8 +26,9 @@ def read(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / "status.json").read_text())
     except (OSError, ValueError):
         return dict(EMPTY)
-    fits = isinstance(found, dict) and all(isinstance(found.get(name, kind()), kind) for name, kind in KINDS.items())
-    return EMPTY | found if fits else dict(EMPTY)
+    known = EMPTY | (found if isinstance(found, dict) else {})
+    fits = all(isinstance(known[name], type(value)) for name, value in EMPTY.items() if value is not None)
+    return known if fits else dict(EMPTY)
 
 
 def update(folder: Path, **changes: Any) -> None:

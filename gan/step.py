@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     Args:
         real: pictures (B, C, H, W) in the generator's range.
-        noise: (B, noise_dim), that as many fakes are drawn from.
+        noise: (B, noise_dim), a row for each fake.
         labels: classes int64 (B,) of the real pictures, which the fakes are to have too; None without classes.
     """
 
