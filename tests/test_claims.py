@@ -73,6 +73,9 @@ def test_level_is_near_the_median_and_without_a_trend(tmp_path):
     assert checks.level(resting, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held
     lost = write(tmp_path / "d", rows=[(0, 2e-5, 1, 0.5, 0.5), (1, 3e-6, 1, 0.5, 0.5), (2, 1e-6, 1, 0.5, 0.5)])
     assert checks.level(lost, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held  # seven times, of nothing
+    assert not checks.level(lost, names=LOSSES[:1], from_epoch=0, until_epoch=3, within=0.1, at=0.6931).held
+    assert checks.level(run, names=LOSSES[:1], from_epoch=2, until_epoch=4, within=0.2, at=1.0).held  # 1.2 lies 0.2 off
+    assert not checks.level(run, names=LOSSES[:1], from_epoch=2, until_epoch=4, within=0.19, at=1.0).held
     falling = write(tmp_path / "e", rows=[(0, 0.05, 1, 0.5, 0.5), (1, 0.02, 1, 0.5, 0.5), (2, 0.01, 1, 0.5, 0.5)])
     assert not checks.level(falling, names=LOSSES, from_epoch=0, until_epoch=3, within=0.1).held
 

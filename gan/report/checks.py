@@ -27,19 +27,22 @@ class Found(NamedTuple):
     figure: str
 
 
-def level(run: Run, *, names: list[str], from_epoch: float, until_epoch: float, within: float) -> Found:
-    """Between two epochs each of `names` stays near its median, and does not rise or fall on the whole.
+def level(
+    run: Run, *, names: list[str], from_epoch: float, until_epoch: float, within: float, at: float | None = None
+) -> Found:
+    """Between two epochs each of `names` stays near its median, or near `at`, and does not rise or fall on the whole.
 
-    `within` is the share of the median by which a number may be off it, or its first tenth off its last. What moves
+    `within` is the share of that by which a number may be off it, or its first tenth off its last. What moves
     by less than 0.01 does not move.
     """
     held, words = True, []
     for name in names:
         values = logged(run, name, from_epoch, until_epoch)
-        middle, (first, last) = statistics.median(values), tenths(values)
+        median, (first, last) = statistics.median(values), tenths(values)
+        middle, whose = (median, "it") if at is None else (at, f"{at:g}")
         off = max(abs(value - middle) for value in values)
         held = held and max(off, abs(last - first)) <= max(within * abs(middle), NOTHING)
-        near = f"{name} has the median {middle:.3g}, is off it by {off:.2g} at most"
+        near = f"{name} has the median {median:.3g}, is off {whose} by {off:.2g} at most"
         words.append(f"{near}, and goes from {first:.3g} to {last:.3g}")
     return Found(held, f"between epochs {from_epoch:g} and {until_epoch:g} {'; '.join(words)}")
 

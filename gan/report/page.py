@@ -98,8 +98,7 @@ class Report:
 
     def final(self, group: Group) -> str | None:
         """The last picture of the group's first run that has one."""
-        grids = [run.grids[-1] for run in group.runs if run.grids]
-        return embedded(grids[0]) if grids else None
+        return embedded(group.picture) if group.picture else None
 
     def troubles(self) -> list[tuple[Run, str]]:
         """What went wrong, a sentence each: how runs ended, and what failed in the game on the way."""
@@ -137,9 +136,9 @@ class Report:
             lines.append([values, group.state, *count, *numbers])
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         pictures = [
-            f"**{group.label}**\n\n![{group.label}](<{os.path.relpath(grids[0], self.out)}>)"
+            f"**{group.label}**\n\n![{group.label}](<{os.path.relpath(group.picture, self.out)}>)"
             for group in self.groups
-            if (grids := [run.grids[-1] for run in group.runs if run.grids])
+            if group.picture
         ]
         troubles = [f"* {run.name}: {sentence}" for run, sentence in self.troubles()]
         scored = [f"Scores: {'; '.join(self.protocols)}."] if self.protocols else []

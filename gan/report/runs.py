@@ -137,6 +137,11 @@ class Group:
             return states[0]
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
+    @property
+    def picture(self) -> Path | None:
+        """The last picture of the first run that has one."""
+        return next((run.grids[-1] for run in self.runs if run.grids), None)
+
     def numbers(self) -> dict[str, Number | None]:
         """What became of it, each the mean over its runs."""
         of_status = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
