@@ -1,9 +1,11 @@
 """What tests share: small runs built from the configuration as a user composes it."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -11,7 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck
 
-from gan import build, config, loop
+from gan import build, checkpoint, config, loop
 from gan.losses import Loss
 from gan.run import Run
 from gan.shape import ImageShape
@@ -36,6 +38,22 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+NARROW = {  # the same networks, quicker
+    "mlp": ["model.generator.hidden=[8,16]", "model.discriminator.hidden=[16,8]"],
+    "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
+    "conv": ["model.generator.channels=[8,6,4]", "model.discriminator.channels=[4,8]"],
+    "maxout": ["model.generator.hidden=[16]", "model.discriminator.units=[8]"],
+    "residual": ["model.generator.width=2", "model.discriminator.width=2"],
+}
+
+
+def narrow(model: str) -> list[str]:
+    """Overrides that make a model's networks small."""
+    if model == "mlp_small":
+        return []
+    return NARROW[model.split("_")[0]]
+
+
 def composed(*overrides: str):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=list(overrides))
@@ -44,7 +62,7 @@ def composed(*overrides: str):
 def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> Game:
     """What a trick is told before it says whether it makes sense."""
     settings = config.check(composed(f"train.batch_size={batch_size}"))
-    return Game(image, settings.train, loss, has_classes=False, pictures_per_logit=pictures_per_logit)
+    return Game(image, settings.train, settings.watch, loss, has_classes=False, pictures_per_logit=pictures_per_logit)
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +80,14 @@ def cache(tmp_path_factory) -> Path:
 @pytest.fixture
 def small(cache):
     """Overrides that make any run one of seconds: a few pictures, a few steps, small networks."""
-    return [f"cache_dir={cache}", "device=cpu", "dataset.limit=64", "train.batch_size=8", "train.max_steps=10"]
+    few = ["dataset.count=640", "dataset.limit=64", "train.batch_size=8", "train.max_steps=10"]
+    return [f"cache_dir={cache}", "device=cpu", *few]
 
 
 @pytest.fixture
 def make_run(small):
     def make(*overrides: str) -> Run:
-        cfg = composed("dataset.count=640", *small, *overrides)
+        cfg = composed(*small, *overrides)
         return build.build(cfg, config.check(cfg), {})
 
     return make
@@ -84,8 +103,9 @@ def program():
 def process():
     """The same in a new process: `process("train.py", "--help")`."""
 
-    def call(*arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        line, variables = [sys.executable, *arguments], os.environ | environment
+        return subprocess.run(line, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)
 
     return call
 
@@ -118,6 +138,30 @@ def train_here(cache):
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
-        loop.run(build.build(cfg, config.check(cfg), {"model": "mlp", "seed": 0}), folder, resume)
+        run = build.build(cfg, config.check(cfg), {"model": "mlp", "seed": 0})
+        if resume:
+            loop.go_back(run, folder)
+        loop.run(run, folder)
 
     return call
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All that the players of a run have learnt, and the average where there is one."""
+    state = checkpoint.load(folder)
+    return {
+        f"{player}.{name}": tensor
+        for player in ("generator", "discriminator", "average")
+        for name, tensor in (state[player] or {}).items()
+    }
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two runs have come to the same bits."""
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What a run says of itself; a file that is no JSON is an error here."""
+    return json.loads((folder / "status.json").read_text())

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +37,10 @@ class Done(NamedTuple):
 
 
 def run(program: str, *arguments: str, folder: Path = ROOT, **environment: str) -> Done:
-    """`python PROGRAM ARGUMENTS` in `folder`, or `python -m PROGRAM` where that is no file."""
+    """`python PROGRAM ARGUMENTS` in `folder`, or `python -m PROGRAM` where that is no file.
+
+    `LARGEST_FILE` in the environment is a number of bytes that no file there may grow past.
+    """
     return started([environment], program, arguments, folder)[0]
 
 
@@ -83,8 +86,9 @@ def fork(program: str, arguments: tuple[str, ...], folder: Path, words: Path, en
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
@@ -99,6 +103,8 @@ def become(program: str, arguments: tuple[str, ...], folder: Path, words: Path, 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + MOST_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    if "LARGEST_FILE" in environment:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(environment["LARGEST_FILE"]),) * 2)
     GlobalHydra.instance().clear()
     if "RANK" in environment:  # is read when the project is imported
         for name in [name for name in sys.modules if name.partition(".")[0] == "gan"]:

@@ -7,11 +7,10 @@ import sys
 import time
 
 import pytest
-import torch
 
-from gan import checkpoint, files
+from gan import files
 from tests import cluster
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, same_weights
 
 
 def launch(*arguments: str, **environment: str) -> subprocess.Popen:
@@ -20,11 +19,6 @@ def launch(*arguments: str, **environment: str) -> subprocess.Popen:
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-
-
-def same_weights(one, other):
-    a, b = (checkpoint.load(folder)["generator"] for folder in (one, other))
-    return all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="submitit's signal is one of Unix")

@@ -1,5 +1,6 @@
 """One run by two processes: what one process would have made of the same batches, up to rounding."""
 
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -8,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gan import checkpoint, distributed, files, processes, status
+from gan import distributed, files, processes, status
 from gan.errors import Refused
 from tests import forked
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, same_weights, weights
 
 BATCH_NORM = ["model=dcgan", "model.generator.width=4", "model.discriminator.width=4", "dataset.image_size=16"]
 SETTINGS = {  # each without dropout, which each process draws for itself
@@ -32,15 +33,6 @@ def shared(*arguments: str) -> str:
     return "".join(each.stdout for each in done)
 
 
-def tensors(folder):
-    state = checkpoint.load(folder)
-    return {
-        f"{player}.{name}": tensor.double()
-        for player in ("generator", "discriminator", "average")
-        for name, tensor in (state[player] or {}).items()
-    }
-
-
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_two_processes_train_as_one(program, cache, tmp_path, setting):
     small = SMALL if setting != next(iter(SETTINGS)) else []
@@ -49,10 +41,10 @@ def test_two_processes_train_as_one(program, cache, tmp_path, setting):
     assert alone.returncode == 0, alone.stderr
     done = shared(*settings, f"hydra.run.dir={tmp_path / 'shared'}")
     assert done.count("Finished after 6 steps") == 1
-    one, two = tensors(tmp_path / "alone"), tensors(tmp_path / "shared")
+    one, two = weights(tmp_path / "alone"), weights(tmp_path / "shared")
     assert one.keys() == two.keys()
     for name, tensor in one.items():
-        assert torch.allclose(tensor, two[name], rtol=1e-4, atol=2e-5), (name, (tensor - two[name]).abs().max())
+        assert torch.allclose(tensor.double(), two[name].double(), rtol=1e-4, atol=2e-5), name
     rows = [files.read_rows(tmp_path / name / "metrics.jsonl") for name in ("alone", "shared")]
     assert [row["step"] for row in rows[1]] == [3, 6]
     for a, b in zip(*rows, strict=True):
@@ -68,8 +60,7 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
     shared(*settings, f"hydra.run.dir={tmp_path / 'whole'}")
     shared(*settings, f"hydra.run.dir={tmp_path / 'part'}", "train.max_steps=3")
     shared(f"resume={tmp_path / 'part'}", "train.max_steps=6")
-    one, two = tensors(tmp_path / "whole"), tensors(tmp_path / "part")
-    assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+    assert same_weights(tmp_path / "whole", tmp_path / "part")
 
 
 @pytest.mark.parametrize(
@@ -78,14 +69,18 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
         (["hydra.mode=MULTIRUN"], "a sweep cannot be shared by several processes"),
         (["-m", "seed=1,2"], "a sweep cannot be shared by several processes"),
         (["resume=RUN", "train.max_steps=6"], "is finished: it has made 6 of 6 steps"),
+        (["resume=RUN", "train.max_steps=7"], "holds no checkpoint"),
+        (["hydra.run.dir=RUN", "seed=1"], "holds a run: resume="),
         (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist"),
     ],
 )
 def test_what_all_processes_refuse_the_first_one_says(cache, tmp_path, asked, said):
     few = [*FIXED, *SMALL, f"cache_dir={cache}"]
-    if "resume=RUN" in asked:
+    if "RUN" in asked[0]:
         shared(*few, f"hydra.run.dir={tmp_path / 'run'}")
-        few = []
+        few = few if "hydra" in asked[0] else []
+        if "no checkpoint" in said:
+            shutil.rmtree(tmp_path / "run" / "checkpoints")
     else:
         few = [setting for setting in few if "dataset" not in setting or "image_folder" not in asked[0]]
         few += [f"hydra.run.dir={tmp_path / 'run'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
@@ -93,7 +88,7 @@ def test_what_all_processes_refuse_the_first_one_says(cache, tmp_path, asked, sa
         2,
         "train.py",
         *few,
-        *(each.replace("RUN", str(tmp_path / "run")) if "resume" in each else each for each in asked),
+        *(each.replace("RUN", str(tmp_path / "run")) if "=RUN" in each else each for each in asked),
     )
     assert [each.returncode for each in done] == [1, 1], done
     assert said in done[0].stderr and not done[1].stderr and "\n" not in done[0].stderr.strip()
@@ -110,7 +105,7 @@ def test_torchrun_starts_it(cache, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["trick=[minibatch_stddev]"], "each of 3 processes sees a part of a batch"),
+        (["trick=[minibatch_stddev]"], "trick=\\[minibatch_stddev\\] is not possible with several processes"),
         (["compile=true"], "compile=true is not possible with several processes"),
         (["train.batch_size=16"], "train.batch_size=16 cannot be shared by 3 processes"),
     ],

@@ -1,9 +1,7 @@
 """Nothing is lost: damaged checkpoints, two processes, sweeps cut short, a disk that is full."""
 
 import errno
-import json
 import math
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,33 +10,27 @@ import sys
 import pytest
 import torch
 from filelock import FileLock
+from omegaconf import OmegaConf
 from PIL import Image
 
-from gan import build, checkpoint, config, files, loop, signals
+from gan import build, checkpoint, config, files, jobs, loop, signals, status
 from gan.errors import Refused
-from tests.conftest import ROOT, TINY, composed
+from tests.conftest import TINY, composed, read_status, same_weights, weights
 from tests.torture import torture
 
-
-def weights(folder):
-    state = checkpoint.load(folder)
-    return {
-        f"{player}.{name}": tensor
-        for player in ("generator", "discriminator")
-        for name, tensor in state[player].items()
-    }
-
-
-def same(a, b):
-    one, other = weights(a), weights(b)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def read_status(folder):
-    return json.loads((folder / "status.json").read_text())
-
-
 OFTEN = ["watch.checkpoint_every=3", "watch.log_every=2", "watch.samples_every=4"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("finished", "finished"), ("running", "stopped"), (None, "stopped")])
+def test_ctrl_c_before_a_run_goes_on_leaves_what_is_known_of_it(tmp_path, before, after):
+    def interrupted(_cfg, _folder):
+        raise KeyboardInterrupt
+
+    if before:
+        status.update(tmp_path, state=before)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.locked_job(interrupted, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None)
+    assert read_status(tmp_path)["state"] == after
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "missing"])
@@ -57,7 +49,7 @@ def test_where_the_last_checkpoint_is_damaged_the_one_before_is_taken(train_here
     (hurt / "checkpoints" / f".last.pt.{1}.part").write_bytes(b"half")
     train_here(hurt, *OFTEN, "train.max_steps=10", resume=True)
     assert "the one before it is taken, of step 6." in caplog.text
-    assert same(whole, hurt) and not list(hurt.rglob("*.part"))
+    assert same_weights(whole, hurt) and not list(hurt.rglob("*.part"))
     steps = [[row["step"] for row in files.read_rows(folder / "metrics.jsonl")] for folder in (whole, hurt)]
     assert steps[0] == steps[1] == [2, 4, 6, 8, 10]
 
@@ -157,13 +149,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(train_here, t
         ),  # TensorBoard's, from its own thread
     ],
 )
-def test_a_disk_that_takes_no_more_ends_a_run_in_one_sentence(tmp_path, cache, largest, overrides, what):
+def test_a_disk_that_takes_no_more_ends_a_run_in_one_sentence(train, tmp_path, largest, overrides, what):
     """No file may grow past so many bytes here; a full disk gives the same errors."""
-    done = subprocess.run(
-        [sys.executable, "train.py", *TINY, *overrides, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}", "train.max_steps=60"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
-    )  # fmt: skip
+    settings = [*overrides, f"hydra.run.dir={tmp_path}", "train.max_steps=60"]
+    done = train(*settings, LARGEST_FILE=str(largest))
     assert done.returncode == 1 and "\n" not in done.stderr.strip(), done.stderr
     assert what in done.stderr and done.stderr.strip().endswith(".")
     found = read_status(tmp_path)
@@ -213,7 +202,7 @@ def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(
 
     monkeypatch.setattr(loop, "update", deleting)
     cfg = composed(*(setting for setting in TINY if "dataset" not in setting), *own, "train.max_steps=6", "trick=[]")
-    loop.run(build.build(cfg, config.check(cfg), {}), run, resume=False)
+    loop.run(build.build(cfg, config.check(cfg), {}), run)
     assert read_status(run)["state"] == "finished"
     with pytest.raises(Refused, match="does not exist"):
         build.build(cfg, config.check(cfg), {})

@@ -1,8 +1,10 @@
 """A run from the command line: its folder, how it ends, how it goes on."""
 
+import io
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -14,12 +16,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
-from tensorboard.program import TensorBoard
+from torch import nn
 
 import sample
-from gan import checkpoint
+from gan import checkpoint, files, loop, sampling
+from gan.average import Average
 from gan.errors import Refused
-from tests.conftest import CONF, ROOT
+from gan.log import Numbers
+from tests.conftest import CONF, ROOT, read_status, same_weights
 
 FILES = [
     ".hydra/config.yaml",
@@ -33,15 +37,11 @@ FILES = [
     "figures/predictions.png",
     "checkpoints/last.pt",
 ]
-HYDRAS = 4  # of them are written by Hydra
+HYDRAS = 4  # of them are there only where Hydra is
 
 
 def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def read_status(folder):
-    return json.loads((folder / "status.json").read_text())
+    return files.read_rows(folder / "metrics.jsonl")
 
 
 def assert_whole(folder, hydra=True):
@@ -54,15 +54,6 @@ def assert_whole(folder, hydra=True):
     checkpoint.load(folder)
     read_status(folder)
     assert not list(folder.rglob("*.part"))
-
-
-def same_weights(a, b):
-    first, second = checkpoint.load(a), checkpoint.load(b)
-    return all(
-        torch.equal(first[player][name], second[player][name])
-        for player in ("generator", "discriminator")
-        for name in first[player]
-    )
 
 
 def test_a_run_leaves_everything_in_its_folder(train, tmp_path):
@@ -86,6 +77,7 @@ def test_a_run_leaves_everything_in_its_folder(train, tmp_path):
         f"step_{step:07d}.png" for step in (0, 30, 60, 80)
     ]
     assert Image.open(tmp_path / "history.gif").n_frames == 4
+    assert Image.open(tmp_path / "final.png").size == (10 * 29 + 1, 10 * 29 + 1)  # a hundred, with lines between them
     assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
     assert done.stdout.count("epoch ") == 2 and done.stderr == ""
     assert f"sample.py run={os.path.relpath(tmp_path, ROOT)}" in done.stdout
@@ -116,14 +108,12 @@ def test_five_steps_and_five_more_are_ten_to_the_bit(train_here, tmp_path, mean)
     assert timeless[0] == timeless[1]
     pictures = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (whole, halves)]
     assert pictures[0] == pictures[1]
-    averages = [checkpoint.load(folder)["average"] for folder in (whole, halves)]
-    assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_is_whole_and_goes_on_to_the_same_bits(train, cache, tmp_path, sent, code):
     unbroken, stopped = tmp_path / "unbroken", tmp_path / "stopped"
-    assert train(*TRICKS, f"hydra.run.dir={unbroken}", "train.epochs=8").returncode == 0
+    assert train(*TRICKS, f"hydra.run.dir={unbroken}", "train.epochs=8", "threads=1").returncode == 0
     command = (unbroken / ".hydra" / "overrides.yaml").read_text().replace("- ", "").splitlines()
     command = [argument.strip("'") for argument in command]
     running = subprocess.Popen(
@@ -140,13 +130,44 @@ def test_a_stopped_run_is_whole_and_goes_on_to_the_same_bits(train, cache, tmp_p
     running.send_signal(sent)
     out, err = running.communicate(timeout=60)
     assert running.returncode == code, err
-    assert read_status(stopped)["state"] == "stopped" and read_status(stopped)["step"] < 320
+    assert read_status(stopped)["state"] == "stopped" and read_status(stopped)["step"] < 160
     assert "Traceback" not in err and "train.py resume=" in out
     assert_whole(stopped)
     done = train(f"resume={stopped}", "watch.log_every=50")
     assert done.returncode == 0, done.stderr
     assert read_status(stopped)["state"] == "finished"
     assert same_weights(unbroken, stopped)
+
+
+def test_numbers_are_the_mean_since_the_last_or_the_last_of_all():
+    for mean, first, second in ((True, 2.0, 6.0), (False, 3.0, 6.0)):
+        numbers = Numbers(mean)
+        for value in (1.0, 3.0):
+            numbers.add({"a": torch.tensor(value), "b": -torch.tensor(value)})
+        assert numbers.read() == {"a": first, "b": -first}
+        numbers.clear()
+        numbers.add({"a": torch.tensor(6.0), "b": torch.tensor(0.0)})
+        assert numbers.read() == {"a": second, "b": 0.0}
+
+
+def test_an_average_follows_the_weights_slowly_and_forgets_the_first_soon():
+    network = nn.BatchNorm1d(1)
+    average = Average(network, decay=0.5)
+    expected = 1.0
+    for step, weight in enumerate((2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0), 1):
+        with torch.no_grad():
+            network.weight.fill_(weight)
+            network.running_mean.fill_(weight)
+        average.follow(step)
+        decay = min(0.5, (1 + step) / (10 + step))  # 2/11, 3/12, ... and 0.5 from step 8 on
+        expected = decay * expected + (1 - decay) * weight
+        assert average.network.weight.item() == pytest.approx(expected, rel=1e-5)
+        assert average.network.running_mean.item() == weight
+
+
+def test_a_run_that_diverges_ends_well(train, tmp_path):
+    done = train(f"hydra.run.dir={tmp_path}", "optim=sgd", "optim.generator.lr=1e30", "train.max_steps=50")
+    assert done.returncode == 0 and "Diverged after" in done.stdout and read_status(tmp_path)["state"] == "diverged"
 
 
 def test_a_run_that_diverges_is_a_result_and_keeps_its_last_good_weights(train_here, tmp_path):
@@ -169,12 +190,62 @@ def test_resume_refuses_settings_that_change_the_numbers_and_names_them(train, t
     assert "optim.generator.lr was 0.0004 and is now 0.001" in done.stderr and "seed was 0 and is now 5" in done.stderr
     assert "max_steps" not in done.stderr
     assert read_status(tmp_path) == before
+    for mistake in ("train.batch_size=0", "seed=5"):
+        assert train(f"resume={tmp_path}", "train.max_steps=6", mistake).returncode == 1
+    assert "max_steps=6" not in (tmp_path / ".hydra" / "overrides.yaml").read_text()
+    again = train(f"resume={tmp_path}", "train.max_steps=6")
+    assert again.returncode == 0, again.stderr
+    assert "max_steps=6" in (tmp_path / ".hydra" / "overrides.yaml").read_text()
+
+
+def test_a_film_of_many_pictures_is_thinned(train_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LONGEST_FILM", 4)
+    shown = []
+    monkeypatch.setattr(sampling, "picture", lambda path, read=sampling.picture: shown.append(path.stem) or read(path))
+    train_here(tmp_path, "train.max_steps=10", "watch.samples_every=1")
+    assert len(list((tmp_path / "samples").glob("step_*.png"))) == 11
+    assert shown == ["step_0000000", "step_0000003", "step_0000006", "step_0000009", "step_0000010"]
+
+
+def test_a_film_may_have_more_pictures_than_files_can_be_open(tmp_path):
+    resource = pytest.importorskip("resource")
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        sampling.film(map(sampling.picture, [tmp_path / "x.png"] * 300), io.BytesIO(), fps=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_new_run_does_not_begin_where_another_lies(train, tmp_path):
+    assert train(f"hydra.run.dir={tmp_path}", "train.max_steps=3").returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "train.log"}
+    done = train(f"hydra.run.dir={tmp_path}", "train.max_steps=2", "seed=1")
+    assert done.returncode == 1 and f"{tmp_path} holds a run: resume={tmp_path} goes on with it" in done.stderr
+    assert "Traceback" not in done.stderr and all(path.read_bytes() == kept for path, kept in before.items())
 
 
 def test_a_finished_run_says_how_to_go_on(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=3")
-    with pytest.raises(Refused, match=r"is finished: it has made 3 of 3 steps"):
+    with pytest.raises(Refused, match=r"is finished: it has made 3 of 3 steps; train.max_steps=6 would go on"):
         train_here(tmp_path, "train.max_steps=3", resume=True)
+    train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
+    with pytest.raises(Refused, match=r"it has made 3 of 3 steps; train.epochs=2 would go on"):
+        train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)
+
+
+def test_a_film_is_of_grids_of_one_size(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=2", "watch.samples_every=1", "watch.samples=4")
+    train_here(tmp_path, "train.max_steps=4", "watch.samples_every=1", "watch.samples=9", resume=True)
+    with Image.open(tmp_path / "history.gif") as film, Image.open(tmp_path / "samples" / "step_0000004.png") as last:
+        assert film.size == last.size and film.n_frames == 2
+
+
+def test_where_test_pictures_lie_may_change_on_the_way():
+    checkpoint.same_settings("dataset: {path: a, test_path: null}", "dataset: {path: a, test_path: b}")
+    with pytest.raises(Refused, match=r"dataset\.path was a and is now b"):
+        checkpoint.same_settings("dataset: {path: a, test_path: null}", "dataset: {path: b, test_path: null}")
 
 
 def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_here, program, tmp_path):
@@ -199,35 +270,47 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     assert (np.asarray(Image.open(grid))[1:13, 1:13] == images[0, :, :, 0]).all()
     sample_here("n=3", "format=interpolation", "frames=4", f"out={tmp_path / 'walk.gif'}")
     assert Image.open(tmp_path / "walk.gif").n_frames == 12
+    assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
     assert not list(ROOT.glob("*.log"))
 
 
-def test_tensorboard_serves_scalars_pictures_text_and_hyperparameters(train_here, tmp_path):
+@pytest.fixture
+def board(tmp_path):
+    """The address of a TensorBoard that shows `tmp_path`. Its threads would not outlive the forks of other tests."""
+    arguments = ["--logdir", str(tmp_path), "--port", "0", "--reload_interval", "1"]
+    command = [sys.executable, "-m", "tensorboard.main", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        yield next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
+        server.kill()
+
+
+def test_tensorboard_serves_scalars_pictures_text_and_hyperparameters(train_here, board, tmp_path):
     """Read back over HTTP, as a browser does."""
     train_here(tmp_path / "run", "train.max_steps=40", "watch.log_every=10")
-    server = TensorBoard()
-    server.configure(argv=["tensorboard", "--logdir", str(tmp_path), "--port", "0", "--reload_interval", "1"])
-    address = server.launch()
 
-    def get(route, body=None):
+    def get(route, body=None, ready=bool):
+        """What it answers; it reads a run bit by bit and answers all the while, so ask until the answer is `ready`."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(address + "data/plugin/" + route, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
+        request = urllib.request.Request(board + "data/plugin/" + route, data, {"Content-Type": "application/json"})
+        deadline = time.monotonic() + 60
+        while True:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.loads(answer.read())
+            if ready(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
 
-    deadline = time.monotonic() + 30
-    while "run" not in get("scalars/tags") and time.monotonic() < deadline:
-        time.sleep(0.2)
-    served = get("scalars/scalars?tag=discriminator%2Floss&run=run")
+    get("scalars/tags", ready=lambda tags: "discriminator/loss" in tags.get("run", {}))
+    served = get("scalars/scalars?tag=discriminator%2Floss&run=run", ready=lambda found: len(found) >= 4)
     assert [step for _, step, _ in served] == [10, 20, 30, 40]
     logged = [row["discriminator/loss"] for row in rows(tmp_path / "run")]
     assert [value for _, _, value in served] == pytest.approx(logged, rel=1e-6)
-    assert get("images/tags")["run"]["samples"]["samples"] == 1
-    assert any("config" in tag for tag in get("text/tags")["run"])
+    assert get("images/tags", ready=lambda tags: "run" in tags)["run"]["samples"]["samples"] == 1
+    assert any("config" in tag for tag in get("text/tags", ready=lambda tags: "run" in tags)["run"])
     sessions = get("hparams/session_groups", {
         "experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
         "colParams": [], "startIndex": 0, "sliceSize": 10,
-    })["sessionGroups"]  # fmt: skip
+    }, ready=lambda found: found["sessionGroups"])["sessionGroups"]  # fmt: skip
     assert len(sessions) == 1 and sessions[0]["hparams"]["model"] == "mlp"
     charts = get("custom_scalars/layout")["category"][0]["chart"]
     assert charts[0]["multiline"]["tag"] == ["discriminator/loss$", "generator/loss$"]

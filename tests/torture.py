@@ -53,10 +53,11 @@ def attempt(folder: Path, cache: Path, last_words: int | None) -> None:
     run = build.build(cfg, config.check(cfg), {"model": "mlp"})
     try:
         checkpoint.load(folder)
-        begun = True
     except Refused:  # it died before it had saved anything
-        begun = False
-    loop.run(run, folder, resume=begun)
+        pass
+    else:
+        loop.go_back(run, folder)
+    loop.run(run, folder)
 
 
 def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | None) -> int:
