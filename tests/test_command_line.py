@@ -59,7 +59,7 @@ COMPOSED = [
     (["model.discriminator.hidden=[]", "trick=[packing]"], "this D has none", "give it one"),
     (["trick=[track_failures]", "watch.log_every=null"], "looks when numbers are logged", "not be null"),
     (["trick=[track_failures]", "watch.log_every=[]"], "looks when numbers are logged", "not be null"),
-    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh', 'sigmoid' or 'linear'"),
+    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh', 'tanh_unit', 'sigmoid' or 'linear'"),
     (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
     (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than or equal to 1"),
     (["model.generator.activation={_target_: torch.nn.Nothing}"], "model.generator.activation", "torch.nn.Nothing"),

@@ -104,7 +104,7 @@ TABLE = {
         generator="linear 100-256, relu, linear 256-512, relu, linear 512-784, sigmoid", pixels=(0, 1), **LOG
     ),
     "blog/log_tanh": Published(
-        generator="linear 100-256, relu, linear 256-512, relu, linear 512-784, tanh", pixels=(-1, 1), **LOG
+        generator="linear 100-256, relu, linear 256-512, relu, linear 512-784, tanh", pixels=(0, 1), **LOG
     ),
     "blog/conv": Published(
         generator="linear 100-49 no bias, norm 49, leaky 0.2, linear 49-2401 no bias, norm 2401, leaky 0.2, "
@@ -286,7 +286,7 @@ def test_a_number_that_is_divided_for_ever_stays_at_its_floor():
     assert decay(0.1, 2_000, 0) == decay(0.1, 1_000_000, 0) == 1e-6
 
 
-@pytest.mark.parametrize("output", ["sigmoid", "tanh", "linear"])
+@pytest.mark.parametrize("output", ["sigmoid", "tanh", "tanh_unit", "linear"])
 def test_an_output_bias_from_the_marginals_starts_from_the_mean_picture(make_run, output):
     run = make_run(
         "model.generator.output_bias=marginals",

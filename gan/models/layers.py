@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
-Output = Literal["tanh", "sigmoid", "linear"]
+Output = Literal["tanh", "tanh_unit", "sigmoid", "linear"]
 Init = Literal["default", "normal", "uniform"]
 
 
 class Ending(NamedTuple):
-    """How a generator ends: its last layer, the range that pictures then have, and what undoes the layer."""
+    """How a generator ends: its last layer, the range of real pictures beside it, and what undoes the layer.
+
+    What it makes beyond that range is cut off when it is drawn.
+    """
 
     layer: type[nn.Module]
     pixel_range: tuple[float, float]
@@ -24,8 +27,9 @@ class Ending(NamedTuple):
 
 ENDINGS = {
     "tanh": Ending(nn.Tanh, (-1.0, 1.0), torch.atanh),
+    "tanh_unit": Ending(nn.Tanh, (0.0, 1.0), torch.atanh),
     "sigmoid": Ending(nn.Sigmoid, (0.0, 1.0), torch.logit),
-    "linear": Ending(nn.Identity, (-1.0, 1.0), torch.clone),  # what goes beyond is cut off when it is drawn
+    "linear": Ending(nn.Identity, (-1.0, 1.0), torch.clone),
 }
 
 
