@@ -117,7 +117,7 @@ def doubling(larger: int) -> int:
 
 
 class Painter(nn.Module):
-    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) in `pixel_range` out.
+    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) for `pixel_range` out.
 
     Where `classes` is set, the labels (B,) choose rows of it that are put beside the noise.
     """
