@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan import checkpoint, config, distributed, processes, protocol, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
-from gan.device import keep_memory, pick
+from gan.device import doubt_half, keep_memory, pick
 from gan.errors import Refused
 from gan.log import Numbers
 from gan.losses import Loss
@@ -35,6 +35,8 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         torch.set_num_threads(settings.threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
+    if settings.precision == "bf16":
+        doubt_half(device)
     loss, tricks = make(cfg.loss), tricks_of(cfg)
     refuse_slopes(loss, tricks)
     refuse_parts(cfg, settings)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan import files, loop
+from gan import device, files, loop
 from gan.losses import NonSaturating
 from gan.models import layers
 from gan.optim import adam, sgd
@@ -260,6 +260,15 @@ def test_a_half_precision_player_runs_on_roundings_of_what_it_learns(make_run):
         )
         assert all(a.weight is b.weight and a.running_mean is b.running_mean for a, b in norms)
         assert all(int(a.num_batches_tracked) > 0 for a, _ in norms)
+
+
+@pytest.mark.parametrize(("of_half", "doubted"), [(0.5, False), (1.0, False), (1.5, True)])
+def test_half_precision_is_doubted_where_its_products_are_slower(make_run, monkeypatch, caplog, of_half, doubted):
+    monkeypatch.setattr(device, "product_seconds", lambda dtype: of_half if dtype == torch.bfloat16 else 1.0)
+    make_run()
+    assert not caplog.text
+    make_run("precision=bf16")
+    assert ("takes 1.5 times as long as one in fp32: precision=fp32 is likely" in caplog.text) is doubted
 
 
 def test_a_step_reads_no_number(make_run):
