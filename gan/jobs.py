@@ -11,9 +11,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan import files, status
 from gan.arguments import BESIDES
@@ -32,6 +33,7 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
     leaves the others alone; alone, it ends the program. Returns what a search minimises: the last FID, if the run was
     scored.
     """
+    forget_replaced_tricks(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeping and COUNT > 1:
@@ -48,6 +50,19 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
             leave(refusal)
         log.error("%s", refusal)
     return status.read(folder)["scores"].get("fid")
+
+
+def forget_replaced_tricks(cfg: DictConfig) -> None:
+    """Drop the numbers that an experiment has for its own tricks, where `trick=...` was typed and has none of them."""
+    parser = OverridesParser.create()
+    typed = [parser.parse_override(override) for override in HydraConfig.get().overrides.task]
+    lists = [override.value() or [] for override in typed if override.key_or_group == "trick"]
+    if not lists or not isinstance(cfg.trick, DictConfig):
+        return
+    chosen = lists[-1] if isinstance(lists[-1], list) else [lists[-1]]
+    with open_dict(cfg):
+        for name in [name for name, node in cfg.trick.items() if name not in chosen and "_target_" not in node]:
+            del cfg.trick[name]
 
 
 def locked_job(
@@ -126,7 +141,8 @@ def taken_up(cfg: DictConfig, folder: Path, saved: bool) -> bool:
     if not (folder / "status.json").exists():
         return False
     before = status.read(folder)
-    if before["state"] in ("finished", "diverged") or (before["state"] == "failed" and not cfg.retry):
+    by_itself = before["state"] == "stopped" and before["error"]  # trick=track_failures may end a run
+    if before["state"] in ("finished", "diverged") or by_itself or (before["state"] == "failed" and not cfg.retry):
         hint = "; retry=true would run it again" if before["state"] == "failed" else ""
         log.info("%s %s before and is left alone%s.", folder.name, before["state"], hint)
         return True

@@ -1,16 +1,14 @@
 """Failures are named once, in words, and move nothing."""
 
-import json
-
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan import loop
+from gan import jobs, loop, status
 from gan.losses import Hinge, NonSaturating, Wasserstein
 from gan.shape import ImageShape
 from gan.tricks.failures import TrackFailures, length
-from tests.conftest import game
+from tests.conftest import composed, game, read_status
 from tests.test_config import NARROW
 
 HEALTHY = {
@@ -112,7 +110,7 @@ def seeing_failures(action):
 
 def test_a_failure_stands_in_the_status_and_in_tensorboard(train_here, tmp_path):
     train_here(tmp_path, *seeing_failures("warn"))
-    status = json.loads((tmp_path / "status.json").read_text())
+    status = read_status(tmp_path)
     assert status["state"] == "finished" and [failure["step"] for failure in status["failures"]] == [6]
     assert "G's pictures are nearly all alike" in status["failures"][0]["what"]
     board = EventAccumulator(str(tmp_path))
@@ -126,26 +124,31 @@ def test_a_stop_between_two_logging_points_changes_no_verdict(train_here, tmp_pa
     for steps in (5, 10):
         train_here(tmp_path / "parts", *seeing_failures("warn"), f"train.max_steps={steps}", resume=steps == 10)
     train_here(tmp_path / "whole", *seeing_failures("warn"))
-    found = [json.loads((tmp_path / name / "status.json").read_text())["failures"] for name in ("whole", "parts")]
+    found = [read_status(tmp_path / name)["failures"] for name in ("whole", "parts")]
     assert found[0] == found[1] and [failure["step"] for failure in found[0]] == [6]
 
 
 def test_what_failed_after_the_checkpoint_is_said_again_once(train_here, tmp_path):
     train_here(tmp_path, *seeing_failures("warn"), "train.max_steps=4")
-    status = json.loads((tmp_path / "status.json").read_text())
-    (tmp_path / "status.json").write_text(
-        json.dumps(status | {"failures": [{"step": 6, "what": "said before a crash"}]})
-    )
+    status.update(tmp_path, failures=[{"step": 6, "what": "said before a crash"}])
     train_here(tmp_path, *seeing_failures("warn"), resume=True)
-    (failure,) = json.loads((tmp_path / "status.json").read_text())["failures"]
+    (failure,) = read_status(tmp_path)["failures"]
     assert failure["step"] == 6 and "nearly all alike" in failure["what"]
+
+
+@pytest.mark.parametrize(("error", "settled"), [("the pictures are all alike.", True), (None, False)])
+def test_a_sweep_leaves_a_run_alone_that_ended_itself(tmp_path, error, settled):
+    status.update(tmp_path, state="stopped", error=error)
+    cfg = composed()
+    assert jobs.taken_up(cfg, tmp_path, saved=True) is settled
+    assert cfg.resume == (None if settled else str(tmp_path))
 
 
 def test_a_run_may_stop_at_a_failure_and_be_taken_up_again(train_here, tmp_path):
     train_here(tmp_path, *seeing_failures("stop"))
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert (status["state"], status["step"]) == ("stopped", 6) and "nearly all alike" in status["error"]
+    found = read_status(tmp_path)
+    assert (found["state"], found["step"]) == ("stopped", 6) and "nearly all alike" in found["error"]
     train_here(tmp_path, *seeing_failures("stop"), resume=True)
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert (status["state"], status["step"], status["error"]) == ("finished", 10, None)
-    assert len(status["failures"]) == 1  # it was said before
+    found = read_status(tmp_path)
+    assert (found["state"], found["step"], found["error"]) == ("finished", 10, None)
+    assert len(found["failures"]) == 1  # it was said before

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 
@@ -332,6 +333,32 @@ def test_a_sweep_goes_on_past_a_job_that_is_refused_or_diverges(train, tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     table = done.stdout[done.stdout.rindex(str(tmp_path)) :]
     assert all(word in table for word in ("job", "state", "D loss", "finished", "diverged", "refused"))
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "left"),
+    [
+        ("modern", "[r1,ema]", {"r1", "ema"}),
+        ("modern", "r2", {"r2"}),
+        ("modern", "[]", set()),
+        ("blog/paper_batchnorm_softlabel", "[]", set()),
+        ("blog/paper_batchnorm_softlabel", "[soft_labels,ema]", {"soft_labels", "ema"}),
+    ],
+)
+def test_the_tricks_of_an_experiment_can_be_replaced(program, small, tmp_path, name, typed, left):
+    """Also by fewer, where the experiment has numbers for those that are left out."""
+    tiny = [
+        "dataset=digits",
+        "dataset.image_size=8",
+        "train.max_steps=1",
+        "watch.samples=1",
+        "watch.final_samples=null",
+    ]
+    done = program("train.py", f"experiment={name}", *small, *tiny, f"trick={typed}", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    tricks = OmegaConf.load(tmp_path / ".hydra" / "config.yaml").trick
+    assert set(tricks) == left
+    assert "soft_labels" not in tricks or list(tricks.soft_labels.real_target) == [0.9, 1.0]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
