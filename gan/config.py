@@ -40,6 +40,11 @@ def check(cfg: DictConfig) -> Settings:
             f"train.discriminator_steps={settings.train.discriminator_steps} is not possible with "
             "train.update=simultaneous, which moves each player once: it should be 1."
         )
+    if settings.train.update == "simultaneous" and settings.train.reuse_fakes:
+        raise Refused(
+            "train.reuse_fakes=true would change nothing with train.update=simultaneous, where both players move on "
+            "the same fakes."
+        )
     refuse_dead_tricks(cfg)
     return settings
 

@@ -256,6 +256,7 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
             ],
             "the same fakes beside pictures of other classes",
         ),
+        (["train.update=simultaneous", "train.reuse_fakes=true"], "reuse_fakes=true would change nothing"),
         (["trick=[separate_batches]"], "separate_batches=true would change nothing"),
         (["trick=[soft_labels]", "loss=relativistic"], "loss.(real|fake)_target is not known to Relativistic"),
         (["model=dcgan", "trick=[r1]"], "BatchNorm mixes the pictures .* model.discriminator.norm=none"),
