@@ -77,7 +77,7 @@ def fitting(folder: Path) -> Iterator[None]:
         ) from error
 
 
-# Settings that a run may change on its way: they move no number but by rounding, or only say how far it goes.
+# Settings that a run may change on its way: they move numbers by rounding, say how far it goes or where it goes on.
 FREE = {
     "resume",
     "retry",
