@@ -17,14 +17,14 @@ from gan.data import Batches, Pictures, scaled
 from gan.device import doubt_half, keep_memory, pick
 from gan.errors import Refused
 from gan.log import Numbers
-from gan.losses import Loss
 from gan.models import layers
 from gan.noise import Noise
 from gan.player import Brake, Player, Players
+from gan.refusals import refuse_data, refuse_lonely, refuse_slopes, separated
 from gan.run import Run
 from gan.settings import Settings
 from gan.shape import ImageShape
-from gan.tricks import Game, Trick, Tricks
+from gan.tricks import Game, Tricks
 
 
 def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
@@ -42,32 +42,16 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     refuse_parts(cfg, settings)
     with distributed.one_first():
         pictures = load(cfg, settings, "train")
-    if train.batch_size > len(pictures):
-        raise Refused(
-            f"train.batch_size={train.batch_size} is larger than the data set, which has {len(pictures)} pictures."
-        )
-    if (needed := train.batch_size * train.discriminator_steps) > len(pictures):
-        raise Refused(
-            f"train.discriminator_steps={train.discriminator_steps} with batches of {train.batch_size} would take "
-            f"{needed} pictures for one update of G, and the data set has {len(pictures)}."
-        )
-
+    refuse_data(settings, pictures)
     image, has_classes = pictures.shape, tricks.uses_labels
     tricks.check(Game(image, train, settings.watch, loss, has_classes, tricks.pictures_per_logit))
-    if settings.watch.scores_every and image.classes < 2:
-        raise Refused("watch.scores_every needs a data set with classes, for the network that scores are taken with.")
     keep_memory()
     networks = [network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
         networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
     refuse_lonely(networks, train.batch_size, tricks.pictures_per_logit)
-    mixes = tricks.mixes_pictures or layers.mixes_pictures(networks[1])
-    if train.separate_batches is not None and not mixes:
-        raise Refused(
-            f"train.separate_batches={str(train.separate_batches).lower()} would change nothing: this discriminator "
-            "has no BatchNorm, so it judges each picture alone."
-        )
+    separate = separated(train.separate_batches, tricks.mixes_pictures or layers.mixes_pictures(networks[1]))
     randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
     tricks.prepare_generator(networks[0], image)
     tricks.prepare_discriminator(networks[1], image)
@@ -93,7 +77,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             distributed.share(train.batch_size),
         ),
         shape=image,
-        players=Players(generator, discriminator, mixes if train.separate_batches is None else train.separate_batches),
+        players=Players(generator, discriminator, separate),
         average=None if decay is None else Average(generator.network, decay),
         loss=loss,
         tricks=tricks,
@@ -108,25 +92,6 @@ def tricks_of(cfg: DictConfig) -> Tricks:
     return Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])
 
 
-def refuse_slopes(loss: Loss, tricks: Trick) -> None:
-    """Raise Refused where nothing keeps D from running away, or two tricks pull its slope in two directions."""
-    if loss.needs_bounded_slope and not tricks.bounds_slope:
-        raise Refused(
-            f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
-            "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
-        )
-    if tricks.mixes_pictures and tricks.looks_at_slope:
-        raise Refused(
-            "a penalty on D's slope at each picture makes no sense where trick=minibatch_discrimination lets D compare "
-            "the pictures of a batch: choose one."
-        )
-    if tricks.clips_weights and tricks.looks_at_slope:
-        raise Refused(
-            "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
-            "the slope that the penalty wants: choose one."
-        )
-
-
 def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
     """Raise Refused for what several processes, each with a part of the batch, cannot do yet."""
     if processes.COUNT == 1:
@@ -139,16 +104,6 @@ def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
         )
     if settings.compile:
         raise Refused("compile=true is not possible with several processes: it should be false.")
-
-
-def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit: int) -> None:
-    """Raise Refused where BatchNorm would have a single number to take the mean and the spread of."""
-    for network, together in zip(networks, (1, pictures_per_logit), strict=True):
-        if batch_size <= together and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
-            raise Refused(
-                f"train.batch_size={batch_size} is not possible with BatchNorm in these networks: it should be "
-                f"{2 * together} or more."
-            )
 
 
 def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:

@@ -24,7 +24,6 @@ from gan.step import Batch
 from gan.step import step as play
 
 log = logging.getLogger(__name__)
-LONGEST_FILM = 500  # frames, which lie in memory until the last is there
 
 
 def run(run: Run, folder: Path) -> int:
@@ -48,7 +47,8 @@ def run(run: Run, folder: Path) -> int:
             if not diverged:
                 finish(run, folder, book)
         if NUMBER == 0:
-            summarise(run, folder)
+            sampling.history(folder, run.settings.watch.film_fps)
+            figures.draw(folder)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
         reason = stop.reason if state == "stopped" else diverged
         status.update(folder, state=state, error=reason, **run.progress())
@@ -214,17 +214,6 @@ def finish(run: Run, folder: Path, book: Log) -> None:
     if count := run.settings.watch.final_samples:
         stream = randomness.generator("cpu", run.settings.seed, "final")
         draw(run, run.noise.draw(count, stream).to(run.device), folder / "final.png")
-
-
-def summarise(run: Run, folder: Path) -> None:
-    """The film and the figures, from what lies in the folder. Grids of another size than the last are left out."""
-    paths = sorted((folder / "samples").glob("step_*.png"))
-    size = sampling.size(paths[-1])
-    alike = [path for path in paths if sampling.size(path) == size]  # watch.samples may have changed on the way
-    shown = [*alike[: -1 : math.ceil(len(alike) / LONGEST_FILM)], alike[-1]]
-    with files.whole(folder / "history.gif", durable=False) as file:
-        sampling.film(map(sampling.picture, shown), file, run.settings.watch.film_fps)
-    figures.draw(folder)
 
 
 def go_back(run: Run, folder: Path) -> None:

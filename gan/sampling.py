@@ -17,6 +17,8 @@ from gan.errors import Refused
 from gan.noise import Noise
 from gan.settings import Sampling
 
+LONGEST_FILM = 500  # frames, which lie in memory until the last is there
+
 
 @torch.no_grad()
 def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
@@ -68,6 +70,16 @@ def film(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     first, *rest = frames
     duration = max(round(1000 / fps), 20)  # viewers slow down what is faster
     first.save(file, format="gif", save_all=True, append_images=rest, duration=duration, loop=0)
+
+
+def history(folder: Path, fps: float) -> None:
+    """The film of a run's grids. Those of another size than the last are left out."""
+    paths = sorted((folder / "samples").glob("step_*.png"))
+    last = size(paths[-1])
+    alike = [path for path in paths if size(path) == last]  # watch.samples may have changed on the way
+    shown = [*alike[: -1 : math.ceil(len(alike) / LONGEST_FILM)], alike[-1]]
+    with files.whole(folder / "history.gif", durable=False) as file:
+        film(map(picture, shown), file, fps)
 
 
 def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:

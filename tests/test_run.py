@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 
 import sample
-from gan import checkpoint, files, loop, sampling
+from gan import checkpoint, files, sampling
 from gan.average import Average
 from gan.errors import Refused
 from gan.log import Numbers
@@ -200,7 +200,7 @@ def test_resume_refuses_settings_that_change_the_numbers_and_names_them(train, t
 
 
 def test_a_film_of_many_pictures_is_thinned(train_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "LONGEST_FILM", 4)
+    monkeypatch.setattr(sampling, "LONGEST_FILM", 4)
     shown = []
     monkeypatch.setattr(sampling, "picture", lambda path, read=sampling.picture: shown.append(path.stem) or read(path))
     train_here(tmp_path, "train.max_steps=10", "watch.samples_every=1")
