@@ -16,12 +16,22 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
             f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
             "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
         )
-    if tricks.mixes_pictures and tricks.looks_at_slope:
+    if tricks.mixes_pictures and tricks.wanted_slopes:
         raise Refused(
             "a penalty on D's slope at each picture makes no sense where trick=minibatch_discrimination lets D compare "
             "the pictures of a batch: choose one."
         )
-    if tricks.clips_weights and tricks.looks_at_slope:
+    if len(tricks.wanted_slopes) > 1:
+        raise Refused(
+            "trick=[r1] and [r2] want D to be flat, [wgan_gp] and [dragan] want its slope to be 1: choose the ones or "
+            "the others."
+        )
+    if tricks.clips_weights and tricks.scales_weights:
+        raise Refused(
+            "trick=weight_clipping would change next to nothing, as trick=spectral_norm divides the weights again: "
+            "choose one."
+        )
+    if tricks.clips_weights and tricks.wanted_slopes:
         raise Refused(
             "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
             "the slope that the penalty wants: choose one."

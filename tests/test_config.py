@@ -174,9 +174,11 @@ PENALTIES = ["dragan", "r1", "r2", "wgan_gp"]
 REFUSED = {  # what makes no sense together
     "conditional": ["packing", "replay"],
     "minibatch_discrimination": PENALTIES,
+    "r1": ["dragan", "wgan_gp"],  # a slope of 0 and one of 1
+    "r2": ["dragan", "wgan_gp"],
     "separate_batches": PENALTIES,  # BatchNorm and a penalty
     "soft_labels": ["label_smoothing"],
-    "weight_clipping": PENALTIES,
+    "weight_clipping": [*PENALTIES, "spectral_norm"],
 }
 
 
@@ -243,6 +245,8 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
     [
         (["loss=wasserstein"], "Wasserstein's loss falls for ever unless something bounds D's slope"),
         (["loss=hinge", "trick=[label_smoothing]"], "loss.real_target is not known to Hinge"),
+        (["trick=[wgan_gp,r1]"], "want D to be flat, .* choose the ones"),
+        (["trick=[spectral_norm,weight_clipping]"], "change next to nothing, as trick=spectral_norm"),
         (["trick=[weight_clipping,wgan_gp]"], "weight_clipping and a penalty .* choose one"),
         (["model=residual", "trick=[spectral_norm]"], "some that begin at 0"),
         (["trick=[r1,minibatch_discrimination]"], "minibatch_discrimination lets D compare .* choose one"),

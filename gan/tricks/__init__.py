@@ -34,9 +34,10 @@ class Failure(NamedTuple):
 class Trick:
     """The places where a trick may act, in the order in which they come; here each does nothing."""
 
-    looks_at_slope: ClassVar[bool] = False  # whether it asks how D's logit changes with the picture
+    wanted_slopes: ClassVar[frozenset[int]] = frozenset()  # what it wants of how D's logit changes with the picture
     bounds_slope: ClassVar[bool] = False  # whether it keeps that change within bounds
     clips_weights: ClassVar[bool] = False  # whether it does so by cutting weights off
+    scales_weights: ClassVar[bool] = False  # whether it does so by dividing them
     mixes_pictures: ClassVar[bool] = False  # whether it lets D compare the pictures of a batch
     uses_labels: ClassVar[bool] = False  # whether it tells the players of classes
     needs_whole_batch: ClassVar[bool] = False  # whether a part of a batch, in each of several processes, is not enough
@@ -104,9 +105,10 @@ class Tricks(Trick):
 
     def __init__(self, tricks: list[Trick]) -> None:
         self.tricks = tricks
-        self.looks_at_slope = any(trick.looks_at_slope for trick in tricks)
+        self.wanted_slopes = frozenset().union(*(trick.wanted_slopes for trick in tricks))
         self.bounds_slope = any(trick.bounds_slope for trick in tricks)
         self.clips_weights = any(trick.clips_weights for trick in tricks)
+        self.scales_weights = any(trick.scales_weights for trick in tricks)
         self.mixes_pictures = any(trick.mixes_pictures for trick in tricks)
         self.uses_labels = any(trick.uses_labels for trick in tricks)
         self.pictures_per_logit = max([1, *(trick.pictures_per_logit for trick in tricks)])

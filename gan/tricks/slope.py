@@ -34,7 +34,7 @@ class SlopePenalty(Trick):
     logits, as in Karras et al. 2018.
     """
 
-    looks_at_slope: ClassVar[bool] = True
+    wanted_slopes: ClassVar[frozenset[int]] = frozenset({1})
     bounds_slope: ClassVar[bool] = True
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
@@ -54,6 +54,8 @@ class R1(SlopePenalty):
             regularization", Karras et al. 2020, appendix B): less work, and a D that is freer in between. With
             watch.mean=false what is logged of it is 0 wherever it was not its turn.
     """
+
+    wanted_slopes: ClassVar[frozenset[int]] = frozenset({0})
 
     def __init__(self, *, gamma: PositiveFloat, every: PositiveInt) -> None:
         self.gamma, self.every, self.due = gamma, every, True
@@ -143,6 +145,7 @@ class SpectralNorm(Trick):
     """
 
     bounds_slope: ClassVar[bool] = True
+    scales_weights: ClassVar[bool] = True
 
     def __init__(self, *, iterations: PositiveInt) -> None:
         self.iterations = iterations
