@@ -35,6 +35,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
         torch.set_num_threads(settings.threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
+        torch.backends.cudnn.deterministic = True
     if settings.precision == "bf16":
         doubt_half(device)
     loss, tricks = make(cfg.loss), tricks_of(cfg)
@@ -139,10 +140,17 @@ def player(
     """The network on its device, and its optimiser."""
     network.to(device, memory_format=torch.channels_last)  # what convolutions like best
     optimizer = make(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
+    if not optimizer.defaults.get("fused"):  # no other heeds the brake
+        raise Refused(
+            f"optim.{name} should be fused: gan.optim.adam, gan.optim.sgd, or one of torch.optim with "
+            f"+optim.{name}.fused=true."
+        )
     schedule = {number: make(node) for number, node in cfg.optim.schedule.items()}
-    if unknown := schedule.keys() - optimizer.defaults.keys():
-        known = ", ".join(optimizer.defaults)
-        raise Refused(f"optim.schedule.{unknown.pop()} is not a number of the {name}'s optimiser, which has {known}.")
+    known = [number for number, value in optimizer.defaults.items() if type(value) in (int, float)]
+    if unknown := schedule.keys() - set(known):
+        raise Refused(
+            f"optim.schedule.{min(unknown)} is not a number of the {name}'s optimiser, which has {', '.join(known)}."
+        )
     return Player(network, optimizer, schedule, brake, settings.precision, settings.compile, constrain)
 
 
@@ -183,6 +191,8 @@ def reference(
     cfg: DictConfig, split: str | None, kind: str, folders: tuple[Path, Path], device: torch.device
 ) -> protocol.Reference:
     """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
+    if device.type == "mps":
+        device = torch.device("cpu")  # the network's pooling of 7 pixels to 4 is not there on mps
     whole = OmegaConf.merge(cfg.dataset, {"limit": None})
     name, has_test = cfg.dataset._target_.rsplit(".", 1)[-1], "test_path" not in whole or whole.test_path is not None
 

@@ -87,6 +87,12 @@ def check_group(group: str, names: set[str] | None, node: Any) -> None:
         raise Refused(f"{group}.{min(unknown)} is not a setting; there are {', '.join(sorted(names))}.")
     if group in ("loss", "dataset") and not (isinstance(node, dict) and "_target_" in node):
         raise Refused(f"{group}={shown(node)} is not possible: it should be one of the options of {group}.")
+    for name, entry in (node["schedule"] if group == "optim" else {}).items():
+        if not (isinstance(entry, dict) and str(entry.get("_target_")).startswith("gan.optim.")):
+            raise Refused(f"optim.schedule.{name}={shown(entry)} should be as in conf/optim/goodfellow2014.yaml.")
+    for name, entry in (node if group == "trick" and node else {}).items():
+        if not isinstance(entry, dict):
+            raise Refused(f"trick.{name}={shown(entry)} is not possible: it should be settings with names.")
     check_tree(group, node)
 
 
@@ -103,7 +109,8 @@ def check_tree(path: str, node: Any) -> None:
 def check_node(path: str, node: dict[str, Any]) -> None:
     """Raise Refused unless the callable that `_target_` names takes these arguments.
 
-    Keyword-only arguments are the configuration's and must all be there; the others are given by the code.
+    Keyword-only arguments are the configuration's and must all be there, as must all of a layer of torch's; the others
+    are given by the code.
     """
     from hydra.utils import get_object  # here and not above: what it finds imports torch
 
@@ -119,6 +126,9 @@ def check_node(path: str, node: dict[str, Any]) -> None:
     except Exception as error:
         raise Refused(f"{path}._target_={where} cannot be used: {first_line(error)}.") from error
     given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
+    wanted = [inspect.Parameter.KEYWORD_ONLY]
+    if where.startswith("torch.nn."):
+        wanted.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
     name = target.__name__
     for key, value in given.items():
         if key not in parameters:
@@ -127,11 +137,7 @@ def check_node(path: str, node: dict[str, Any]) -> None:
         if key in hints and not (isinstance(value, dict) and "_target_" in value):
             check_value(f"{path}.{key}", hints[key], value)
     for key, parameter in parameters.items():
-        if (
-            parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            and parameter.default is parameter.empty
-            and key not in given
-        ):
+        if parameter.kind in wanted and parameter.default is parameter.empty and key not in given:
             raise Refused(f"{path}.{key} is missing: {name} needs it.")
 
 
@@ -170,12 +176,13 @@ def shown(value: Any) -> str:
 
 
 def refuse_dead_tricks(cfg: DictConfig) -> None:
-    """A trick is alive if it runs code, or if some setting still points at its numbers."""
+    """A trick is alive if it runs code, or if some setting still points at each of its numbers."""
     text = OmegaConf.to_yaml(cfg, resolve=False)
     for name, node in cfg.trick.items():
-        if "_target_" not in node and f"${{trick.{name}." not in text:
+        dead = [number for number in node if f"${{trick.{name}.{number}}}" not in text]
+        if "_target_" not in node and dead:
             raise Refused(
-                f"trick={name} would change nothing: another trick, the experiment or the command line "
+                f"trick.{name}.{dead[0]} would change nothing: another trick, the experiment or the command line "
                 "sets the same number."
             )
 
