@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -30,8 +29,7 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
     """Do a Hydra job's work, so that status.json says what became of it whatever happens.
 
     `work` returns the number of the signal that stopped it, or 0. In a sweep, a job that is refused or fails
-    leaves the others alone; alone, it ends the program. Returns what a search minimises: the last FID, if the run was
-    scored.
+    leaves the others alone; alone, it ends the program. Returns what a search minimises.
     """
     forget_replaced_tricks(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -49,7 +47,13 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
         if not sweeping:
             leave(refusal)
         log.error("%s", refusal)
-    return status.read(folder)["scores"].get("fid")
+    return objective(folder)
+
+
+def objective(folder: Path) -> float | None:
+    """What a search minimises: the last FID of the run there, unless it diverged after that."""
+    found = status.read(folder)
+    return None if found["state"] == "diverged" else found["scores"].get("fid")
 
 
 def forget_replaced_tricks(cfg: DictConfig) -> None:
@@ -61,8 +65,9 @@ def forget_replaced_tricks(cfg: DictConfig) -> None:
         return
     chosen = lists[-1] if isinstance(lists[-1], list) else [lists[-1]]
     with open_dict(cfg):
-        for name in [name for name, node in cfg.trick.items() if name not in chosen and "_target_" not in node]:
-            del cfg.trick[name]
+        for name, node in dict(cfg.trick).items():
+            if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
+                del cfg.trick[name]
 
 
 def locked_job(
@@ -190,13 +195,13 @@ class SweepTable(Callback):
 def say_what_next(folder: Path) -> None:
     """The last lines of a run: what became of it, where the pictures are, and what to type next."""
     found = status.read(folder)
-    shown = os.path.relpath(folder)
+    shown = files.shown(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     why = f": {found['error']}" if found["error"] else ""
     print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
     if samples:
-        print(f"  pictures    {os.path.relpath(samples[-1])}, and the film {shown}/history.gif")
-    print(f"  curves      tensorboard --logdir {os.path.relpath(folder.parent)}")
+        print(f"  pictures    {files.shown(samples[-1])}, and the film {shown}/history.gif")
+    print(f"  curves      tensorboard --logdir {files.shown(folder.parent)}")
     print(f"  more        python sample.py run={shown} n=100")
     if found["state"] == "stopped":
         print(f"  go on       python train.py resume={shown}")

@@ -92,13 +92,13 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
             run.numbers.clear()
         if sampling_now:
             draw_samples(run, folder, book)
-        if saving_now:
-            checkpoint.save(folder, run.state())
-            saved = time.perf_counter()
-        if scoring_now:
+        if scoring_now:  # before saving, so that a run that is killed here comes back to it
             paused = time.perf_counter()
             score(run, folder, book)
             began += time.perf_counter() - paused  # it is no training
+        if saving_now:
+            checkpoint.save(folder, run.state())
+            saved = time.perf_counter()
         if ending or stop.reason:
             break
     return None
@@ -229,7 +229,7 @@ def go_back(run: Run, folder: Path) -> None:
     if run.step >= run.total and before == "finished":  # and was not killed while it closed
         train = run.settings.train
         capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
-        longer = f"train.max_steps={train.max_steps * 2}" if capped else f"train.epochs={train.epochs * 2}"
+        longer = f"train.max_steps={run.step * 2}" if capped else f"train.epochs={2 * math.ceil(run.epoch)}"
         raise Refused(f"{folder} is finished: it has made {run.step} of {run.total} steps; {longer} would go on.")
     known = status.read(folder)["failures"]
     status.update(folder, failures=[failure for failure in known if failure["step"] <= run.step])

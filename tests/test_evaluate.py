@@ -12,12 +12,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from gan import arguments, build, checkpoint, config, features, protocol
+from gan import arguments, build, checkpoint, config, features, jobs, protocol, status
 from gan import evaluate as evaluation
 from gan.data import Pictures
 from gan.errors import Refused
 from gan.report.cells import Number
-from tests.conftest import CONF, composed
+from tests.conftest import CONF, composed, read_status
 
 CPU = torch.device("cpu")
 SCORES = {
@@ -184,8 +184,8 @@ def test_scores_in_training_keep_the_best(train_here, tmp_path):
     }
     best = min(rows, key=lambda row: row["fid"])
     assert checkpoint.load(tmp_path, "best")["step"] == best["step"]
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert status["scores"]["fid"] == rows[-1]["fid"] and status["scores"]["generated"] == 200
+    kept = read_status(tmp_path)["scores"]
+    assert kept["fid"] == rows[-1]["fid"] and kept["generated"] == 200
     run = build.trained(tmp_path, "best", True, CPU)
     assert run.step == best["step"]
     board = EventAccumulator(str(tmp_path))
@@ -204,6 +204,31 @@ def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path):
         assert all(torch.equal(plain["generator"][name], other["generator"][name]) for name in plain["generator"])
     rows = [(tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "parts")]
     assert rows[0] == rows[1] and rows[0].count("\n") == 3  # 4, 8, and the end
+
+
+def test_a_score_that_was_cut_short_is_taken_again(train_here, tmp_path, monkeypatch):
+    often = ["train.max_steps=6", "watch.scores_every=2", "watch.scores_pictures=100", "watch.checkpoint_every=1"]
+    train_here(tmp_path / "whole", *often)
+    score, calls = protocol.Reference.score, []
+
+    def killed(*given):
+        calls.append(given)
+        if len(calls) == 2:  # at step 4
+            raise KeyboardInterrupt
+        return score(*given)
+
+    monkeypatch.setattr(protocol.Reference, "score", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_here(tmp_path / "parts", *often)
+    train_here(tmp_path / "parts", *often, resume=True)
+    rows = [(tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "parts")]
+    assert rows[0] == rows[1] and rows[0].count("\n") == 3
+
+
+@pytest.mark.parametrize(("state", "sought"), [("finished", 7.0), ("stopped", 7.0), ("diverged", None)])
+def test_a_search_does_not_want_what_diverges(tmp_path, state, sought):
+    status.update(tmp_path, state=state, scores={"fid": 7.0})
+    assert jobs.objective(tmp_path) == sought
 
 
 def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
