@@ -35,8 +35,9 @@ def answer_help(program: str) -> None:
         return
     groups = sorted(path.name for path in CONF.iterdir() if path.name not in ("help", "hydra") and path.is_dir())
     lines = [textwrap.fill(f"{group}: {options(group)}", 110, subsequent_indent="  ") for group in groups]
-    _, *settings, _ = (CONF / f"{program}.yaml").read_text().split("\n\n")  # without defaults and what is Hydra's
-    text = (CONF / "help" / f"{program}.txt").read_text()
+    # without its defaults and what is Hydra's
+    _, *settings, _ = (CONF / f"{program}.yaml").read_text("utf-8").split("\n\n")
+    text = (CONF / "help" / f"{program}.txt").read_text("utf-8")
     print(text.format(groups="\n".join(lines), settings="\n\n".join(settings)), end="")
     sys.exit()
 
@@ -100,12 +101,14 @@ def resumed(overrides: list[str]) -> list[str]:
         return overrides
     folder = Path(folders[-1])
     parser = OverridesParser.create()
-    said = {override.key_or_group for override in parser.parse_overrides(overrides)}
+    said = {override.key_or_group: override.value() for override in parser.parse_overrides(overrides)}
     try:
-        then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
+        then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text("utf-8")) or []
         kept = [text for text in then if parser.parse_override(text).key_or_group not in said]
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, HydraException) as error:
         raise Refused(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
+    if Path(str(said.get("hydra.run.dir", folder))).resolve() != folder.resolve():
+        raise Refused(f"resume={folder} goes on in that folder: to go on in another, copy it there first.")
     place = str(folder).replace("'", r"\'")
     return [*kept, *overrides, f"hydra.run.dir='{place}'", "hydra.mode=RUN"]
 

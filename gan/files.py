@@ -15,6 +15,14 @@ log = logging.getLogger(__name__)
 ROOM = 65_536  # bytes; status.json and a line of the log take a few thousand
 
 
+def shown(path: Path, start: Path = Path()) -> str:
+    """The way to `path` from `start`; all of the path where there is none, as to another drive of Windows."""
+    try:
+        return os.path.relpath(path, start)
+    except ValueError:
+        return str(path)
+
+
 @contextlib.contextmanager
 def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open `path` for writing beside itself, and put the new file in its place once it is complete.

@@ -23,7 +23,7 @@ EMPTY = {
 def read(folder: Path) -> dict[str, Any]:
     """The status of the run in `folder`; that of a run that has not begun where there is none, or it was damaged."""
     try:
-        found = json.loads((folder / "status.json").read_text())
+        found = json.loads((folder / "status.json").read_text("utf-8"))
     except (OSError, ValueError):
         return dict(EMPTY)
     known = EMPTY | (found if isinstance(found, dict) else {})

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -90,6 +91,16 @@ def test_a_second_process_is_refused_while_the_first_lives(train, tmp_path):
         done = train(f"resume={tmp_path}", "train.max_steps=4")
     assert done.returncode == 1 and "is in use: another process is training there" in done.stderr
     assert "Traceback" not in done.stderr and read_status(tmp_path) == before
+
+
+def test_a_path_on_another_drive_is_shown_whole(monkeypatch, tmp_path):
+    assert files.shown(tmp_path / "a", tmp_path) == "a"
+
+    def no_way(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")  # as on Windows
+
+    monkeypatch.setattr(os.path, "relpath", no_way)
+    assert files.shown(tmp_path / "a") == str(tmp_path / "a")
 
 
 def test_the_lock_of_a_dead_process_holds_nobody_up(train, tmp_path):

@@ -225,12 +225,17 @@ def test_a_new_run_does_not_begin_where_another_lies(train, tmp_path):
     done = train(f"hydra.run.dir={tmp_path}", "train.max_steps=2", "seed=1")
     assert done.returncode == 1 and f"{tmp_path} holds a run: resume={tmp_path} goes on with it" in done.stderr
     assert "Traceback" not in done.stderr and all(path.read_bytes() == kept for path, kept in before.items())
+    done = train(f"resume={tmp_path}", "train.max_steps=6", f"hydra.run.dir={tmp_path / 'other'}")
+    assert done.returncode == 1 and "goes on in that folder" in done.stderr and not (tmp_path / "other").exists()
+    assert all(path.read_bytes() == kept for path, kept in before.items())
 
 
 def test_a_finished_run_says_how_to_go_on(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=3")
     with pytest.raises(Refused, match=r"is finished: it has made 3 of 3 steps; train.max_steps=6 would go on"):
         train_here(tmp_path, "train.max_steps=3", resume=True)
+    with pytest.raises(Refused, match=r"it has made 3 of 1 steps; train.max_steps=6 would go on"):
+        train_here(tmp_path, "train.max_steps=1", resume=True)
     train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
     with pytest.raises(Refused, match=r"it has made 3 of 3 steps; train.epochs=2 would go on"):
         train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)

@@ -35,7 +35,7 @@ def main() -> None:
         return
     out = asked.out or Path(os.path.commonpath([path.resolve() for path in asked.paths]))
     for path in Report(runs, out).write():
-        print(os.path.relpath(path))
+        print(files.shown(path))
 
 
 if __name__ == "__main__":

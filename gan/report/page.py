@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +135,7 @@ class Report:
             lines.append([values, group.state, *count, *numbers])
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         pictures = [
-            f"**{group.label}**\n\n![{group.label}](<{os.path.relpath(group.picture, self.out)}>)"
+            f"**{group.label}**\n\n![{group.label}](<{files.shown(group.picture, self.out)}>)"
             for group in self.groups
             if group.picture
         ]

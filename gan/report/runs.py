@@ -50,14 +50,14 @@ class Run:
     def read_yaml(self, name: str) -> Any:
         """A YAML file of the run; None where it cannot be read."""
         try:
-            return yaml.load((self.folder / name).read_text(), Loader)
+            return yaml.load((self.folder / name).read_text("utf-8"), Loader)
         except (OSError, ValueError, yaml.YAMLError):
             return None
 
     def read_json(self, name: str) -> Any:
         """A JSON file of the run; None where it cannot be read."""
         try:
-            return json.loads((self.folder / name).read_text())
+            return json.loads((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError):
             return None
 
