@@ -1,5 +1,6 @@
 """A folder or a zip of pictures as one uint8 tensor, decoded once and then read from a cache."""
 
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 LARGEST_FILE = 256 * 2**20  # bytes; more than any picture, less than a zip bomb
 LARGEST_PICTURE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # no fault of the picture
 PROBED = 64  # pictures that are opened to see what the set is made of
 
 
@@ -110,7 +112,7 @@ def decoded(cache: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     They stay in their file until they are read.
     """
     try:
-        described = json.loads(described_in(cache).read_text())
+        described = json.loads(described_in(cache).read_text("utf-8"))
         return (np.load(cache, mmap_mode="c"), described) if "classes" in described else None
     except (OSError, ValueError, EOFError, TypeError):  # none yet, or damaged
         return None
@@ -174,6 +176,8 @@ def decode(source: Source, names: list[str], size: int, channels: int, cache: Pa
         try:
             return to_array(source.read(name), size, channels)
         except Exception as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
+            if isinstance(error, OSError) and error.errno in PASSING:
+                raise
             log.debug("%s: %s", name, error)
             return None
 

@@ -1,5 +1,6 @@
 """Data sets, on files made here: nothing is downloaded."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -407,6 +408,22 @@ def test_unreadable_files_are_counted_and_named(tmp_path, cache, caplog):
     assert len(found) == 6
     assert "2 pictures" in caplog.text and "cut.png" in caplog.text and "text.jpg" in caplog.text
     assert "notes.txt" not in caplog.text
+
+
+def test_a_picture_that_cannot_be_read_just_now_is_not_left_out_for_good(tmp_path, cache, monkeypatch):
+    fill(tmp_path)
+    read, busy = image_folder.Source.read, OSError(errno.EMFILE, "too many open files")
+
+    def refused(source, name):
+        if busy:
+            raise busy
+        return read(source, name)
+
+    monkeypatch.setattr(image_folder.Source, "read", refused)
+    with pytest.raises(OSError, match="too many open files"):
+        read_folder(tmp_path, cache, image_size=16, channels=3)
+    busy = None
+    assert len(read_folder(tmp_path, cache, image_size=16, channels=3)) == 6
 
 
 @pytest.mark.parametrize(
