@@ -23,7 +23,6 @@ from gan.shape import ImageShape
 
 BATCH = 256
 GAP_COUNT = 2000
-PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
 STACKED = "stacked_mnist"
 
 
@@ -58,7 +57,7 @@ class Reference:
         found = scores.compare(seen, self.seen)
         if not isinstance(self.network, features.Inception):
             found |= scores.spread_over_classes(seen.classes)
-        if parzen and self.train.shape.pixels <= PARZEN_PIXELS:
+        if parzen and self.train.shape.pixels <= scores.PARZEN_PIXELS:
             found |= scores.parzen(seen.images, self.validation, self.real.images[: scores.KEPT])
         return found
 
@@ -77,7 +76,7 @@ class Reference:
         name = f"{self.network.name}-{self.name}-{features.fingerprint(self.train)}-{self.hash}"
         kept = cache_dir / f"floor-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
         with contextlib.suppress(OSError, ValueError):  # none yet, or damaged
-            return json.loads(kept.read_text())
+            return json.loads(kept.read_text("utf-8"))
         learnable = self.train[: len(self.train) - len(self.validation)]  # the widths are chosen on the others
         order = torch.randperm(len(learnable), generator=randomness.generator("cpu", 0, "floor"))[:count]
         found = self.score(self.look(learnable.images[order].split(BATCH)), parzen)

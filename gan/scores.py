@@ -15,12 +15,15 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to features (n, d) and logits (n, classes)
 
+PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
 KEPT = 10_000  # pictures that are kept for the scores that compare one by one; FID and classes take all
 NEIGHBOURS = 5  # of density and coverage, as in Naeem et al. 2020; precision and recall take 3, as published
 
 
 class Seen:
     """What is kept of pictures, however many they are: the moments of their features, their classes, the first few.
+
+    `images` are those of the first few, or none where they are too large for Parzen's score.
 
     Raises ValueError where there is not one picture.
     """
@@ -43,7 +46,7 @@ class Seen:
             if (room := KEPT - kept) > 0:
                 features.append(found[:room])
                 logits.append(said[:room])
-                images.append(batch[:room].cpu())
+                images.append(batch[: room if batch[0].numel() <= PARZEN_PIXELS else 0].cpu())
                 kept += len(features[-1])
         self.features, self.logits, self.images = torch.cat(features), torch.cat(logits), torch.cat(images)
 
@@ -144,7 +147,8 @@ def log_likelihoods(centres: Tensor, points: Tensor, widths: Tensor) -> Tensor:
 
 def nearest(fake: Tensor, real: Tensor) -> Tensor:
     """For each of `fake` uint8 (n, C, H, W), which of `real` (m, C, H, W) has the nearest pixels. Returns (n,)."""
-    points, size = fake.flatten(1).float(), 4096
+    points = fake.flatten(1).float()
+    size = 2**24 // points.shape[1]  # pictures that fill 64 MB
     found = [torch.cdist(points, part.flatten(1).float()).min(dim=1) for part in real.split(size)]
     distances, places = torch.stack([each.values for each in found]), torch.stack([each.indices for each in found])
     part = distances.argmin(dim=0)

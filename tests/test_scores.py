@@ -53,6 +53,13 @@ def test_other_real_pictures_score_near_the_floor(compared):
     assert found["modes"] == 10 and found["class_distance"] < 0.06 and found["inception_score"] > 7
 
 
+@pytest.mark.parametrize(("side", "kept"), [(32, 3), (33, 0)])
+def test_large_pictures_are_not_kept_for_a_score_that_they_do_not_get(side, kept):
+    images = torch.zeros(3, 3, side, side, dtype=torch.uint8)
+    seen = scores.Seen(lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU)
+    assert len(seen.images) == kept and len(seen.features) == 3
+
+
 def test_half_of_the_classes_costs_recall_and_coverage_and_not_precision(compared):
     compare, other = compared
     whole, half = compare(other.images), compare(other.images[other.labels < 5])
