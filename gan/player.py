@@ -63,11 +63,9 @@ class Player:
         self.half = precision == "bf16"
         self.working = half_copy(network) if self.half else network  # what runs in a step
         self.called = self.working
-        if compiled and brake.engaged.is_cuda:
-            self.called = torch.compile(self.working, mode="reduce-overhead")  # CUDA graphs
-        elif compiled:
-            # The dropout that it also has uncompiled.
-            self.called = torch.compile(self.working, options={"fallback_random": True})
+        if compiled:  # with the dropout that it also has uncompiled
+            options = {"fallback_random": True, "triton.cudagraphs": brake.engaged.is_cuda}
+            self.called = torch.compile(self.working, options=options)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         both = zip(self.parameters, self.working_parameters, strict=True)
