@@ -243,6 +243,7 @@ def test_a_verdict_is_printed_with_what_decides_or_with_what_to_type(tmp_path):
         "| **not run** |  |\n\n* not run: `python train.py experiment=blog/mlp 'watch.scores_every=10 epochs'`" in text
     )
     assert "loss.saturating=true 'trick=[track_failures]' train.epochs=30" in text
+    assert "| The digits can be recognised. (Judged by coverage, which sees no digit through speckles;" in text
     again = "`python train.py experiment=blog/log_sigmoid seed=1 'watch.samples_every=2 epochs'`"
     assert f"* s1: {again}; 1.0 minutes of training, to epoch 500; a box" in text
 

@@ -36,6 +36,7 @@ class Claim(Strict):
         asked: what a run of it is asked for besides its experiment.
         epochs: how far a run should have come, where that is not as far as the other claims want it.
         than: another set-up with claims, whose run of the same seed is compared with.
+        caution: what the check does not see; it is shown beside the claim.
     """
 
     says: str
@@ -44,6 +45,7 @@ class Claim(Strict):
     asked: list[str] = Field(default=[])
     epochs: int | None = None
     than: str | None = None
+    caution: str | None = None
 
 
 class Claims(Strict):
@@ -143,7 +145,8 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
             fitting = [run for run in known[experiment] if also_asked(run) == set(claim.asked)]
             verdicts = [judged(run, claim, claimed, claims.epochs, known) for run in fitting]
             decides = "<br>".join(f"{label(verdict.run, runs)}: {verdict.figure}" for verdict in verdicts)
-            yield f"| {cell(claim.says)} | **{in_words(verdicts)}** | {cell(decides)} |"
+            says = f"{claim.says} ({claim.caution})" if claim.caution else claim.says
+            yield f"| {cell(says)} | **{in_words(verdicts)}** | {cell(decides)} |"
             used += [run for run in fitting if run not in used]
             if not fitting:
                 shorter = [f"train.epochs={claim.epochs}"] if claim.epochs else []
