@@ -10,6 +10,7 @@ from gan import data, features, scores
 from gan.data import Pictures
 from gan.errors import Refused
 from gan.features import Classifier, PerChannel
+from gan.report import verdicts
 from gan.shape import ImageShape
 from tests.conftest import REAL_DATA
 
@@ -166,8 +167,18 @@ def test_parzen_of_real_pictures_is_as_published():
     assert found["parzen"] == pytest.approx(242.7, abs=0.5) and found["parzen_error"] == pytest.approx(2.1, abs=0.1)
 
 
+@pytest.mark.skipif(not (REAL_DATA / "MNIST").exists(), reason="wants the real MNIST in GAN_DATA")
+def test_visible_digits_are_as_likely_as_the_ten_mean_ones():
+    """The bound of a claim."""
+    train, test = (data.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None) for part in ("train", "test"))
+    means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
+    found = scores.parzen(means.round().to(torch.uint8), train.images[50_000:], test.images)
+    asked = verdicts.read()["blog/log_tanh"].claims[0].numbers
+    assert asked["name"] == "parzen" and found["parzen"] == pytest.approx(asked["at_least"], abs=0.05)
+
+
 def test_the_nearest_picture_is_found():
-    real = torch.randint(0, 256, (5000, 1, 4, 4), dtype=torch.uint8)
+    real = torch.randint(0, 256, (5000, 1, 64, 64), dtype=torch.uint8)  # two blocks
     chosen = torch.tensor([4999, 0, 4096])
     assert torch.equal(scores.nearest(real[chosen], real), chosen)
 
