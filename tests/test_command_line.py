@@ -86,7 +86,7 @@ COMPOSED = [
     (["trick=[label_smoothing,soft_labels]"], "trick.label_smoothing.real_target would change nothing", ""),
     (["trick=[ema]", "train.generator_average=0.9"], "trick.ema.decay would change nothing", ""),
     (
-        ["experiment=conv_improved", "trick=[two_time_scale]"],
+        ["experiment=conv_improved", "dataset=digits", "trick=[two_time_scale]"],
         "trick.two_time_scale.generator_lr would change nothing",
         "",
     ),
