@@ -181,7 +181,7 @@ def test_what_passes_an_untrained_residual_network_keeps_its_size_however_deep_i
     torch.manual_seed(0)
     generator, discriminator = build("residual", ImageShape(3, size), "model.generator.output=linear")
     with torch.no_grad():
-        pictures = generator(torch.randn(64, 100))
+        pictures = generator(torch.randn(16, 100))
         logits = discriminator(pictures)
     assert 0.3 < pictures.square().mean().sqrt() < 1.5
     assert 0.05 < logits.std() < 1.5 and logits.abs().max() < 5  # from one picture to the next
