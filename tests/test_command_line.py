@@ -43,7 +43,7 @@ COMPOSED = [
     (["+model.encoder=5"], "model.encoder is not a setting", "discriminator, generator"),
     (["model.generator._target_=os.system"], "os.system is not allowed", "torch.nn"),
     (["model.generator._target_=gan.cli.os.system"], "gan.cli.os.system is not allowed", "torch.nn"),
-    (["model.generator._target_=gan.models.mlp.Nothing"], "gan.models.mlp.Nothing cannot be used", ""),
+    (["model.generator._target_=gan.models.mlp.Nothing"], "gan.models.mlp.Nothing cannot be used", "no attribute"),
     (["model.generator.activation=sine"], "model.generator.activation=sine", "'relu'"),
     (["model.discriminator.dropout=[0.1,0.2]"], "dropout=[0.1, 0.2] does not fit 3 hidden layers", "one for each"),
     (["+optim.schedule.lrr={_target_: gan.optim.Decay, factor: 2.0, floor: 0.0}"], "optim.schedule.lrr", "lr, eps"),
