@@ -143,9 +143,11 @@ def test_scores_are_the_last_or_the_mean_of_some_epochs(tmp_path):
         run, from_epoch=1, until_epoch=5, by=0.25
     ).held  # 30 is lower than 40 by a quarter
     assert checks.falls_apart(run, times=3).held and not checks.falls_apart(run, times=3.1).held
+    assert checks.score(run, name="fid", at_most=30, pictures=2000).held
     for wanted in (
         lambda: checks.score(run, name="kl"),
         lambda: checks.score(run, name="fid", pictures=2001),
+        lambda: checks.score(run, name="fid", pictures=1999),
         lambda: checks.hardly_improves(run, from_epoch=2, until_epoch=4, by=0.1),
     ):
         with pytest.raises(Missing):

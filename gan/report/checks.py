@@ -112,22 +112,18 @@ def score(
     name: str,
     at_least: float = -math.inf,
     at_most: float = math.inf,
-    pictures: int = 0,
+    pictures: int | None = None,
     epochs: tuple[float, float] | None = None,
 ) -> Found:
     """The score at the end of the run, or the mean of those taken between two `epochs`, lies within bounds.
 
-    It should have been taken with so many `pictures` or more.
+    That at the end should have been taken with so many `pictures`, where their number moves it.
     """
     if epochs is None:
-        row = at_end(run, name)
-        value, when, drawn = row[name], "at the end", row["generated"]
+        value, when = at_end(run, name, pictures)[name], "at the end"
     else:
-        found = taken_in_training(run, name, *epochs)
-        value, drawn = statistics.fmean(row[name] for row in found), found[-1]["generated"]
+        value = statistics.fmean(row[name] for row in taken_in_training(run, name, *epochs))
         when = f"on average between epochs {epochs[0]:g} and {epochs[1]:g}"
-    if drawn < pictures:
-        raise Missing(f"{name} was taken with {drawn} pictures; {pictures} are wanted")
     return Found(at_least <= value <= at_most, f"{name} {value:.4g} {when}")
 
 
@@ -214,16 +210,18 @@ def until_the_end(run: Run, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def at_end(run: Run, name: str) -> dict[str, Any]:
-    """The scores of the last checkpoint, by gan.evaluate or in training: those of the most pictures.
+def at_end(run: Run, name: str, pictures: int | None = None) -> dict[str, Any]:
+    """The scores of the last checkpoint, by gan.evaluate or in training: those of so many pictures, or of the most.
 
     Against training pictures, or with Inception's features, a score has other values than those our bounds are for.
     """
     rows = [row for row in (run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
     whole = [row for row in rows if set(PROTOCOL) <= row.keys() and numeric(row, name) and numeric(row, "generated")]
     fair = [row for row in whole if row["split"] == "test" and "inception" not in str(row["features"])]
+    fair = [row for row in fair if pictures in (None, row["generated"])]
     if not fair:
-        raise Missing(f"{name} was not taken at the end: python -m gan.evaluate run={run.folder}")
+        how = f"python -m gan.evaluate run={run.folder}{f' n={pictures}' if pictures else ''}"
+        raise Missing(f"{name} was not taken at the end: {how}")
     return max(fair, key=lambda row: row["generated"])
 
 
