@@ -77,9 +77,9 @@ def history(folder: Path, fps: float) -> None:
     paths = sorted((folder / "samples").glob("step_*.png"))
     last = size(paths[-1])
     alike = [path for path in paths if size(path) == last]  # watch.samples may have changed on the way
-    shown = [*alike[: -1 : math.ceil(len(alike) / LONGEST_FILM)], alike[-1]]
+    thinned = alike[: -1 : max(1, math.ceil((len(alike) - 1) / (LONGEST_FILM - 1)))]
     with files.whole(folder / "history.gif", durable=False) as file:
-        film(map(picture, shown), file, fps)
+        film(map(picture, [*thinned, alike[-1]]), file, fps)
 
 
 def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
