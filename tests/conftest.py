@@ -38,20 +38,19 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-NARROW = {  # the same networks, quicker
+NARROW = {  # the same networks, quicker; those of other models stay as they are
     "mlp": ["model.generator.hidden=[8,16]", "model.discriminator.hidden=[16,8]"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "conv": ["model.generator.channels=[8,6,4]", "model.discriminator.channels=[4,8]"],
     "maxout": ["model.generator.hidden=[16]", "model.discriminator.units=[8]"],
     "residual": ["model.generator.width=2", "model.discriminator.width=2"],
+    "mlp_small": [],
 }
 
 
 def narrow(model: str) -> list[str]:
     """Overrides that make a model's networks small."""
-    if model == "mlp_small":
-        return []
-    return NARROW[model.split("_")[0]]
+    return NARROW.get(model, NARROW.get(model.split("_")[0], []))
 
 
 def composed(*overrides: str):

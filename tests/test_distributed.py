@@ -76,7 +76,7 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
 )
 def test_what_all_processes_refuse_the_first_one_says(cache, tmp_path, asked, said):
     few = [*FIXED, *SMALL, f"cache_dir={cache}"]
-    if "RUN" in asked[0]:
+    if "=RUN" in asked[0]:
         shared(*few, f"hydra.run.dir={tmp_path / 'run'}")
         few = few if "hydra" in asked[0] else []
         if "no checkpoint" in said:
