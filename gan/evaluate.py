@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from gan import arguments, cli
 from gan.report.cells import Number, best, gathered, taken
+from gan.report.runs import evaluations
 from gan.settings import Evaluation
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
@@ -41,9 +42,10 @@ def evaluate(cfg: DictConfig) -> None:
 
     device, references, rows = pick(asked.device), {}, {}
     with enough_memory():
-        for name in asked.run:
+        # all of them before minutes are spent on the first
+        runs = {name: build.trained(Path(name), asked.checkpoint, asked.averaged, device) for name in asked.run}
+        for name, run in runs.items():
             folder = Path(name)
-            run = build.trained(folder, asked.checkpoint, asked.averaged, device)
             folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
             key = (repr(run.cfg.dataset), folders)
             if key not in references:
@@ -86,7 +88,10 @@ def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int
 
 
 def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
-    """Write the scores into the run's folder: scores.json, TensorBoard, and status.json if they are the run's own."""
+    """Write the scores into the run's folder: scores.json, and TensorBoard and status.json if they are the run's own.
+
+    scores.json is a list, to which this is added, or put together with what was found in the same way before.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     from gan import files, status
@@ -96,21 +101,21 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
         part: {name: number._asdict() for name, number in numbers.items()}
         for part, numbers in (("scores", found), ("floor", floor))
     }
-    whole = {
-        "step": step,
-        "checkpoint": asked.checkpoint,
-        "averaged": asked.averaged,
-        "seeds": seeds,
-        **record,
-        **written,
-    }
-    files.write_json(folder / "scores.json", whole)
-    means = {name: number.mean for name, number in found.items()}
+    how = {"step": step, "checkpoint": asked.checkpoint, "averaged": asked.averaged, "seeds": seeds, **record}
+    before, others = {}, []
+    for each in evaluations(folder):
+        if how.items() <= each.items():
+            before = each
+        else:
+            others.append(each)
+    whole = how | {part: before.get(part, {}) | numbers for part, numbers in written.items()}
+    files.write_json(folder / "scores.json", [*others, whole])
     if asked.checkpoint == "last" and asked.averaged:  # what the run draws with, as in training
+        means = {name: number.mean for name, number in found.items()}
         status.update(folder, scores=means | record)
-    with SummaryWriter(folder) as board:
-        for name, mean in means.items():
-            board.add_scalar(f"scores/{name}", mean, step)
+        with SummaryWriter(folder) as board:
+            for name, mean in means.items():
+                board.add_scalar(f"scores/{name}", mean, step)
 
 
 def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device: "torch.device") -> None:

@@ -185,9 +185,10 @@ def test_the_score_of_the_most_pictures_at_the_end_decides(tmp_path):
         ({"features": "inception-0"}, 30.0),
         ({"scores": {"fid": {"mean": None}}}, 30.0),
         ({"generated": "all"}, 30.0),
+        ({"scores": [20.0]}, 30.0),
     ):
         found = whole | {"scores": {"fid": {"mean": 20.0, "spread": None}}} | change
-        (run.folder / "scores.json").write_text(json.dumps(found))
+        (run.folder / "scores.json").write_text(json.dumps([found]))
         assert checks.at_end(Run(run.folder), "fid")["fid"] == expected
 
 

@@ -17,6 +17,7 @@ from gan import evaluate as evaluation
 from gan.data import Pictures
 from gan.errors import Refused
 from gan.report.cells import Number
+from gan.report.runs import Run
 from tests.conftest import CONF, composed, read_status
 
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
     assert done.returncode == 0, done.stderr
     table = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
     assert table == ["run", "---", f"{tmp_path}/a", f"{tmp_path}/b", "real pictures"]
-    kept = json.loads((tmp_path / "a" / "scores.json").read_text())
+    (kept,) = json.loads((tmp_path / "a" / "scores.json").read_text())
     assert set(kept["scores"]) == SCORES | {"parzen", "parzen_error", "parzen_width", "discriminator_gap"}
     assert kept["features"].startswith("digits-28x28x1-") and kept["features"] in done.stdout
     assert (kept["generated"], kept["real"], kept["split"], kept["seeds"]) == (200, 128, "test", [0, 1])
@@ -149,11 +150,29 @@ def test_a_runs_own_scores_are_of_what_it_draws_with_as_it_is_now(train_here, ev
 
     train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "averaged=false")
-    assert known() == {} and json.loads((tmp_path / "scores.json").read_text())["averaged"] is False
+    assert known() == {}
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
     assert known()["fid"] > 0
+    (of_itself, averaged) = json.loads((tmp_path / "scores.json").read_text())  # the first is not lost
+    assert (of_itself["averaged"], averaged["averaged"]) == (False, True)
     train_here(tmp_path, "train.max_steps=4", "trick=[ema]", resume=True)
     assert known() == {}
+
+
+def test_an_evaluation_adds_to_what_was_found_before(train_here, evaluate_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=2")
+    for asked in (["n=110"], ["n=100"], ["n=110", "parzen=false"]):
+        evaluate_here(f"run={tmp_path}", *asked)
+    of_100, of_110 = json.loads((tmp_path / "scores.json").read_text())
+    assert (of_100["generated"], of_110["generated"]) == (100, 110) and "parzen" in of_110["scores"]
+    assert [row["generated"] for row in Run(tmp_path).evaluated] == [110, 100]
+
+
+def test_a_folder_that_is_no_run_is_said_before_the_others_are_scored(train_here, evaluate_here, tmp_path):
+    train_here(tmp_path / "run", "train.max_steps=1")
+    with pytest.raises(Refused, match="nowhere is no folder"):
+        evaluate_here(f"run=[{tmp_path}/run,{tmp_path}/nowhere]", "n=100")
+    assert not (tmp_path / "run" / "scores.json").exists()
 
 
 def test_scores_that_want_too_much_memory_are_refused(train_here, evaluate_here, tmp_path, monkeypatch):
@@ -266,7 +285,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
 def test_players_with_tricks_are_scored_as_they_were_trained(train_here, evaluate_here, tmp_path, tricks):
     train_here(tmp_path, "train.max_steps=2", f"trick=[{tricks}]")
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
-    kept = json.loads((tmp_path / "scores.json").read_text())
+    (kept,) = json.loads((tmp_path / "scores.json").read_text())
     assert -1 < kept["scores"]["discriminator_gap"]["mean"] < 1 and "parzen" not in kept["scores"]
 
 

@@ -215,7 +215,7 @@ def at_end(run: Run, name: str, pictures: int | None = None) -> dict[str, Any]:
 
     Against training pictures, or with Inception's features, a score has other values than those our bounds are for.
     """
-    rows = [row for row in (run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
+    rows = [row for row in (*run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
     whole = [row for row in rows if set(PROTOCOL) <= row.keys() and numeric(row, name) and numeric(row, "generated")]
     fair = [row for row in whole if row["split"] == "test" and "inception" not in str(row["features"])]
     fair = [row for row in fair if pictures in (None, row["generated"])]

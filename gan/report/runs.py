@@ -17,6 +17,16 @@ from gan.report.cells import PROTOCOL, Number, gathered, taken
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def evaluations(folder: Path) -> list[dict[str, Any]]:
+    """What gan.evaluate wrote into a run's scores.json, the oldest first; what is no evaluation is left out."""
+    try:
+        found = json.loads((folder / "scores.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    rows = found if isinstance(found, list) else []
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("scores"), dict)]
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's files, each read when it is asked for."""
@@ -54,13 +64,6 @@ class Run:
         except (OSError, ValueError, yaml.YAMLError):
             return None
 
-    def read_json(self, name: str) -> Any:
-        """A JSON file of the run; None where it cannot be read."""
-        try:
-            return json.loads((self.folder / name).read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-
     def setting(self, name: str) -> str:
         """As the run's own configuration has it, or else as it was typed."""
         return self.settings.get(name, self.said.get(name, "-"))
@@ -77,14 +80,14 @@ class Run:
         return files.read_rows(self.folder / "scores.jsonl")
 
     @cached_property
-    def evaluated(self) -> dict[str, Any]:
-        """The means that gan.evaluate found for what the run draws with at its end, with the protocol; or nothing."""
-        found = self.read_json("scores.json")
-        if not (isinstance(found, dict) and found.get("checkpoint") == "last" and found.get("averaged") is True):
-            return {}
-        means = found.get("scores")
-        numbers = means.items() if isinstance(means, dict) else ()
-        return found | {name: value["mean"] for name, value in numbers if isinstance(value, dict) and "mean" in value}
+    def evaluated(self) -> list[dict[str, Any]]:
+        """The means that gan.evaluate found for what the run draws with, with their protocols, the newest first."""
+        rows = []
+        for found in reversed(evaluations(self.folder)):
+            if found.get("checkpoint") == "last" and found.get("averaged") is True:
+                scores = found["scores"].items()
+                rows.append(found | {name: each["mean"] for name, each in scores if isinstance(each, dict)})
+        return rows
 
     def epoch_of(self, step: int) -> float:
         """Passes through the data after so many steps, to three digits, as the run's own count is rounded too."""

@@ -3,7 +3,6 @@
 The claims are data: a file in `claims/` for each set-up, named like its experiment.
 """
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from gan import files
-from gan.arguments import BESIDES
+from gan.arguments import BESIDES, said_as, to_paste
 from gan.report import checks
 from gan.report.runs import Run
 from gan.settings import Strict
@@ -116,7 +115,8 @@ def unfit(run: Run, epochs: int) -> str | None:
         return f"it is {state}, at epoch {came:.4g} of {epochs}"
     if came >= epochs:
         return None
-    return f"it has come to epoch {came:.4g}: {command(f'resume={run.folder}', f'train.epochs={epochs}')}"
+    goes_on = to_paste("train.py", said_as("resume", str(run.folder)), f"train.epochs={epochs}")
+    return f"it has come to epoch {came:.4g}: {goes_on}"
 
 
 def in_words(verdicts: list[Verdict]) -> str:
@@ -150,7 +150,7 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
             used += [run for run in fitting if run not in used]
             if not fitting:
                 shorter = [f"train.epochs={claim.epochs}"] if claim.epochs else []
-                commands.append(command(f"experiment={experiment}", *claim.asked, *shorter, *claims.watch))
+                commands.append(to_paste("train.py", f"experiment={experiment}", *claim.asked, *shorter, *claims.watch))
         yield ""
         yield from (f"* not run: `{line}`" for line in dict.fromkeys(commands))
         yield from (f"* {label(run, runs)}: {about(run)}" for run in used)
@@ -162,15 +162,10 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
         yield ""
 
 
-def command(*overrides: str) -> str:
-    """What makes a run, as a shell wants it."""
-    return shlex.join(["python", "train.py", *overrides])
-
-
 def about(run: Run) -> str:
     """How to make the run again, where it was made and how long it took."""
     asked = [f"{name}={value}" for name, value in run.said.items() if name != "experiment" and "hydra" not in name]
-    again = command(f"experiment={run.setting('experiment')}", *asked)
+    again = to_paste("train.py", f"experiment={run.setting('experiment')}", *asked)
     machine = run.status["machine"] or "machine unknown"
     return f"`{again}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
 
