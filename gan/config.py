@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from gan.errors import Refused
+from gan.errors import Refused, first_line
 from gan.settings import Evaluation, Sampling, Settings
 
 # The groups that name code, and what each has in it; a trick may be called anything.
@@ -184,9 +184,3 @@ def refuse_dead_tricks(cfg: DictConfig) -> None:
                 f"trick.{name}.{dead[0]} would change nothing: another trick, the experiment or the command line "
                 "sets the same number."
             )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error, as the end of a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().rstrip(".")

@@ -199,5 +199,7 @@ def image_folder(
     if split == "test" and test_path is None:
         raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
     found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")
+    if not found:
+        raise Refused(f"{setting} is empty: it should be a folder or a zip of pictures.")
     images, labels, names = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
     return Pictures(images, labels, len(names), names)

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan import files
-from gan.errors import Refused
+from gan.errors import Refused, first_line
 from gan.ranges import SIZES
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,11 @@ def read(
         with files.one_at_a_time(cache):
             if decoded(cache) is None:
                 size, channels = probe(source, names[:PROBED], place, size, channels)
-                kept, unreadable = decode(source, names, size, channels, cache)
+                kept, reasons = decode(source, names, size, channels, cache)
+                unreadable = list(reasons)
                 if not kept:
-                    raise Refused(f"none of the {len(names)} pictures in {place} can be read.")
+                    why = f"of {unreadable[0]}: {reasons[unreadable[0]]}"
+                    raise Refused(f"none of the {len(names)} pictures in {place} can be read; {why}.")
                 # Of all pictures, whatever the limit: classes keep their numbers.
                 classes = folders_of(source.sizes.keys() - set(unreadable))
                 about = {"path": str(path), "names": kept, "unreadable": unreadable, "classes": classes}
@@ -166,22 +168,21 @@ def probe(source: Source, names: list[str], place: str, size: int | None, channe
     return size, channels
 
 
-def decode(source: Source, names: list[str], size: int, channels: int, cache: Path) -> tuple[list[str], list[str]]:
+def decode(source: Source, names: list[str], size: int, channels: int, cache: Path) -> tuple[list[str], dict[str, str]]:
     """Write every readable picture into `cache`, as an array (n, channels, size, size).
 
-    Returns the names of those kept, in order, and of those that could not be read.
+    Returns the names of those kept, in order, and why each of the others could not be read.
     """
 
-    def attempt(name: str) -> np.ndarray | None:
+    def attempt(name: str) -> np.ndarray | str:
         try:
             return to_array(source.read(name), size, channels)
         except Exception as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
             if isinstance(error, OSError) and error.errno in PASSING:
                 raise
-            log.debug("%s: %s", name, error)
-            return None
+            return first_line(error).partition(" <")[0]  # without the place in memory that Pillow names
 
-    kept, unreadable = [], []
+    kept, unreadable = [], {}
     header = {"descr": "|u1", "fortran_order": False}
     with files.whole(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         write_header(file, header, (len(names), channels, size, size))
@@ -189,8 +190,10 @@ def decode(source: Source, names: list[str], size: int, channels: int, cache: Pa
         for start in tqdm(range(0, len(names), 1024), desc="decoding", unit="k", disable=None):
             window = names[start : start + 1024]
             for name, array in zip(window, pool.map(attempt, window), strict=True):
-                (unreadable if array is None else kept).append(name)
-                if array is not None:
+                if isinstance(array, str):
+                    unreadable[name] = array
+                else:
+                    kept.append(name)
                     file.write(array.tobytes())
         write_header(file, header, (len(kept), channels, size, size))
     return kept, unreadable
@@ -234,4 +237,4 @@ def folders_of(names: Iterable[str]) -> list[str]:
 
 
 def folder_of(name: str) -> str:
-    return PurePosixPath(name).parent.as_posix()
+    return PurePosixPath(name.lstrip("/")).parent.as_posix()  # a zip may hold names that begin with one

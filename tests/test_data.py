@@ -365,6 +365,14 @@ def test_only_pictures_that_can_be_read_make_classes(tmp_path, cache):
     assert found.labels.tolist() == (found.images[:, 0, 0, 0] % 2).tolist() and found.shape.classes == 2
 
 
+def test_a_zip_may_hold_names_from_the_root(tmp_path, cache):
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for name in ("/red/a.png", "blue/b.png", "blue/c.png"):
+            archive.writestr(name, encoded(np.zeros((16, 16), np.uint8)))
+    found = read_folder(tmp_path / "odd.zip", cache)
+    assert sorted(found.labels.tolist()) == [0, 0, 1] and found.names == ("blue", "red")
+
+
 def test_a_zip_gives_what_its_folder_gives(tmp_path, cache):
     arrays = fill(tmp_path / "pictures")
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
