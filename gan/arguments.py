@@ -2,6 +2,7 @@
 
 import atexit
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -47,6 +48,8 @@ def understood(arguments: list[str]) -> list[str]:
     typed = get_args_parser().parse_intermixed_args(arguments).overrides  # -m may stand anywhere
     left = list(typed)
     flags = [argument for argument in arguments if argument not in left or left.remove(argument)]
+    if any(flag in ("-m", "--multirun") for flag in flags) and any(text.startswith("resume=") for text in typed):
+        raise Refused("resume=... goes on with one run, and -m starts a sweep: leave one of them out.")
     overrides = globbed(resumed(typed))
     if processes.NUMBER:  # number 0 writes; what the others write is thrown away
         elsewhere = tempfile.mkdtemp()
@@ -97,10 +100,17 @@ def resumed(overrides: list[str]) -> list[str]:
     What is said now comes after what was said then, and replaces it. Raises Refused if FOLDER is no run.
     """
     folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
-    if not folders or folders[-1] in ("null", ""):
+    if not folders or folders[-1] == "null":
         return overrides
-    folder = Path(folders[-1])
     parser = OverridesParser.create()
+    name = folders[-1]
+    if name[:1] in ("'", '"') and not Path(name).exists():  # in quotes, as Hydra wants unusual signs
+        name = str(parser.parse_override(f"resume={name}").value())
+    if not name:
+        raise Refused("resume= is empty: it should be the folder of a run.")
+    folder = Path(name)
+    others = [override for override in overrides if not override.startswith("resume=")]
+    overrides = [*others, said_as("resume", name)]
     said = {override.key_or_group: override.value() for override in parser.parse_overrides(overrides)}
     try:
         then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text("utf-8")) or []
@@ -109,8 +119,22 @@ def resumed(overrides: list[str]) -> list[str]:
         raise Refused(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
     if Path(str(said.get("hydra.run.dir", folder))).resolve() != folder.resolve():
         raise Refused(f"resume={folder} goes on in that folder: to go on in another, copy it there first.")
-    place = str(folder).replace("'", r"\'")
-    return [*kept, *overrides, f"hydra.run.dir='{place}'", "hydra.mode=RUN"]
+    return [*kept, *overrides, said_as("hydra.run.dir", name), "hydra.mode=RUN"]
+
+
+def said_as(name: str, value: str) -> str:
+    """The override `name=value`, with quotes around a value that Hydra would not read as it stands."""
+    try:
+        plain = OverridesParser.create().parse_override(f"{name}={value}").value() == value
+    except HydraException:
+        plain = False
+    quoted = value.replace("'", r"\'")
+    return f"{name}={value}" if plain else f"{name}='{quoted}'"
+
+
+def to_paste(*words: str) -> str:
+    """A command line as a shell wants it: `to_paste("train.py", said_as("resume", folder))`."""
+    return shlex.join(["python", *words])
 
 
 def globbed(overrides: list[str]) -> list[str]:

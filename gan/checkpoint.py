@@ -51,6 +51,8 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
             return state
     if damaged:
         raise Refused(f"{path} is damaged or is no checkpoint of this project.")
+    if which == "best" and path_in(folder).exists():
+        raise Refused(f"{folder} holds no checkpoint of its best: watch.scores_every=... keeps one.")
     raise Refused(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.")
 
 

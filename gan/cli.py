@@ -17,8 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gan.arguments import options
-from gan.config import first_line
-from gan.errors import Refused
+from gan.errors import Refused, first_line
 from gan.processes import NUMBER
 
 
@@ -85,6 +84,10 @@ def explained(error: Exception) -> str:
             f"{error.override!r} cannot be read: it should be name=value, and a value with unusual signs in it wants "
             "quotes of its own."
         )
+    said = first_line(error)
+    if said.startswith("Ambiguous value"):  # Hydra's word for a comma
+        typed = said.partition("'")[2].rstrip("'")
+        return f"{typed} has a comma: say -m for a sweep, [...] for a list, or put the value in quotes."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.partition("/")
         if known := options(group):
@@ -96,4 +99,4 @@ def explained(error: Exception) -> str:
         if isinstance(parent, DictConfig) and cause.key not in parent:
             return f"{key} is not a setting; there are {', '.join(map(str, parent)) or 'none'}."
     why = f": {first_line(cause)}" if cause is not None and cause is not error else ""
-    return f"{first_line(error)}{why}."
+    return f"{said}{why}."

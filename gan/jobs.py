@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -16,10 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan import files, status
-from gan.arguments import BESIDES
+from gan.arguments import BESIDES, said_as, to_paste
 from gan.cli import leave, refused
-from gan.config import first_line
-from gan.errors import Refused
+from gan.errors import Refused, first_line
 from gan.processes import COUNT
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,8 @@ def holds_run(folder: Path) -> bool:
 def refuse_used(folder: Path) -> None:
     """Raise Refused for a new run where another lies. A sweep takes its own jobs up."""
     if HydraConfig.get().mode != RunMode.MULTIRUN and holds_run(folder):
-        raise Refused(f"{folder} holds a run: resume={folder} goes on with it, another hydra.run.dir begins anew.")
+        again = said_as("resume", str(folder))
+        raise Refused(f"{folder} holds a run: {again} goes on with it, another hydra.run.dir begins anew.")
 
 
 def write_down(cfg: DictConfig, folder: Path) -> None:
@@ -201,7 +202,7 @@ def say_what_next(folder: Path) -> None:
     print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
     if samples:
         print(f"  pictures    {files.shown(samples[-1])}, and the film {shown}/history.gif")
-    print(f"  curves      tensorboard --logdir {files.shown(folder.parent)}")
-    print(f"  more        python sample.py run={shown} n=100")
+    print(f"  curves      tensorboard --logdir {shlex.quote(files.shown(folder.parent))}")
+    print(f"  more        {to_paste('sample.py', said_as('run', shown), 'n=100')}")
     if found["state"] == "stopped":
-        print(f"  go on       python train.py resume={shown}")
+        print(f"  go on       {to_paste('train.py', said_as('resume', shown))}")

@@ -230,7 +230,9 @@ def go_back(run: Run, folder: Path) -> None:
         train = run.settings.train
         capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
         longer = f"train.max_steps={run.step * 2}" if capped else f"train.epochs={2 * math.ceil(run.epoch)}"
-        raise Refused(f"{folder} is finished: it has made {run.step} of {run.total} steps; {longer} would go on.")
+        raise Refused(
+            f"{folder} is finished: it has made {run.step} steps and should make {run.total}; {longer} would go on."
+        )
     known = status.read(folder)["failures"]
     status.update(folder, failures=[failure for failure in known if failure["step"] <= run.step])
     for path in (folder / "samples").glob("step_*.png"):

@@ -89,6 +89,8 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
     which = ("" if asked.checkpoint == "last" else f"_{asked.checkpoint}") + ("" if asked.averaged else "_not-averaged")
     name = f"{asked.format}{which}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
+    if out.is_file() and out.suffix not in ("", endings[asked.format]):
+        raise Refused(f"out={out} is there already and is something else: choose another name.")
     points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
     labels = chosen_classes(generator, asked, device)
     if asked.format == "interpolation":

@@ -34,6 +34,9 @@ TYPED = [
     (["foo"], "foo", ""),
     (["-m", "model=glob(nothing*)"], "model=glob(nothing*) fits none", "options of model"),
     (["dataset=5"], "dataset=5 is not possible", "dataset can be"),
+    (["model=mlp,dcgan"], "model=mlp,dcgan has a comma", "-m for a sweep"),
+    (["resume="], "resume= is empty", "the folder of a run"),
+    (["-m", "resume=nowhere"], "resume=... goes on with one run, and -m starts a sweep", "leave one"),
 ]
 # tried in this process, which is quicker
 COMPOSED = [
@@ -80,6 +83,7 @@ COMPOSED = [
     (["train.speed=3"], "train.speed", "epochs"),
     (["dataset=image_folder"], "dataset.path is not set", "dataset.path="),
     (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist", "folder or a zip"),
+    (["dataset=image_folder", "dataset.path="], "dataset.path is empty", "folder or a zip"),
     (["loss.real_target=[0.9]"], "loss.real_target", "0.9"),
     (["loss.real_target=[1.0,0.9]"], "loss.real_target=[1.0, 0.9]", "lower end"),
     (["loss.real_target=2"], "loss.real_target=2", "less than or equal to 1"),

@@ -68,7 +68,7 @@ def test_a_shared_run_goes_on_to_the_same_bits(cache, tmp_path):
     [
         (["hydra.mode=MULTIRUN"], "a sweep cannot be shared by several processes"),
         (["-m", "seed=1,2"], "a sweep cannot be shared by several processes"),
-        (["resume=RUN", "train.max_steps=6"], "is finished: it has made 6 of 6 steps"),
+        (["resume=RUN", "train.max_steps=6"], "is finished: it has made 6 steps and should make 6"),
         (["resume=RUN", "train.max_steps=7"], "holds no checkpoint"),
         (["hydra.run.dir=RUN", "seed=1"], "holds a run: resume="),
         (["dataset=image_folder", "dataset.path=nowhere"], "dataset.path=nowhere does not exist"),

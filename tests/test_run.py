@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 
 import sample
-from gan import checkpoint, files, sampling
+from gan import arguments, checkpoint, files, sampling, status
 from gan.average import Average
 from gan.errors import Refused
 from gan.log import Numbers
@@ -230,14 +232,33 @@ def test_a_new_run_does_not_begin_where_another_lies(train, tmp_path):
     assert all(path.read_bytes() == kept for path, kept in before.items())
 
 
+@pytest.mark.parametrize("name", ["my run", "läuf (1), a=b", "it's [x]", "5", "a~b"])
+def test_a_run_goes_on_from_a_folder_of_any_name(train, tmp_path, name):
+    """As it is, in quotes as Hydra wants them, and as the run itself says."""
+    folder = tmp_path / name
+    done = train("train.max_steps=2", arguments.said_as("hydra.run.dir", str(folder)))
+    assert done.returncode == 0, done.stderr
+    quoted = str(folder).replace("'", r"\'")
+    for steps, typed in ((3, f"resume={folder}"), (4, f"resume='{quoted}'")):
+        done = train(typed, f"train.max_steps={steps}")
+        assert done.returncode == 0 and status.read(folder)["step"] == steps, done.stderr
+    (said,) = [line.split("more")[1] for line in done.stdout.splitlines() if line.startswith("  more")]
+    python, program, run, count = shlex.split(said)
+    assert (python, program, count) == ("python", "sample.py", "n=100")
+    found = OverridesParser.create().parse_override(run).value()
+    assert (ROOT / str(found)).samefile(folder)
+
+
 def test_a_finished_run_says_how_to_go_on(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=3")
-    with pytest.raises(Refused, match=r"is finished: it has made 3 of 3 steps; train.max_steps=6 would go on"):
+    with pytest.raises(
+        Refused, match=r"is finished: it has made 3 steps and should make 3; train.max_steps=6 would go on"
+    ):
         train_here(tmp_path, "train.max_steps=3", resume=True)
-    with pytest.raises(Refused, match=r"it has made 3 of 1 steps; train.max_steps=6 would go on"):
+    with pytest.raises(Refused, match=r"it has made 3 steps and should make 1; train.max_steps=6 would go on"):
         train_here(tmp_path, "train.max_steps=1", resume=True)
     train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
-    with pytest.raises(Refused, match=r"it has made 3 of 3 steps; train.epochs=2 would go on"):
+    with pytest.raises(Refused, match=r"it has made 3 steps and should make 3; train.epochs=2 would go on"):
         train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)
 
 
@@ -277,6 +298,8 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     sample_here("n=3", "format=interpolation", "frames=4", f"out={tmp_path / 'walk.gif'}")
     assert Image.open(tmp_path / "walk.gif").n_frames == 12
     assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
+    with pytest.raises(Refused, match=r"last\.pt is there already"):
+        sample_here(f"out={run / 'checkpoints' / 'last.pt'}")
     assert not list(ROOT.glob("*.log"))
 
 
