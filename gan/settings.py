@@ -1,13 +1,28 @@
 """The settings that every run has, with the type and range of each. Imports no torch, so that help is quick."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from gan.ranges import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
 
-Period = PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")]
-Periods = Period | list[Period] | None
+
+def in_plain_words(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """In place of what pydantic says of each of the types that a period may have."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "period", "steps such as 500, epochs such as '2 epochs', or a list of these"
+        ) from None
+
+
+Period = Annotated[
+    PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")],
+    WrapValidator(in_plain_words),
+]
+Periods = Annotated[Period | list[Period] | None, WrapValidator(in_plain_words)]
 NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 
