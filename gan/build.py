@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan import checkpoint, config, distributed, processes, protocol, randomness
 from gan.average import Average
 from gan.data import Batches, Pictures, scaled
-from gan.device import doubt_half, keep_memory, pick
+from gan.device import doubt_half, flush_tiny_numbers, keep_memory, pick
 from gan.errors import Refused
 from gan.log import Numbers
 from gan.models import layers
@@ -33,6 +33,7 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
     train = settings.train
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    flush_tiny_numbers()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
         torch.backends.cudnn.deterministic = True

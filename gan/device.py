@@ -87,6 +87,15 @@ def enough_memory() -> Iterator[None]:
         raise OSError(errno.ENOMEM, advice) from error
 
 
+def flush_tiny_numbers() -> None:
+    """Let the processor take numbers below 1e-38 for 0, with which it reckons many times slower than with others.
+
+    Where D has won, the squares of G's gradients are that small, and a step would take three times as long. Threads
+    that torch has started before go on as they did.
+    """
+    torch.set_flush_denormal(True)  # returns False where the processor cannot
+
+
 def keep_memory() -> None:
     """Let this process keep the memory that it frees, as it will want as much again in the next step.
 

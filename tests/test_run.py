@@ -406,3 +406,18 @@ print(without, faults())
 """
     without, kept = map(int, process("-c", script).stdout.split())
     assert kept < without / 10
+
+
+def test_numbers_too_small_to_matter_are_nothing_in_every_thread(process):
+    script = """
+import torch
+from gan.device import flush_tiny_numbers
+flush_tiny_numbers()
+torch.set_num_threads(2)
+least = torch.ones(1_000_000, dtype=torch.int32).view(torch.float32)  # 1.4e-45
+print(torch.set_flush_denormal(True), (least * 1).view(torch.int32).count_nonzero().item())
+"""
+    possible, left = process("-c", script).stdout.split()
+    if possible == "False":
+        pytest.skip("this processor cannot")
+    assert left == "0"
