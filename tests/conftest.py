@@ -68,6 +68,7 @@ def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_
 def seeded() -> None:
     """What a test draws does not depend on the tests before it."""
     torch.manual_seed(0)
+    torch.set_flush_denormal(False)  # which a run asks for
 
 
 @pytest.fixture(scope="session")
