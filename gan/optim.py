@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from gan.errors import Refused
-from gan.ranges import AtLeastOne, Fading, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from gan.ranges import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
-Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, the step and the epoch
+Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, and the steps and epochs before
 
 
 def adam(
@@ -59,10 +59,13 @@ class Decay:
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp:
-    """A number that goes in a line to `to` between two passes through the data, counted from 0."""
+    """A number that goes in a line to `to` between two passes through the data, the first of which is 1.
+
+    As in pylearn2, which the authors of Goodfellow et al. 2014 used: the first pass is made with the first value.
+    """
 
     to: float
-    from_epoch: NonNegativeInt
+    from_epoch: PositiveInt
     to_epoch: PositiveInt
 
     def __post_init__(self) -> None:
@@ -73,5 +76,5 @@ class Ramp:
             )
 
     def __call__(self, first: float, step: int, epoch: int) -> float:
-        share = (epoch - self.from_epoch) / (self.to_epoch - self.from_epoch)
+        share = (epoch + 1 - self.from_epoch) / (self.to_epoch - self.from_epoch)
         return first + (self.to - first) * min(max(share, 0.0), 1.0)

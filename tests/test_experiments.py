@@ -266,9 +266,9 @@ def test_momentum_rises_and_the_learning_rate_decays_as_in_2014(make_run):
     run = make_run("optim=goodfellow2014")
     for step, epoch, momentum in [
         (0, 0, 0.5),
-        (600, 1, 0.5),
-        (90_000, 125, 0.5 + 0.2 * 124 / 249),
-        (150_000, 250, 0.7),
+        (500, 1, 0.5 + 0.2 / 249),
+        (62_500, 125, 0.5 + 0.2 * 125 / 249),
+        (124_500, 249, 0.7),
         (10**6, 900, 0.7),
     ]:
         run.players.begin(step, epoch)
