@@ -44,7 +44,7 @@ class Pictures:
         return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
     def __getitem__(self, part: slice | Tensor) -> "Pictures":
-        """Some of them: a slice, or a mask (N,)."""
+        """Some of them: a slice, a mask (N,), or their numbers."""
         return replace(self, images=self.images[part], labels=None if self.labels is None else self.labels[part])
 
     def first(self, limit: int | None) -> "Pictures":

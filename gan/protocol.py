@@ -166,15 +166,18 @@ def discriminator_gap(
     """How much more real D finds the pictures that it `learned` from than `other` ones, from -1 to 1.
 
     The share of pairs in which the learned one has the greater logit, less that in which the other has: 0 where D
-    cannot tell, whatever its loss. From up to 2,000 of each, in batches of the size that D was trained on, since some
-    tricks let it compare the pictures of one; None where there is not one such batch. `classes` are those it knows.
+    cannot tell, whatever its loss, with a standard error of 0.018. From up to 2,000 of each, drawn at random, since
+    MNIST's first ones are thinner than its last, and in batches of the size that D was trained on, since some tricks
+    let it compare the pictures of one; None where there is not one such batch. `classes` are those it knows.
     """
 
     @torch.no_grad()
     def judged(pictures: Pictures) -> Tensor:
+        chosen = torch.randperm(len(pictures), generator=randomness.generator("cpu", "gap"))
         if classes:
-            pictures = pictures[pictures.labels < classes]
-        whole = min(GAP_COUNT, len(pictures)) // batch_size
+            chosen = chosen[pictures.labels[chosen] < classes]
+        pictures = pictures[chosen[:GAP_COUNT]]
+        whole = len(pictures) // batch_size
         logits = [torch.empty(0)]
         for part in (pictures[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
             labels = part.labels.to(device) if classes else None

@@ -279,6 +279,9 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
     assert gap(light, dark) == 1 and gap(dark, light) == -1 and gap(light, light) == 0
     assert gap(light, dark, classes=3) == 1  # the fourth class is not asked for
     assert gap(light, dark, batch_size=35) is None
+    rising = (torch.arange(5000) / 20).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)
+    rises, falls = (Pictures(images, torch.zeros(5000)) for images in (rising, rising.flip(0)))
+    assert abs(gap(rises, falls)) < 0.06  # whatever the order in which they lie
 
 
 @pytest.mark.parametrize("tricks", ["conditional,minibatch_discrimination", "packing,minibatch_stddev,spectral_norm"])
