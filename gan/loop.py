@@ -174,15 +174,14 @@ def score(run: Run, folder: Path, book: Log) -> None:
     watch, reference = run.settings.watch, run.reference
     seen = reference.look(protocol.drawn(run.painter, run.noise, watch.scores_pictures, run.settings.seed, run.device))
     found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_pictures)
-    comparable = [row["fid"] for row in book.scores if taken.items() <= row.items()]
-    best = min(comparable, default=math.inf)
+    best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
     book.score(run.step, found, taken)
     status.update(folder, scores=found | taken)
     log.info(
         "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
     )
-    if found["fid"] < best:
-        checkpoint.save(folder, run.state(), "best")
+    if not taken.items() <= best.items() or found["fid"] < best["fid"]:  # what was scored otherwise says nothing
+        checkpoint.save(folder, run.state() | {"scores": found | taken}, "best")
 
 
 def draw_samples(run: Run, folder: Path, book: Log) -> None:

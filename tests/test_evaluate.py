@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from gan import arguments, build, checkpoint, config, features, jobs, protocol, status
+from gan import arguments, build, checkpoint, config, features, files, jobs, protocol, status
 from gan import evaluate as evaluation
 from gan.data import Pictures
 from gan.errors import Refused
@@ -223,6 +223,18 @@ def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path):
         assert all(torch.equal(plain["generator"][name], other["generator"][name]) for name in plain["generator"])
     rows = [(tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "parts")]
     assert rows[0] == rows[1] and rows[0].count("\n") == 3  # 4, 8, and the end
+
+
+def test_going_on_does_not_cost_a_better_generator(train_here, tmp_path, monkeypatch):
+    scored = ["watch.scores_every=4", "watch.scores_pictures=100"]
+    score, fids = protocol.Reference.score, iter([30.0, 10.0, 20.0, 25.0, 40.0])
+    monkeypatch.setattr(protocol.Reference, "score", lambda *given: score(*given) | {"fid": next(fids)})
+    train_here(tmp_path, "train.max_steps=6", *scored)  # 30 after 4 steps, and 10 at the end
+    train_here(tmp_path, "train.max_steps=10", *scored, resume=True)
+    assert [row["fid"] for row in files.read_rows(tmp_path / "scores.jsonl")] == [30.0, 20.0, 25.0]
+    assert checkpoint.load(tmp_path, "best")["step"] == 6
+    train_here(tmp_path, "train.max_steps=12", *scored[:1], "watch.scores_pictures=200", resume=True)
+    assert checkpoint.load(tmp_path, "best")["step"] == 12  # other scores than before cannot be compared
 
 
 def test_a_score_that_was_cut_short_is_taken_again(train_here, tmp_path, monkeypatch):
