@@ -1,4 +1,4 @@
-"""Deep convolutional GAN (Radford, Metz and Chintala 2016), for any picture size."""
+"""Deep convolutional GAN (Radford et al. 2016), for any picture size."""
 
 from itertools import pairwise
 

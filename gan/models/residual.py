@@ -28,7 +28,7 @@ class Block(nn.Module):
     """a(x + f(x)), where `a` is the activation and f is two convolutions of 3x3 with another between.
 
     The last one begins at zero, so that the block begins as its activation alone and its depth costs nothing at first
-    (Zhang et al. 2019, section 3).
+    (Zhang et al. 2019b, section 3).
     """
 
     def __init__(self, channels: int, activation: layers.Activation) -> None:

@@ -44,7 +44,7 @@ class Trick:
     pictures_per_logit: int = 1  # that D judges together
 
     def check(self, game: Game) -> None:
-        """Raise Refused where the trick makes no sense."""
+        """Learn of the game, once and before all else. Raise Refused where the trick makes no sense in it."""
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         """Change G's layers in place, once, before training or sampling."""

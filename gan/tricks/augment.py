@@ -76,7 +76,7 @@ class DiffAugment(Trick):
 
 
 class AdaptiveAugment(DiffAugment):
-    """The same changes, each made to a share of the pictures that grows while D is too sure (Karras et al. 2020).
+    """The same changes, each made to a share of the pictures that grows while D is too sure (Karras et al. 2020b).
 
     D is too sure where the mean sign of its logits for real pictures is above `target` (section 3, equation 1).
 

@@ -51,7 +51,7 @@ class R1(SlopePenalty):
     Args:
         gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
         every: the penalty is taken at one step of so many, and weighs as many times more there ("lazy
-            regularization", Karras et al. 2020, appendix B): less work, and a D that is freer in between. With
+            regularization", Karras et al. 2020a, appendix B): less work, and a D that is freer in between. With
             watch.mean=false what is logged of it is 0 wherever it was not its turn.
     """
 
