@@ -11,8 +11,11 @@ import matplotlib.pyplot as plt
 from gan import files
 
 
-def draw(folder: Path) -> None:
-    """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one)."""
+def draw(folder: Path, undecided: float | None) -> None:
+    """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one).
+
+    `undecided` is the prediction of a D that cannot tell real from fake; None where its logits say no such thing.
+    """
     logged = files.read_rows(folder / "metrics.jsonl")
     (folder / "figures").mkdir(exist_ok=True)
 
@@ -29,7 +32,8 @@ def draw(folder: Path) -> None:
     curve(axis, logged, "discriminator/real", "D(x), real pictures", "tab:blue")
     curve(axis, logged, "discriminator/fake", "D(G(z)), fakes, in D's step", "tab:orange")
     curve(axis, logged, "generator/fake", "D(G(z)), in G's step", "tab:orange", linestyle=":", alpha=0.6)
-    axis.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    if undecided is not None:
+        axis.axhline(undecided, color="grey", linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1)
     finish(figure, [axis], folder / "figures" / "predictions.png")
 

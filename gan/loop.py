@@ -48,7 +48,7 @@ def run(run: Run, folder: Path) -> int:
                 finish(run, folder, book)
         if NUMBER == 0:
             sampling.history(folder, run.settings.watch.film_fps)
-            figures.draw(folder)
+            figures.draw(folder, undecided=0.5 if run.loss.undecided_at_zero else None)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
         reason = stop.reason if state == "stopped" else diverged
         status.update(folder, state=state, error=reason, **run.progress())

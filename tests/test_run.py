@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 import sample
-from gan import arguments, checkpoint, files, sampling, status
+from gan import arguments, checkpoint, figures, files, sampling, status
 from gan.average import Average
 from gan.errors import Refused
 from gan.log import Numbers
@@ -140,6 +140,16 @@ def test_a_stopped_run_is_whole_and_goes_on_to_the_same_bits(train, cache, tmp_p
     assert done.returncode == 0, done.stderr
     assert read_status(stopped)["state"] == "finished"
     assert same_weights(unbroken, stopped)
+
+
+def test_a_line_shows_where_an_undecided_discriminator_would_be_if_its_loss_says(tmp_path):
+    files.write_rows(tmp_path / "metrics.jsonl", [{"epoch": 1.0, "discriminator/real": 0.9, "discriminator/fake": 0.1}])
+    drawn = {}
+    for undecided in (0.5, 0.2, None):
+        figures.draw(tmp_path, undecided)
+        drawn[undecided] = np.asarray(Image.open(tmp_path / "figures" / "predictions.png").convert("L"), dtype=int)
+    grey = [np.abs(drawn[undecided] - drawn[None]).sum(axis=1).argmax() for undecided in (0.5, 0.2)]
+    assert grey[0] < grey[1]  # the row of pixels that differs most
 
 
 def test_numbers_are_the_mean_since_the_last_or_the_last_of_all():
