@@ -107,6 +107,13 @@ def test_runs_that_differ_in_their_seed_alone_are_one(sweep):
     assert found[3].state == "refused"
 
 
+def test_a_refused_run_takes_no_part_in_a_mean(sweep):
+    write_run(sweep / "7", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0)
+    first, *_, last = groups(found_below([sweep]))
+    assert (len(first.runs), len(last.runs)) == (2, 1) and first.settings == last.settings
+    assert first.numbers()["steps"] == gathered([20, 20]) and last.state == "refused"
+
+
 def test_what_was_not_typed_has_its_default(tmp_path):
     write_run(tmp_path / "a", "train.batch_size=64", "model=dcgan", "resume=x")
     write_run(tmp_path / "b")

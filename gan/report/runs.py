@@ -120,7 +120,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone.
+    """Runs that differ in their seed alone, and of which all or none were refused.
 
     Args:
         settings: what sets it apart from the other groups, by name.
@@ -204,9 +204,10 @@ def differing(runs: list[Run]) -> list[str]:
 
 
 def groups(runs: list[Run]) -> list[Group]:
-    """The runs, those that differ in their seed alone together."""
+    """The runs, those that differ in their seed alone together, but for refused ones, which made no step to average."""
     names = [name for name in differing(runs) if name != "seed"]
-    found: dict[tuple[str, ...], list[Run]] = {}
+    found: dict[tuple[bool, tuple[str, ...]], list[Run]] = {}
     for run in runs:
-        found.setdefault(tuple(run.setting(name) for name in names), []).append(run)
-    return [Group(dict(zip(names, values, strict=True)), members) for values, members in found.items()]
+        values = tuple(run.setting(name) for name in names)
+        found.setdefault((run.status["state"] == "refused", values), []).append(run)
+    return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in found.items()]
