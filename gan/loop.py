@@ -31,7 +31,8 @@ def run(run: Run, folder: Path) -> int:
 
     Returns the number of the signal that stopped the run, or 0.
     """
-    kept = (partial(belongs, run.step, due) for due in (run.log_due, run.score_due))
+    begun_anew = run.numbers.count == 0  # a row was due at this step, perhaps by another watch.log_every than now
+    kept = (partial(belongs, run.step, due) for due in (lambda _: begun_anew, run.score_due))
     with signals.stop_requests() as stop, logging_redirect_tqdm():
         with Log(folder, run.step, run.total, *kept) as book:
             book.describe(run.config, run.choices)
