@@ -9,6 +9,7 @@ __all__ = [
     "SIZES",
     "AtLeastOne",
     "Count",
+    "Dropped",
     "Fading",
     "Film",
     "NonNegativeFloat",
@@ -27,8 +28,9 @@ SIZES = range(8, 257)  # sides of pictures that the networks can be built for
 LEAST = 100  # pictures to score; below that there are no neighbours to speak of
 
 AtLeastOne = Annotated[float, Field(ge=1)]
+Dropped = Annotated[float, Field(ge=0, lt=1)]  # the share that dropout takes
 Fading = Annotated[float, Field(ge=0, lt=1)]  # the share of a running mean that stays
-Film = Annotated[float, Field(ge=0.01)]  # frames a second; a GIF cannot be slower than one in eleven minutes
+Film = Annotated[float, Field(ge=0.01, le=50)]  # frames a second that a GIF can have and that viewers show
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]  # neither nothing nor all
 Size = Annotated[int, Field(ge=SIZES[0], le=SIZES[-1])]

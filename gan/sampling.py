@@ -68,8 +68,7 @@ def size(path: Path) -> tuple[int, int]:
 def film(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     """Write `frames`, one or more, as a GIF that begins again at its end."""
     first, *rest = frames
-    duration = max(round(1000 / fps), 20)  # viewers slow down what is faster
-    first.save(file, format="gif", save_all=True, append_images=rest, duration=duration, loop=0)
+    first.save(file, format="gif", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
 
 
 def history(folder: Path, fps: float) -> None:
@@ -89,8 +88,15 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
     which = ("" if asked.checkpoint == "last" else f"_{asked.checkpoint}") + ("" if asked.averaged else "_not-averaged")
     name = f"{asked.format}{which}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
-    if out.is_file() and out.suffix not in ("", endings[asked.format]):
+    ending = endings[asked.format]
+    if out.is_file() and out.suffix not in ("", ending):
         raise Refused(f"out={out} is there already and is something else: choose another name.")
+    if ending and out.suffix not in ("", ending):
+        raise Refused(f"out={out} is not possible with format={asked.format}: it should end in {ending}.")
+    if asked.format == "interpolation" and asked.n < 2:
+        raise Refused(
+            "n=1 is not possible with format=interpolation, which walks between pictures: it should be 2 or more."
+        )
     points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
     labels = chosen_classes(generator, asked, device)
     if asked.format == "interpolation":

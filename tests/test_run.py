@@ -142,6 +142,13 @@ def test_a_stopped_run_is_whole_and_goes_on_to_the_same_bits(train, cache, tmp_p
     assert same_weights(unbroken, stopped)
 
 
+@pytest.mark.parametrize(("ended", "kept"), [(20, [10, 20]), (15, [10])])
+def test_a_row_that_was_due_stays_where_another_period_goes_on(train_here, tmp_path, ended, kept):
+    train_here(tmp_path, f"train.max_steps={ended}", "watch.log_every=10")
+    train_here(tmp_path, "train.max_steps=29", "watch.log_every=7", resume=True)
+    assert [row["step"] for row in rows(tmp_path)] == [*kept, 21, 28, 29]
+
+
 def test_a_line_shows_where_an_undecided_discriminator_would_be_if_its_loss_says(tmp_path):
     files.write_rows(tmp_path / "metrics.jsonl", [{"epoch": 1.0, "discriminator/real": 0.9, "discriminator/fake": 0.1}])
     drawn = {}
@@ -318,6 +325,10 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
     with pytest.raises(Refused, match=r"last\.pt is there already"):
         sample_here(f"out={run / 'checkpoints' / 'last.pt'}")
+    with pytest.raises(Refused, match=r"a\.jpg is not possible with format=grid: it should end in \.png"):
+        sample_here("out=a.jpg")
+    with pytest.raises(Refused, match=r"n=1 is not possible with format=interpolation"):
+        sample_here("n=1", "format=interpolation")
     assert set(ROOT.glob("*.log")) == logs
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import nn
 
 from gan.models import layers
-from gan.ranges import PositiveFloat, PositiveInt, Probability
+from gan.ranges import Dropped, PositiveFloat, PositiveInt
 from gan.shape import ImageShape
 
 WIDEST = 8  # times `width`: what a layer has at most, as in the paper's figure 1
@@ -38,7 +38,7 @@ class Generator(layers.Painter):
         width: PositiveInt,
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Probability,
+        dropout: Dropped,
         output: layers.Output,
         init: layers.Init,
         init_scale: PositiveFloat,
@@ -77,7 +77,7 @@ class Discriminator(layers.Judge):
         width: PositiveInt,
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Probability,
+        dropout: Dropped,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:

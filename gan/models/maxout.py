@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.models import layers
-from gan.ranges import PositiveFloat, PositiveInt, Probability
+from gan.ranges import Dropped, PositiveFloat, PositiveInt
 from gan.shape import ImageShape
 
 
@@ -37,8 +37,8 @@ class Discriminator(layers.Judge):
         *,
         units: list[PositiveInt],
         pieces: PositiveInt,
-        drop_input: Probability,
-        drop_hidden: Probability,
+        drop_input: Dropped,
+        drop_hidden: Dropped,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from gan.errors import Refused
 from gan.models import layers
-from gan.ranges import PositiveFloat, PositiveInt, Probability
+from gan.ranges import Dropped, PositiveFloat, PositiveInt
 from gan.shape import ImageShape
 
-Dropout = Probability | list[Probability]
+Dropout = Dropped | list[Dropped]
 
 
 class Generator(layers.Painter):
