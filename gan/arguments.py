@@ -63,13 +63,17 @@ def understood(arguments: list[str]) -> list[str]:
 def check_choice(argument: str, override: Override) -> None:
     """Raise Refused where a group is given something that cannot be the name of an option."""
     group = override.key_or_group
-    if override.is_delete() or not options(group):
+    if not options(group):
         return
+    if override.is_add() or override.is_delete():
+        none = f"; {group}=[] is none" if group in SEVERAL else ""
+        raise Refused(f"{argument} is not possible: {group}=... says all that is chosen of it{none}.")
     value = override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     names = [name for each in values for name in (each if isinstance(each, list) and group in SEVERAL else [each])]
-    if not all(name is None or isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
-        raise Refused(f"{argument} is not possible: {group} can be {options(group)}.")
+    if not all(isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
+        none = ", or [] for none" if group in SEVERAL else ""
+        raise Refused(f"{argument} is not possible: {group} can be {options(group)}{none}.")
 
 
 def options(group: str) -> str:

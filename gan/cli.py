@@ -39,6 +39,8 @@ def plain_errors() -> Iterator[None]:
     except Refused as error:
         sys.exit(1 if NUMBER else str(error))  # number 0 of several processes says it for all
     except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if isinstance(error.__cause__, OSError):  # what the log cannot be written to
+            sys.exit(str(refused(error.__cause__)))
         sys.exit(explained(error))
     except BrokenPipeError:  # who reads what is printed, such as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,12 +5,14 @@ import json
 import pkgutil
 import re
 import typing
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from gan.arguments import CONF
 from gan.errors import Refused, first_line
 from gan.settings import Evaluation, Sampling, Settings
 
@@ -24,6 +26,14 @@ GROUPS = {
 }
 OURS = ("gan.", "torch.nn.", "torch.optim.")  # where a `_target_` may lie, so that no config can run other code
 Model = TypeVar("Model", bound=BaseModel)
+WORDS = {  # pydantic's, and ours
+    r", got a number with a fractional part": "",
+    r"a valid integer|integer": "a whole number",
+    r"a valid boolean": "true or false",
+    r"a valid array": "a list",
+    r"an object": "settings with names",
+    r"a valid ": "a ",
+}
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -32,6 +42,18 @@ def check(cfg: DictConfig) -> Settings:
 
     Returns the settings outside the groups. Raises Refused with the first thing that is wrong.
     """
+    try:
+        return checked(cfg)
+    except Refused as error:
+        said = str(error)
+        for setting, number in pointing(cfg):
+            if said.startswith((f"{setting}=", f"{setting} ")):  # what was typed, if anything, is the trick's number
+                raise Refused(number + said.removeprefix(setting)) from error
+        raise
+
+
+def checked(cfg: DictConfig) -> Settings:
+    """The same, where a setting that takes its value from a trick goes by its own name."""
     tree = resolved(cfg)
     settings = parsed(Settings, {name: value for name, value in tree.items() if name not in GROUPS})
     for group, names in GROUPS.items():
@@ -165,7 +187,8 @@ def sentence(path: str, error: ValidationError) -> str:
         return f"{name} is missing."
     same = [detail for detail in details if detail["loc"][:1] == details[0]["loc"][:1]]
     wanted = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input should be ") for detail in same))
-    wanted = wanted.replace("a valid array", "a list").replace("a valid ", "a ")
+    for theirs, ours in WORDS.items():
+        wanted = re.sub(theirs, ours, wanted)
     return f"{name}={shown(details[0]['input'])} is not possible: it should be {wanted}."
 
 
@@ -176,11 +199,32 @@ def shown(value: Any) -> str:
 
 def refuse_dead_tricks(cfg: DictConfig) -> None:
     """A trick is alive if it runs code, or if some setting still points at each of its numbers."""
-    text = OmegaConf.to_yaml(cfg, resolve=False)
+    alive = {number for _, number in pointing(cfg)}
     for name, node in cfg.trick.items():
-        dead = [number for number in node if f"${{trick.{name}.{number}}}" not in text]
+        dead = [f"trick.{name}.{number}" for number in node if f"trick.{name}.{number}" not in alive]
         if "_target_" not in node and dead:
-            raise Refused(
-                f"trick.{name}.{dead[0]} would change nothing: another trick, the experiment or the command line "
-                "sets the same number."
-            )
+            raise Refused(f"{dead[0]} would change nothing: {set_elsewhere(cfg, name, dead[0])}.")
+
+
+def set_elsewhere(cfg: DictConfig, trick: str, number: str) -> str:
+    """Which setting should have pointed at a trick's number, and what stands there."""
+    path = CONF / "trick" / f"{trick}.yaml"
+    meant = {pointed: setting for setting, pointed in pointing(OmegaConf.load(path))} if path.exists() else {}
+    if number not in meant:
+        return "no setting points at it"
+    other = dict(pointing(cfg)).get(meant[number])
+    value = f"is {other}" if other else f"is {OmegaConf.select(cfg, meant[number])}"
+    return f"{meant[number]} {value}; leave that out, or trick={trick}"
+
+
+def pointing(cfg: DictConfig) -> Iterator[tuple[str, str]]:
+    """Each setting that takes its value from a trick, and which of the trick's numbers that is."""
+
+    def below(path: str, node: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(node, (dict, list)):
+            for name, child in node.items() if isinstance(node, dict) else enumerate(node):
+                yield from below(f"{path}.{name}" if path else name, child)
+        elif match := re.fullmatch(r"\$\{(trick\..+)\}", str(node)):
+            yield path, match[1]
+
+    return below("", OmegaConf.to_container(cfg, resolve=False))

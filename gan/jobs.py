@@ -43,7 +43,9 @@ def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | Non
                 with files.last_words(folder) as give_back:
                     locked_job(work, cfg, folder, sweeping, saved, give_back)
     except Timeout:
-        refusal = Refused(f"{folder} is in use: another process is training there. Wait for it, or choose another.")
+        refusal = Refused(
+            f"{folder} is in use: another process is training there. Choose another: hydra.run.dir=... names it."
+        )
         if not sweeping:
             leave(refusal)
         log.error("%s", refusal)

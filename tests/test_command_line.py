@@ -34,6 +34,9 @@ TYPED = [
     (["foo"], "foo", ""),
     (["-m", "model=glob(nothing*)"], "model=glob(nothing*) fits none", "options of model"),
     (["dataset=5"], "dataset=5 is not possible", "dataset can be"),
+    (["trick=null"], "trick=null is not possible", "or [] for none"),
+    (["+trick=[r1]"], "+trick=[r1] is not possible", "trick=[] is none"),
+    (["~model"], "~model is not possible", "model=... says all"),
     (["model=mlp,dcgan"], "model=mlp,dcgan has a comma", "-m for a sweep"),
     (["resume="], "resume= is empty", "the folder of a run"),
     (["-m", "resume=nowhere"], "resume=... goes on with one run, and -m starts a sweep", "leave one"),
@@ -74,10 +77,10 @@ COMPOSED = [
     (["trick=[track_failures]", "watch.log_every=[]"], "looks when numbers are logged", "not be null"),
     (["model.generator.output=relu"], "model.generator.output=relu", "'tanh', 'tanh_unit', 'sigmoid' or 'linear'"),
     (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
-    (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than or equal to 1"),
+    (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "less than 1"),
     (["model.generator.activation={_target_: torch.nn.Nothing}"], "model.generator.activation", "torch.nn.Nothing"),
-    (["train.batch_size=8.5"], "train.batch_size=8.5", "integer"),
-    (["train.batch_size=true"], "train.batch_size=true", "integer"),
+    (["train.batch_size=8.5"], "train.batch_size=8.5", "should be a whole number."),
+    (["train.batch_size=true"], "train.batch_size=true", "whole number"),
     (["train.update=together"], "train.update=together", "'simultaneous'"),
     (["+train.speed=3"], "train.speed", "not a setting"),
     (["train.speed=3"], "train.speed", "epochs"),
@@ -87,20 +90,33 @@ COMPOSED = [
     (["loss.real_target=[0.9]"], "loss.real_target", "0.9"),
     (["loss.real_target=[1.0,0.9]"], "loss.real_target=[1.0, 0.9]", "lower end"),
     (["loss.real_target=2"], "loss.real_target=2", "less than or equal to 1"),
-    (["trick=[label_smoothing,soft_labels]"], "trick.label_smoothing.real_target would change nothing", ""),
-    (["trick=[ema]", "train.generator_average=0.9"], "trick.ema.decay would change nothing", ""),
+    (
+        ["trick=[label_smoothing,soft_labels]"],
+        "trick.label_smoothing.real_target would change nothing",
+        "trick.soft_labels",
+    ),
+    (
+        ["trick=[ema]", "train.generator_average=0.9"],
+        "trick.ema.decay would change nothing",
+        "train.generator_average is 0.9;",
+    ),
     (
         ["experiment=conv_improved", "dataset=digits", "trick=[two_time_scale]"],
         "trick.two_time_scale.generator_lr would change nothing",
-        "",
+        "optim.generator.lr is",
     ),
     (["watch.film_fps=0.001"], "watch.film_fps=0.001", "greater than or equal to 0.01"),
+    (["watch.film_fps=51"], "watch.film_fps=51", "less than or equal to 50"),
     (["trick=[more_discriminator]", "train.batch_size=16"], "would take 80 pictures", "the data set has 64"),
     (["watch.scores_pictures=10"], "watch.scores_pictures=10", "100"),
     (["watch.log_every=never"], "watch.log_every=never", "epoch"),
     (["seed=-1"], "seed=-1", "greater than or equal to 0"),
     (["seed=${nothing}"], "nothing", ""),
-    (["train.epochs="], "train.epochs", "integer"),
+    (["train.epochs="], "train.epochs", "whole number"),
+    (["compile=maybe"], "compile=maybe", "true or false"),
+    (["noise=uniform"], "noise=uniform", "settings with names"),
+    (["trick.ema.decay=2"], "trick.ema.decay=2", "less than or equal to 1"),
+    (["trick=[label_smoothing]", "loss=hinge"], "trick.label_smoothing.real_target", "Hinge"),
 ]
 if not torch.cuda.is_available():
     TYPED.append((["device=cuda"], "device=cuda is not there", "cpu"))
@@ -129,6 +145,11 @@ def test_a_mistake_gets_one_sentence(program, somewhere, tmp_path, arguments, ca
     if status.exists():
         found = json.loads(status.read_text())
         assert found["state"] == "refused" and came in found["error"]
+
+
+def test_a_log_that_cannot_be_written_is_said_in_one_sentence(program, somewhere, tmp_path):
+    (tmp_path / "run" / "train.log").mkdir(parents=True)
+    assert_one_sentence(program("train.py", *somewhere), "train.log cannot be used: Is a directory.")
 
 
 @pytest.mark.parametrize(
