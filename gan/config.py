@@ -212,9 +212,9 @@ def set_elsewhere(cfg: DictConfig, trick: str, number: str) -> str:
     meant = {pointed: setting for setting, pointed in pointing(OmegaConf.load(path))} if path.exists() else {}
     if number not in meant:
         return "no setting points at it"
-    other = dict(pointing(cfg)).get(meant[number])
-    value = f"is {other}" if other else f"is {OmegaConf.select(cfg, meant[number])}"
-    return f"{meant[number]} {value}; leave that out, or trick={trick}"
+    setting = meant[number]
+    value = dict(pointing(cfg)).get(setting) or OmegaConf.select(cfg, setting)
+    return f"{setting} is {value}; leave that out, or trick={trick}"
 
 
 def pointing(cfg: DictConfig) -> Iterator[tuple[str, str]]:
