@@ -236,7 +236,7 @@ def test_separate_batches_is_what_d_sees(make_run, separate):
 
 @pytest.mark.parametrize("trick", ["label_smoothing", "soft_labels"])
 def test_targets_are_refused_by_a_loss_that_has_none(trick):
-    with pytest.raises(Refused, match=r"loss.(real|fake)_target is not known to NaiveLog"):
+    with pytest.raises(Refused, match=rf"trick\.{trick}\.(real|fake)_target is not known to NaiveLog"):
         config.check(composed("loss=naive_log", f"trick=[{trick}]"))
 
 
@@ -244,7 +244,7 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
     ("chosen", "reason"),
     [
         (["loss=wasserstein"], "Wasserstein's loss falls for ever unless something bounds D's slope"),
-        (["loss=hinge", "trick=[label_smoothing]"], "loss.real_target is not known to Hinge"),
+        (["loss=hinge", "trick=[label_smoothing]"], "trick.label_smoothing.real_target is not known to Hinge"),
         (["trick=[wgan_gp,r1]"], "want D to be flat, .* choose the ones"),
         (["trick=[spectral_norm,weight_clipping]"], "change next to nothing, as trick=spectral_norm"),
         (["trick=[weight_clipping,wgan_gp]"], "weight_clipping and a penalty .* choose one"),
@@ -262,7 +262,10 @@ def test_targets_are_refused_by_a_loss_that_has_none(trick):
         ),
         (["train.update=simultaneous", "train.reuse_fakes=true"], "reuse_fakes=true would change nothing"),
         (["trick=[separate_batches]"], "separate_batches=true would change nothing"),
-        (["trick=[soft_labels]", "loss=relativistic"], "loss.(real|fake)_target is not known to Relativistic"),
+        (
+            ["trick=[soft_labels]", "loss=relativistic"],
+            "trick.soft_labels.(real|fake)_target is not known to Relativistic",
+        ),
         (["model=dcgan", "trick=[r1]"], "BatchNorm mixes the pictures .* model.discriminator.norm=none"),
     ],
 )
