@@ -89,8 +89,6 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
     name = f"{asked.format}{which}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
     ending = endings[asked.format]
-    if out.is_file() and out.suffix not in ("", ending):
-        raise Refused(f"out={out} is there already and is something else: choose another name.")
     if ending and out.suffix not in ("", ending):
         raise Refused(f"out={out} is not possible with format={asked.format}: it should end in {ending}.")
     if asked.format == "interpolation" and asked.n < 2:

@@ -323,7 +323,7 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     sample_here("n=3", "format=interpolation", "frames=4", f"out={tmp_path / 'walk.gif'}")
     assert Image.open(tmp_path / "walk.gif").n_frames == 12
     assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
-    with pytest.raises(Refused, match=r"last\.pt is there already"):
+    with pytest.raises(Refused, match=r"last\.pt is not possible with format=grid"):
         sample_here(f"out={run / 'checkpoints' / 'last.pt'}")
     with pytest.raises(Refused, match=r"a\.jpg is not possible with format=grid: it should end in \.png"):
         sample_here("out=a.jpg")
