@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan import arguments, cli
+from gan.cli.messages import messages, overrides
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
@@ -13,17 +13,18 @@ def main(cfg: DictConfig) -> None:
     try:
         print(f"Pictures are in {draw(cfg)}")
     except Exception as error:
-        cli.leave(error)
+        messages.leave(error)
 
 
 def draw(cfg: DictConfig) -> Path:
     """Returns the file or folder that holds what was asked for."""
-    from gan import config
+    from gan.config import check
 
-    asked = config.check_sampling(cfg)
+    asked = check.check_sampling(cfg)
 
-    from gan import build, sampling
-    from gan.device import enough_memory, pick
+    from gan import sampling
+    from gan.system.device import enough_memory, pick
+    from gan.training import build
 
     device = pick(asked.device)
     with enough_memory():
@@ -32,6 +33,6 @@ def draw(cfg: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    with cli.plain_errors():
-        arguments.answer_help("sample")
+    with messages.plain_errors():
+        overrides.answer_help("sample")
         main()

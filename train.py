@@ -6,8 +6,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan import arguments, cli, jobs
-from gan.processes import NUMBER
+from gan.cli.messages import jobs, messages, overrides
+from gan.system.rank import NUMBER
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -17,12 +17,13 @@ def main(cfg: DictConfig) -> float | None:
 
 def train(cfg: DictConfig, folder: Path) -> int:
     """One run, in `folder`. Returns the number of the signal that stopped it, or 0."""
-    from gan import config  # here and not above: torch is imported only once the command line is understood
+    from gan.config import check  # here and not above: torch is imported only once the command line is understood
 
-    settings = config.check(cfg)
+    settings = check.check(cfg)
 
-    from gan import build, distributed, loop
-    from gan.device import enough_memory, pick
+    from gan.system import distributed
+    from gan.system.device import enough_memory, pick
+    from gan.training import build, loop
 
     with enough_memory(), distributed.together(pick(settings.device)):
         if settings.resume is None:
@@ -38,7 +39,7 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    with cli.plain_errors():
-        arguments.answer_help("train")
-        sys.argv[1:] = arguments.understood(sys.argv[1:])
+    with messages.plain_errors():
+        overrides.answer_help("train")
+        sys.argv[1:] = overrides.understood(sys.argv[1:])
         main()

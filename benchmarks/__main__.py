@@ -45,7 +45,7 @@ def main() -> None:
     slice_seconds = 0.3 if asked.quick else 1.0
     common = (f"device={asked.device}", f"cache_dir={ROOT / 'data'}")
 
-    from gan.device import described, pick  # here and not above, so that --help is quick
+    from gan.system.device import described, pick  # here and not above, so that --help is quick
 
     print(f"{described(pick(asked.device))}\n")
     if "steps" in asked.parts:
@@ -161,8 +161,9 @@ def writing(common: tuple[str, ...]) -> None:
     """What a run with all defaults spends on its folder."""
     from benchmarks import clock
     from benchmarks.ways import advance, composed
-    from gan import build, checkpoint, loop, status
-    from gan.log import Log
+    from gan.system import status
+    from gan.training import build, checkpoint, loop
+    from gan.training.logger import Log
 
     cfg, settings = composed(common)
     run = build.build(cfg, settings, {})
@@ -216,8 +217,7 @@ def colour_pictures() -> Iterator[Path]:
     """A folder of 640 colour pictures of 32x32: three drawn digits each, one for each colour."""
     from torchvision.utils import save_image
 
-    from gan import digits
-    from gan.data import Pictures
+    from gan.data.datasets import Pictures, digits
 
     images = Pictures(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
     with tempfile.TemporaryDirectory() as parent:

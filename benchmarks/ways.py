@@ -76,11 +76,11 @@ def composed(overrides: tuple[str, ...]) -> tuple[Any, Any]:
     """The configuration, and its settings once checked."""
     from hydra import compose, initialize_config_dir
 
-    from gan import config
+    from gan.config import check
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", overrides=list(overrides))
-    return cfg, config.check(cfg)
+    return cfg, check.check(cfg)
 
 
 def repeatedly(step: Callable[[], Any], slice_seconds: float) -> Callable[[], float]:
@@ -94,7 +94,7 @@ def repeatedly(step: Callable[[], Any], slice_seconds: float) -> Callable[[], fl
 
 
 def ours(way: Way, slice_seconds: float) -> Callable[[], float]:
-    from gan import build
+    from gan.training import build
 
     run = build.build(*composed(way.overrides), {})
     return repeatedly(lambda: advance(run), slice_seconds)
@@ -102,7 +102,7 @@ def ours(way: Way, slice_seconds: float) -> Callable[[], float]:
 
 def advance(run: Any) -> None:
     """A step as the loop makes it when nothing is written."""
-    from gan import loop
+    from gan.training import loop
 
     run.numbers.add(loop.update(run))
     run.step += 1
@@ -112,7 +112,7 @@ def advance(run: Any) -> None:
 
 def shares(way: Way, slice_seconds: float) -> Callable[[], tuple[float, Any]]:
     from benchmarks.shares import look
-    from gan import build
+    from gan.training import build
 
     run = build.build(*composed(way.overrides), {})
     seconds = repeatedly(lambda: advance(run), slice_seconds)
@@ -121,7 +121,7 @@ def shares(way: Way, slice_seconds: float) -> Callable[[], tuple[float, Any]]:
 
 def floor(way: Way, slice_seconds: float) -> Callable[[], float]:
     from benchmarks.floor import Arithmetic, copy_seconds, optimizer_bytes
-    from gan import build
+    from gan.training import build
 
     run = build.build(*composed(way.overrides), {})
     advance(run)
@@ -137,9 +137,9 @@ def usual(way: Way, slice_seconds: float) -> Callable[[], float]:
     from torch import nn
 
     from benchmarks.usual import PictureByPicture, usual_loop
-    from gan import build
-    from gan.device import pick
     from gan.models import layers
+    from gan.system.device import pick
+    from gan.training import build
 
     cfg, settings = composed(way.overrides)
     pictures, device, train = build.load(cfg, settings, "train"), pick(settings.device), settings.train

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gan import arguments, cli
+from gan.cli.messages import messages, overrides
+from gan.config.schema import Evaluation
 from gan.report.cells import Number, best, gathered, taken
 from gan.report.runs import evaluations
-from gan.settings import Evaluation
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
 
-    from gan.build import Trained
-    from gan.protocol import Reference
+    from gan.metrics.protocol import Reference
+    from gan.training.build import Trained
 
 COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
 Scores = dict[str, Number]  # each the mean over seeds of sampling
@@ -28,17 +28,18 @@ def main(cfg: DictConfig) -> None:
     try:
         evaluate(cfg)
     except Exception as error:
-        cli.leave(error)
+        messages.leave(error)
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Score every run that is named, and print a table with the floor: what real pictures score."""
-    from gan import config
+    from gan.config import check
 
-    asked = config.check_evaluation(cfg)
+    asked = check.check_evaluation(cfg)
 
-    from gan import build, protocol
-    from gan.device import enough_memory, pick
+    from gan.metrics import protocol
+    from gan.system.device import enough_memory, pick
+    from gan.training import build
 
     device, references, rows = pick(asked.device), {}, {}
     with enough_memory():
@@ -64,7 +65,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Scores:
     """Every score of a run's generator, over the seeds that were asked for."""
-    from gan import protocol
+    from gan.metrics import protocol
 
     learned = reference.train.first(run.cfg.dataset.limit)
     generator, batch_size = run.generator, run.cfg.train.batch_size
@@ -88,13 +89,13 @@ def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int
 
 
 def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
-    """Write the scores into the run's folder: scores.json, and TensorBoard and status.json if they are the run's own.
+    """Write the scores into the run's folder: formulas.json, and TensorBoard and status.json if they are the run's own.
 
-    scores.json is a list, to which this is added, or put together with what was found in the same way before.
+    formulas.json is a list, to which this is added, or put together with what was found in the same way before.
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    from gan import files, status
+    from gan.system import files, status
 
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
     written = {
@@ -122,11 +123,13 @@ def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device
     """Fakes, and below each the training picture whose pixels are nearest: are any copied?"""
     import torch
 
-    from gan import files, protocol, sampling, scores
+    from gan import sampling
+    from gan.metrics import formulas, protocol
+    from gan.system import files
 
     (fakes,) = protocol.drawn(run.generator, run.noise, SHOWN, 0, device)
     learned = reference.train.first(run.cfg.dataset.limit).images
-    pairs = torch.cat([fakes, learned[scores.nearest(fakes, learned)]])
+    pairs = torch.cat([fakes, learned[formulas.nearest(fakes, learned)]])
     with files.whole(folder / "figures" / "neighbours.png") as file:
         sampling.grid(pairs, classes=SHOWN).save(file, format="png")
 
@@ -144,7 +147,7 @@ def as_table(runs: dict[str, Scores], floor: Scores) -> str:
 
 
 if __name__ == "__main__":
-    with cli.plain_errors():
-        arguments.answer_help("evaluate")
-        sys.argv[1:] = arguments.gathered(sys.argv[1:], "run")
+    with messages.plain_errors():
+        overrides.answer_help("evaluate")
+        sys.argv[1:] = overrides.gathered(sys.argv[1:], "run")
         main()

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.errors import Refused
-from gan.ranges import Probability
+from gan.config.errors import Refused
+from gan.config.types import Probability
 
 Terms = dict[str, Tensor]
 Target = Probability | tuple[Probability, Probability]

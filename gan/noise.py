@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan.settings import NoiseKind
+from gan.config.schema import NoiseKind
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gan.errors import Refused
-from gan.ranges import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from gan.config.errors import Refused
+from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, and the steps and epochs before
 

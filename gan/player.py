@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from gan import distributed
 from gan.optim import Schedule
+from gan.system import distributed
 
 
 class Brake:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from gan import files, randomness
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.config.schema import Sampling
 from gan.noise import Noise
-from gan.settings import Sampling
+from gan.system import files, randomness
 
 LONGEST_FILM = 500  # frames, which lie in memory until the last is there
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from gan.config.schema import Update
 from gan.losses import Loss
 from gan.player import Players
-from gan.settings import Update
-from gan.tricks import Trick
+from gan.tricks.base import Trick
 
 Numbers = dict[str, Tensor]
 

@@ -13,11 +13,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck
 
-from gan import build, checkpoint, config, loop
+from gan.config import check
+from gan.data.image_shape import ImageShape
 from gan.losses import Loss
-from gan.run import Run
-from gan.shape import ImageShape
-from gan.tricks import Game
+from gan.training import build, checkpoint, loop
+from gan.training.state import Run
+from gan.tricks.base import Game
 from tests import forked
 from tests.forked import ROOT
 
@@ -60,7 +61,7 @@ def composed(*overrides: str):
 
 def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> Game:
     """What a trick is told before it says whether it makes sense."""
-    settings = config.check(composed(f"train.batch_size={batch_size}"))
+    settings = check.check(composed(f"train.batch_size={batch_size}"))
     return Game(image, settings.train, settings.watch, loss, has_classes=False, pictures_per_logit=pictures_per_logit)
 
 
@@ -88,7 +89,7 @@ def small(cache):
 def make_run(small):
     def make(*overrides: str) -> Run:
         cfg = composed(*small, *overrides)
-        return build.build(cfg, config.check(cfg), {})
+        return build.build(cfg, check.check(cfg), {})
 
     return make
 
@@ -138,7 +139,7 @@ def train_here(cache):
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
-        run = build.build(cfg, config.check(cfg), {"model": "mlp", "seed": 0})
+        run = build.build(cfg, check.check(cfg), {"model": "mlp", "seed": 0})
         if resume:
             loop.go_back(run, folder)
         loop.run(run, folder)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gan import loop
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.training import loop
 from gan.tricks.augment import AdaptiveAugment, DiffAugment
 from tests.test_config import NARROW
 

@@ -9,11 +9,11 @@ from torch import nn
 from benchmarks import usual
 from benchmarks.floor import Arithmetic, optimizer_bytes, replay
 from benchmarks.shares import KINDS, REST, kind, look
-from gan import loop
 from gan.losses import NonSaturating
 from gan.optim import sgd
 from gan.step import Batch, step
-from gan.tricks import Tricks
+from gan.training import loop
+from gan.tricks.base import Tricks
 from tests.test_step import ADAM, make_players
 
 MM, ADDMM = torch.ops.aten.mm.default, torch.ops.aten.addmm.default

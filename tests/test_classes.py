@@ -8,11 +8,13 @@ from PIL import Image
 from torch import nn
 
 import sample
-from gan import build, config, loop, sampling
-from gan.data import Pictures
-from gan.errors import Refused
+from gan import sampling
+from gan.config import check
+from gan.config.errors import Refused
+from gan.data.datasets import Pictures
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.shape import ImageShape
+from gan.training import build, loop
 from gan.tricks.conditional import Conditional
 from tests.conftest import CONF, composed, options
 from tests.test_config import narrow
@@ -54,7 +56,7 @@ def test_fakes_have_the_classes_of_the_real_pictures_beside_them(make_run):
 
 
 def test_a_batch_keeps_each_picture_with_its_label():
-    from gan.data import Batches
+    from gan.data.datasets import Batches
 
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
     batches = Batches(Pictures(images, torch.arange(10) * 3), 4, seed=0, device=torch.device("cpu"))
@@ -118,4 +120,4 @@ def test_classes_are_refused_where_a_data_set_has_none(tmp_path, cache):
     own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"cache_dir={cache}", "train.batch_size=2"]
     cfg = composed(*own, "trick=[conditional]", "device=cpu")
     with pytest.raises(Refused, match="needs classes, and this data set has none"):
-        build.build(cfg, config.check(cfg), {})
+        build.build(cfg, check.check(cfg), {})

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gan import files
+from gan.system import files
 from tests import cluster
 from tests.conftest import ROOT, TINY, same_weights
 

@@ -8,9 +8,12 @@ import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gan import build, cli, config, digits
-from gan.arguments import slug
-from gan.errors import Refused
+from gan.cli.messages import messages
+from gan.cli.overrides import slug
+from gan.config import check
+from gan.config.errors import Refused
+from gan.data.datasets import digits
+from gan.training import build
 from tests.conftest import ROOT, composed, options
 
 # tried from the command line
@@ -48,7 +51,7 @@ COMPOSED = [
     (["optim.discriminator=5"], "optim.discriminator should be settings", "optim=..."),
     (["+model.encoder=5"], "model.encoder is not a setting", "discriminator, generator"),
     (["model.generator._target_=os.system"], "os.system is not allowed", "torch.nn"),
-    (["model.generator._target_=gan.cli.os.system"], "gan.cli.os.system is not allowed", "torch.nn"),
+    (["model.generator._target_=gan.cli.messages.os.system"], "gan.cli.messages.os.system is not allowed", "torch.nn"),
     (["model.generator._target_=gan.models.mlp.Nothing"], "gan.models.mlp.Nothing cannot be used", "no attribute"),
     (["model.generator.activation=sine"], "model.generator.activation=sine", "'relu'"),
     (["model.discriminator.dropout=[0.1,0.2]"], "dropout=[0.1, 0.2] does not fit 3 hidden layers", "one for each"),
@@ -158,11 +161,11 @@ def test_a_log_that_cannot_be_written_is_said_in_one_sentence(program, somewhere
 def test_a_mistake_is_refused_in_one_sentence(small, arguments, came, allowed):
     try:
         cfg = composed(*(small if "dataset=image_folder" not in arguments else small[:1]), *arguments)
-        build.build(cfg, config.check(cfg), {})
+        build.build(cfg, check.check(cfg), {})
     except Refused as refusal:
         said = str(refusal)
     except (HydraException, OmegaConfBaseException) as error:
-        said = cli.explained(error)
+        said = messages.explained(error)
     assert came in said and allowed in said and "\n" not in said and said.endswith((".", "..."))
 
 
@@ -181,7 +184,7 @@ def test_sample_says_what_is_wrong_in_one_sentence(program, arguments, wanted):
     assert_one_sentence(program("sample.py", *arguments), *wanted)
 
 
-@pytest.mark.parametrize("target", ["os.system", "gan.cli.os.system", "subprocess.getoutput"])
+@pytest.mark.parametrize("target", ["os.system", "gan.cli.messages.os.system", "subprocess.getoutput"])
 def test_a_checkpoints_config_cannot_run_code(train_here, tmp_path, target):
     train_here(tmp_path, "train.max_steps=1")
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)

@@ -11,10 +11,11 @@ from hydra.utils import get_class, get_object
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan import build, config, loop
-from gan.errors import Refused
-from gan.settings import Settings
-from gan.tricks import Trick
+from gan.config import check
+from gan.config.errors import Refused
+from gan.config.schema import Settings
+from gan.training import build, loop
+from gan.tricks.base import Trick
 from tests.conftest import CONF, NARROW, ROOT, composed, narrow, options
 
 GROUPS = [(group, option) for group in ("model", "optim", "loss", "dataset", "trick") for option in options(group)]
@@ -47,7 +48,7 @@ def test_yaml_lists_every_tunable_argument(group, option):
 
 def test_the_settings_and_their_schema_have_the_same_names():
     cfg = composed()
-    assert set(cfg) - set(config.GROUPS) == set(Settings.model_fields)
+    assert set(cfg) - set(check.GROUPS) == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("module", sorted((ROOT / "gan" / "models").glob("*.py")), ids=lambda path: path.stem)
@@ -99,7 +100,7 @@ def test_every_model_trains_on_pictures_of_its_users(tmp_path, cache, model, cha
         Image.fromarray(pixels.numpy()).save(tmp_path / f"{number}.png")
     own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"dataset.channels={channels}", "dataset.image_size=12"]
     cfg = composed(*own, f"cache_dir={cache}", "device=cpu", "train.batch_size=2", f"model={model}", *narrow(model))
-    run = build.build(cfg, config.check(cfg), {})
+    run = build.build(cfg, check.check(cfg), {})
     loop.update(run)
     assert run.players.generator.imagine(torch.randn(2, 100)).shape == (2, channels, 12, 12)
 
@@ -138,7 +139,7 @@ def test_every_model_loss_and_optimiser_run_together(cache, model, loss, optim):
     names = ["weight_clipping"] if loss == "wasserstein" else []  # it needs something like that
     cfg = with_tricks(model, cache, names)
     cfg.loss, cfg.optim = option("loss", loss), option("optim", optim)
-    run = build.build(cfg, config.check(cfg), {})
+    run = build.build(cfg, check.check(cfg), {})
     for _ in range(2):
         numbers = loop.update(run)
         run.step += 1
@@ -189,9 +190,9 @@ def test_every_pair_of_tricks_runs_or_is_refused_in_words(cache, one, other, mod
         cfg.model.discriminator.norm = "batch"
     if other in REFUSED.get(one, ()) or one in REFUSED.get(other, ()):
         with pytest.raises(Refused, match=r"^[^\n]*\.$"):
-            build.build(cfg, config.check(cfg), {})
+            build.build(cfg, check.check(cfg), {})
         return
-    run = build.build(cfg, config.check(cfg), {})
+    run = build.build(cfg, check.check(cfg), {})
     for _ in range(2):
         loop.update(run)
         run.step += 1
@@ -222,7 +223,7 @@ def test_every_trick_has_a_place_in_the_ablation():
     found = {path.stem for path in (ROOT / "conf" / "experiment" / "trick").glob("*.yaml")}
     assert found == {*options("trick"), "none", "mixed_batches"}
     for name in sorted(found):
-        config.check(composed(f"experiment=trick/{name}"))
+        check.check(composed(f"experiment=trick/{name}"))
 
 
 @pytest.mark.parametrize("separate", [True, False])
@@ -237,7 +238,7 @@ def test_separate_batches_is_what_d_sees(make_run, separate):
 @pytest.mark.parametrize("trick", ["label_smoothing", "soft_labels"])
 def test_targets_are_refused_by_a_loss_that_has_none(trick):
     with pytest.raises(Refused, match=rf"trick\.{trick}\.(real|fake)_target is not known to NaiveLog"):
-        config.check(composed("loss=naive_log", f"trick=[{trick}]"))
+        check.check(composed("loss=naive_log", f"trick=[{trick}]"))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_whatever_bounds_the_slope_will_do_for_wasserstein(make_run, trick):
 
 
 def test_check_needs_no_data():
-    config.check(composed("dataset=mnist", "data_dir=/nowhere"))
+    check.check(composed("dataset=mnist", "data_dir=/nowhere"))
 
 
 def test_a_resumed_run_is_built_from_the_text_in_its_checkpoint(make_run):

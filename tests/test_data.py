@@ -23,9 +23,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 from PIL import Image
 
-from gan import data, downloads, features, files, image_folder
-from gan.data import Batches, Pictures, scaled
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.data.datasets import Batches, Pictures, datasets, downloads, image_folder, scaled
+from gan.metrics import features
+from gan.system import files
 from tests.conftest import REAL_DATA
 
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ CPU = torch.device("cpu")
 
 def read_folder(path, cache, **asked):
     wanted = {"test_path": None, "channels": None, "limit": None, "image_size": None} | asked
-    return data.image_folder(REAL_DATA, cache, "train", path=str(path), **wanted)
+    return datasets.image_folder(REAL_DATA, cache, "train", path=str(path), **wanted)
 
 
 # Batches
@@ -76,11 +77,11 @@ def test_pictures_span_the_generators_range(pixel_range, expected):
 
 def test_digits_are_the_same_each_time_and_kept(tmp_path):
     asked = {"count": 200, "limit": None, "image_size": None}
-    first = data.digits(REAL_DATA, tmp_path, "train", **asked)
+    first = datasets.digits(REAL_DATA, tmp_path, "train", **asked)
     (kept,) = tmp_path.glob("digits-train-200-*.pt")
-    again = data.digits(REAL_DATA, tmp_path, "train", **asked)
+    again = datasets.digits(REAL_DATA, tmp_path, "train", **asked)
     kept.write_bytes(b"damaged")
-    anew = data.digits(REAL_DATA, tmp_path, "train", **asked)
+    anew = datasets.digits(REAL_DATA, tmp_path, "train", **asked)
     for other in (again, anew):
         assert torch.equal(first.images, other.images) and torch.equal(first.labels, other.labels)
     assert first.images.shape == (200, 1, 28, 28) and first.images.dtype == torch.uint8
@@ -89,7 +90,7 @@ def test_digits_are_the_same_each_time_and_kept(tmp_path):
 
 def test_training_and_test_digits_differ(cache):
     train, test = (
-        data.digits(REAL_DATA, cache, split, count=100, limit=None, image_size=None) for split in ("train", "test")
+        datasets.digits(REAL_DATA, cache, split, count=100, limit=None, image_size=None) for split in ("train", "test")
     )
     assert len(test) == 20
     assert not (train.images[:, None] == test.images[None]).flatten(2).all(dim=2).any()
@@ -97,17 +98,17 @@ def test_training_and_test_digits_differ(cache):
 
 def test_digits_of_one_class_look_alike(cache):
     """A nearest class mean tells them apart: labels and pictures belong together."""
-    train = data.digits(REAL_DATA, cache, "train", count=2000, limit=None, image_size=None)
-    test = data.digits(REAL_DATA, cache, "test", count=2000, limit=None, image_size=None)
+    train = datasets.digits(REAL_DATA, cache, "train", count=2000, limit=None, image_size=None)
+    test = datasets.digits(REAL_DATA, cache, "test", count=2000, limit=None, image_size=None)
     means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
     distances = torch.cdist(test.images.float().flatten(1), means.flatten(1))
     assert (distances.argmin(1) == test.labels).float().mean() > 0.6
 
 
 def test_any_set_can_be_resized_and_cut(cache):
-    found = data.digits(REAL_DATA, cache, "train", count=100, limit=7, image_size=16)
+    found = datasets.digits(REAL_DATA, cache, "train", count=100, limit=7, image_size=16)
     assert found.images.shape == (7, 1, 16, 16) and len(found.labels) == 7
-    full = data.digits(REAL_DATA, cache, "train", count=100, limit=None, image_size=None)
+    full = datasets.digits(REAL_DATA, cache, "train", count=100, limit=None, image_size=None)
     assert torch.equal(found.labels, full.labels[:7])
 
 
@@ -155,7 +156,7 @@ def serve(monkeypatch, answer):
 
 
 def read_fashion(folder):
-    return data.fashion_mnist(folder, folder, "train", limit=None, image_size=None)
+    return datasets.fashion_mnist(folder, folder, "train", limit=None, image_size=None)
 
 
 def test_a_set_is_downloaded_once_and_then_read_from_disk(tmp_path, monkeypatch, published):
@@ -286,7 +287,7 @@ def test_a_set_is_refused_when_any_byte_is_changed_or_cut(published, name, case)
 def test_cifar_without_a_network_is_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(Refused, match=r"CIFAR-10 is not whole in .*cifar-10-batches-py"):
-        data.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
+        datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
 def test_cifar_is_read_where_its_checksums_fit(tmp_path, monkeypatch):
@@ -303,7 +304,7 @@ def test_cifar_is_read_where_its_checksums_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "train_list", [["data_batch_1", hashlib.md5(content).hexdigest()]])
     monkeypatch.setattr(kind, "test_list", [["test_batch", hashlib.md5(content).hexdigest()]])
     monkeypatch.setattr(kind, "meta", kind.meta | {"md5": hashlib.md5(names).hexdigest()})
-    found = data.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
+    found = datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
     assert torch.equal(found.images, torch.from_numpy(images).view(4, 3, 32, 32)) and found.labels.tolist() == [
         3,
         1,
@@ -313,7 +314,7 @@ def test_cifar_is_read_where_its_checksums_fit(tmp_path, monkeypatch):
     (folder / "data_batch_1").write_bytes(damage("flipped", content))
     monkeypatch.setattr(kind, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(Refused, match="CIFAR-10 is not whole"):
-        data.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
+        datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
 # A folder or a zip of pictures
@@ -511,7 +512,7 @@ def test_the_cache_says_what_it_holds(tmp_path):
 def test_what_is_said_of_test_pictures_names_their_setting(tmp_path, cache):
     fill(tmp_path / "train")
     with pytest.raises(Refused, match=r"dataset\.test_path=.*nowhere does not exist"):
-        data.image_folder(
+        datasets.image_folder(
             tmp_path,
             cache,
             "test",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gan import distributed, files, processes, status
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.system import distributed, files, status
 from tests import forked
 from tests.conftest import ROOT, TINY, same_weights, weights
 

@@ -12,12 +12,16 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from gan import arguments, build, checkpoint, config, features, files, jobs, protocol, status
 from gan import evaluate as evaluation
-from gan.data import Pictures
-from gan.errors import Refused
+from gan.cli.messages import jobs, overrides
+from gan.config import check
+from gan.config.errors import Refused
+from gan.data.datasets import Pictures
+from gan.metrics import features, protocol
 from gan.report.cells import Number
 from gan.report.runs import Run
+from gan.system import files, status
+from gan.training import build, checkpoint
 from tests.conftest import CONF, composed, read_status
 
 CPU = torch.device("cpu")
@@ -126,8 +130,8 @@ def test_the_floor_is_that_of_its_own_pictures(tmp_path):
 
 
 def test_what_is_said_twice_is_gathered():
-    assert arguments.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
-    assert arguments.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
+    assert overrides.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
+    assert overrides.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
 
 
 def test_help_says_what_can_be_asked(program):
@@ -354,7 +358,7 @@ def test_a_score_in_training_wants_classes(tmp_path):
     own = ["dataset=image_folder", f"dataset.path={tmp_path}"]
     cfg = composed(*own, "watch.scores_every=1", "train.batch_size=4", f"cache_dir={tmp_path}", "device=cpu")
     with pytest.raises(Refused, match=r"watch\.scores_every needs a data set with classes"):
-        build.build(cfg, config.check(cfg), {})
+        build.build(cfg, check.check(cfg), {})
 
 
 def test_the_best_of_each_score_stands_out():

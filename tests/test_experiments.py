@@ -8,11 +8,12 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from gan import build, config, loop
-from gan.errors import Refused
+from gan.config import check
+from gan.config.errors import Refused
+from gan.data.image_shape import ImageShape
 from gan.models.maxout import Maxout, SharedLines
 from gan.optim import Decay
-from gan.shape import ImageShape
+from gan.training import build, loop
 from tests.conftest import CONF, composed, options
 
 EXPERIMENTS = sorted(
@@ -50,7 +51,7 @@ class Published:
     reuse_fakes: bool = False
     noise: str = "normal"
     image: ImageShape = GREY_28
-    dataset: str = "gan.data.mnist"
+    dataset: str = "gan.data.datasets.mnist"
     limit: int | None = None
     watch: dict = field(default_factory=dict)
 
@@ -135,7 +136,7 @@ TABLE = {
         reuse_fakes=True,
         pixels=(-1, 1),
         image=ImageShape(3, 64),
-        dataset="gan.data.cifar10",
+        dataset="gan.data.datasets.cifar10",
         watch={"samples_every": [100, "1 epoch"], "checkpoint_every": "1 epoch"},
     ),
     "paper/goodfellow2014_mnist": Published(
@@ -224,7 +225,7 @@ def test_the_optimisers_are_as_published(name):
 @pytest.mark.parametrize("name", TABLE)
 def test_the_game_is_as_published(name):
     cfg, published = composed(f"experiment={name}"), TABLE[name]
-    settings = config.check(cfg)
+    settings = check.check(cfg)
     train = settings.train
     assert (train.batch_size, train.epochs, train.max_steps) == (published.batch_size, published.epochs, None)
     assert (train.update, train.reuse_fakes, train.discriminator_steps) == (published.update, published.reuse_fakes, 1)
@@ -332,7 +333,7 @@ DISTINCT = [
 @pytest.mark.parametrize("name", DISTINCT)
 def test_every_experiment_trains_a_few_steps(small, name):
     cfg = composed(f"experiment={name}", "dataset=digits", *small, "dataset.image_size=32")
-    run = build.build(cfg, config.check(cfg), {})
+    run = build.build(cfg, check.check(cfg), {})
     for _ in range(3):
         numbers = loop.update(run)
         run.step += 1
@@ -376,7 +377,7 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
     for number in range(max(map(len, free.values()))):  # one of each group at a time
         chosen = [f"{group}={names[number % len(names)]}" for group, names in free.items()]
         more = ["dataset.path=x"] if "dataset=image_folder" in chosen else []
-        config.check(composed(f"experiment={name}", *chosen, *more))
+        check.check(composed(f"experiment={name}", *chosen, *more))
 
 
 @pytest.mark.parametrize(
@@ -385,4 +386,4 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
 )
 def test_what_an_experiment_sets_is_not_lost_without_a_word(name, chosen):
     with pytest.raises(Refused, match=r"(real_target|norm) is not known"):
-        config.check(composed(f"experiment={name}", chosen))
+        check.check(composed(f"experiment={name}", chosen))

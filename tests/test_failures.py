@@ -4,9 +4,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan import jobs, loop, status
+from gan.cli.messages import jobs
+from gan.data.image_shape import ImageShape
 from gan.losses import Hinge, NonSaturating, Wasserstein
-from gan.shape import ImageShape
+from gan.system import status
+from gan.training import loop
 from gan.tricks.failures import TrackFailures, length
 from tests.conftest import composed, game, read_status
 from tests.test_config import NARROW

@@ -16,8 +16,10 @@ from hypothesis import event, given
 from hypothesis import strategies as some
 from PIL import Image
 
-from gan import checkpoint, image_folder, status
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.data.datasets import image_folder
+from gan.system import status
+from gan.training import checkpoint
 from tests import forked
 from tests.conftest import TINY, composed, options
 

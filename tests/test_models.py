@@ -10,8 +10,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from gan import sampling
+from gan.data.image_shape import ImageShape
 from gan.models import layers, residual
-from gan.shape import ImageShape
 from tests.conftest import composed, narrow, options
 
 KERNELS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan import randomness
 from gan.noise import Noise
+from gan.system import randomness
 
 KINDS = ["normal", "uniform", "sphere"]
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gan import build, config, loop
+from gan.config import check
+from gan.training import build, loop
 from tests.conftest import REAL_DATA, composed
 
 MNIST = REAL_DATA / "MNIST" / "raw" / "train-images-idx3-ubyte"
@@ -13,7 +14,7 @@ CIFAR_ZIP = REAL_DATA / "cifar10_jpeg_train.zip"
 def run_on(cache, *overrides):
     settings = [f"data_dir={REAL_DATA}", f"cache_dir={cache}", "device=cpu"]
     cfg = composed(*settings, *overrides)
-    return build.build(cfg, config.check(cfg), {})
+    return build.build(cfg, check.check(cfg), {})
 
 
 @pytest.mark.skipif(not MNIST.exists(), reason=f"no MNIST in {REAL_DATA}: set GAN_DATA to a folder that has it")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from gan.errors import Refused
+from gan.config.errors import Refused
 from gan.report import curves
 from gan.report.cells import Number, best, gathered
 from gan.report.page import Report

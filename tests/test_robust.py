@@ -14,8 +14,11 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan import build, checkpoint, config, files, jobs, loop, signals, status
-from gan.errors import Refused
+from gan.cli.messages import jobs
+from gan.config import check
+from gan.config.errors import Refused
+from gan.system import files, signals, status
+from gan.training import build, checkpoint, loop
 from tests.conftest import TINY, composed, read_status, same_weights, weights
 from tests.torture import torture
 
@@ -213,10 +216,10 @@ def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(
 
     monkeypatch.setattr(loop, "update", deleting)
     cfg = composed(*(setting for setting in TINY if "dataset" not in setting), *own, "train.max_steps=6", "trick=[]")
-    loop.run(build.build(cfg, config.check(cfg), {}), run)
+    loop.run(build.build(cfg, check.check(cfg), {}), run)
     assert read_status(run)["state"] == "finished"
     with pytest.raises(Refused, match="does not exist"):
-        build.build(cfg, config.check(cfg), {})
+        build.build(cfg, check.check(cfg), {})
     assert checkpoint.load(run)["step"] == 6
 
 

@@ -22,10 +22,13 @@ from PIL import Image
 from torch import nn
 
 import sample
-from gan import arguments, checkpoint, figures, files, sampling, status
-from gan.average import Average
-from gan.errors import Refused
-from gan.log import Numbers
+from gan import sampling
+from gan.cli.messages import overrides
+from gan.config.errors import Refused
+from gan.system import files, status
+from gan.training import checkpoint, figures
+from gan.training.ema import Average
+from gan.training.logger import Numbers
 from tests.conftest import CONF, ROOT, read_status, same_weights
 
 FILES = [
@@ -270,7 +273,7 @@ def test_a_run_goes_on_from_a_folder_of_any_name(train_here, train, tmp_path):
     "name", ["a/b", "my run", "läuf", "a(1)", "a,b", "a=b", "it's", "[x]", "5", "null", "~a", "C:\\a b", ""]
 )
 def test_a_value_is_said_so_that_hydra_reads_the_same(name):
-    override = OverridesParser.create().parse_override(arguments.said_as("resume", name))
+    override = OverridesParser.create().parse_override(overrides.said_as("resume", name))
     assert override.key_or_group == "resume" and override.value() == name
 
 
@@ -422,7 +425,7 @@ def test_the_tricks_of_an_experiment_can_be_replaced(program, small, tmp_path, n
 def test_memory_that_a_step_frees_is_there_for_the_next(process):
     script = """
 import resource, torch
-from gan.device import keep_memory
+from gan.system.device import keep_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
@@ -440,7 +443,7 @@ print(without, faults())
 def test_numbers_too_small_to_matter_are_nothing_in_every_thread(process):
     script = """
 import torch
-from gan.device import flush_tiny_numbers
+from gan.system.device import flush_tiny_numbers
 flush_tiny_numbers()
 torch.set_num_threads(2)
 least = torch.ones(1_000_000, dtype=torch.int32).view(torch.float32)  # 1.4e-45

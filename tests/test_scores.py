@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gan import data, features, scores
-from gan.data import Pictures
-from gan.errors import Refused
-from gan.features import Classifier, PerChannel
+from gan.config.errors import Refused
+from gan.data.datasets import Pictures, datasets
+from gan.data.image_shape import ImageShape
+from gan.metrics import features, formulas
+from gan.metrics.features import Classifier, PerChannel
 from gan.report import verdicts
-from gan.shape import ImageShape
 from tests.conftest import REAL_DATA
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ def digits(tmp_path_factory):
     """Two lots of drawn digits that share no picture, and a network trained on them."""
     folder = tmp_path_factory.mktemp("scores")
     train, test = (
-        data.digits(folder, folder, part, count=3000, limit=None, image_size=None) for part in ("train", "test")
+        datasets.digits(folder, folder, part, count=3000, limit=None, image_size=None) for part in ("train", "test")
     )
     return train, test, features.own("digits", train, test, folder, CPU), folder
 
@@ -33,13 +33,13 @@ def compared(digits):
     train, _, network, _ = digits
 
     def look(images):
-        return scores.Seen(network, images.split(256), CPU)
+        return formulas.Seen(network, images.split(256), CPU)
 
     real = look(train.images[:1500])
 
     def compare(images):
         seen = look(images)
-        return scores.compare(seen, real) | scores.spread_over_classes(seen.classes)
+        return formulas.compare(seen, real) | formulas.spread_over_classes(seen.classes)
 
     return compare, train[1500:]
 
@@ -61,7 +61,7 @@ def test_other_real_pictures_score_near_the_floor(whole):
 @pytest.mark.parametrize(("side", "kept"), [(32, 3), (33, 0)])
 def test_large_pictures_are_not_kept_for_a_score_that_they_do_not_get(side, kept):
     images = torch.zeros(3, 3, side, side, dtype=torch.uint8)
-    seen = scores.Seen(lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU)
+    seen = formulas.Seen(lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU)
     assert len(seen.images) == kept and len(seen.features) == 3
 
 
@@ -95,7 +95,7 @@ def test_one_picture_repeated_costs_everything_but_precision(compared):
 
 def seen_of(points):
     """As if a network had these features (n, d)."""
-    return scores.Seen(lambda part: (part, torch.ones(len(part), 2)), points.split(100), CPU)
+    return formulas.Seen(lambda part: (part, torch.ones(len(part), 2)), points.split(100), CPU)
 
 
 def test_fid_is_the_formula():
@@ -106,18 +106,18 @@ def test_fid_is_the_formula():
     root = (vectors * np.sqrt(values)) @ vectors.T
     middle = np.sqrt(np.clip(np.linalg.eigvalsh(root @ c2 @ root), 0, None)).sum()
     expected = ((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * middle
-    found = scores.frechet(*(seen_of(torch.from_numpy(cloud)) for cloud in clouds))
+    found = formulas.frechet(*(seen_of(torch.from_numpy(cloud)) for cloud in clouds))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_distance_of_two_shifted_clouds_is_the_shift():
     cloud = torch.randn(500, 4, dtype=torch.float64)
-    assert scores.frechet(seen_of(cloud), seen_of(cloud)) == pytest.approx(0, abs=1e-6)
-    assert scores.frechet(seen_of(cloud + 3), seen_of(cloud)) == pytest.approx(4 * 9, rel=1e-6)
+    assert formulas.frechet(seen_of(cloud), seen_of(cloud)) == pytest.approx(0, abs=1e-6)
+    assert formulas.frechet(seen_of(cloud + 3), seen_of(cloud)) == pytest.approx(4 * 9, rel=1e-6)
 
 
 def test_only_so_many_pictures_are_kept_and_all_are_counted(monkeypatch):
-    monkeypatch.setattr(scores, "KEPT", 150)
+    monkeypatch.setattr(formulas, "KEPT", 150)
     points = torch.randn(1000, 3, dtype=torch.float64)
     seen = seen_of(points)
     assert len(seen.features) == len(seen.images) == len(seen.logits) == 150 and torch.equal(
@@ -128,24 +128,24 @@ def test_only_so_many_pictures_are_kept_and_all_are_counted(monkeypatch):
 
 
 def test_density_and_coverage_by_hand(monkeypatch):
-    monkeypatch.setattr(scores, "NEIGHBOURS", 1)
+    monkeypatch.setattr(formulas, "NEIGHBOURS", 1)
     real = torch.tensor([[0.0], [1.0], [10.0], [12.0]])  # balls of radius 1, 1, 2 and 2
     fake = torch.tensor([[0.5], [0.6], [10.5], [50.0]])
-    density, coverage = scores.density_and_coverage(fake, real)
+    density, coverage = formulas.density_and_coverage(fake, real)
     assert density == (2 + 2 + 2 + 0) / 4  # how many balls each fake lies in
     assert coverage == 1
-    assert scores.density_and_coverage(fake[:2], real)[1] == 0.5
+    assert formulas.density_and_coverage(fake[:2], real)[1] == 0.5
 
 
 def test_classes_that_are_all_there_are_at_no_distance():
-    found = scores.spread_over_classes(torch.full((1000,), 26))
+    found = formulas.spread_over_classes(torch.full((1000,), 26))
     assert found == {
         "modes": 1000,
         "class_distance": pytest.approx(0, abs=1e-12),
         "kl": pytest.approx(0, abs=1e-12),
         "modes_in_100": pytest.approx(1000 * (1 - 0.999**100)),
     }
-    found = scores.spread_over_classes(torch.tensor([3, 1, 0, 0]))
+    found = formulas.spread_over_classes(torch.tensor([3, 1, 0, 0]))
     expected = 0.75 * math.log(3) + 0.25 * math.log(1)
     assert found == {"modes": 2, "class_distance": 0.5, "kl": pytest.approx(expected), "modes_in_100": pytest.approx(2)}
 
@@ -153,7 +153,7 @@ def test_classes_that_are_all_there_are_at_no_distance():
 def test_parzen_is_the_mean_log_density():
     centres = torch.zeros(4, 1, 1, 2, dtype=torch.uint8)
     test = torch.tensor([[[[0, 0]]], [[[255, 0]]]], dtype=torch.uint8)
-    found = scores.parzen(centres, centres, test)
+    found = formulas.parzen(centres, centres, test)
     width = 0.1  # the narrowest is best where validation lies on a centre
     at_centre = -math.log(2 * math.pi * width**2)
     assert found["parzen_width"] == pytest.approx(width)
@@ -164,19 +164,21 @@ def test_parzen_is_the_mean_log_density():
 @pytest.mark.skipif(not (REAL_DATA / "MNIST").exists(), reason="wants the real MNIST in GAN_DATA")
 def test_parzen_of_real_pictures_is_as_published():
     train, test = (
-        data.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None).images for part in ("train", "test")
+        datasets.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None).images for part in ("train", "test")
     )
     chosen = torch.randperm(50_000, generator=torch.Generator().manual_seed(0))[:10_000]
-    found = scores.parzen(train[chosen], train[50_000:], test)
+    found = formulas.parzen(train[chosen], train[50_000:], test)
     assert found["parzen"] == pytest.approx(242.7, abs=0.5) and found["parzen_error"] == pytest.approx(2.1, abs=0.1)
 
 
 @pytest.mark.skipif(not (REAL_DATA / "MNIST").exists(), reason="wants the real MNIST in GAN_DATA")
 def test_visible_digits_are_as_likely_as_the_ten_mean_ones():
     """The bound of a claim."""
-    train, test = (data.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None) for part in ("train", "test"))
+    train, test = (
+        datasets.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None) for part in ("train", "test")
+    )
     means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
-    found = scores.parzen(means.round().to(torch.uint8), train.images[50_000:], test.images)
+    found = formulas.parzen(means.round().to(torch.uint8), train.images[50_000:], test.images)
     asked = verdicts.read()["blog/log_tanh"].claims[0].numbers
     assert asked["name"] == "parzen" and found["parzen"] == pytest.approx(asked["at_least"], abs=0.05)
 
@@ -184,7 +186,7 @@ def test_visible_digits_are_as_likely_as_the_ten_mean_ones():
 def test_the_nearest_picture_is_found():
     real = torch.randint(0, 256, (5000, 1, 64, 64), dtype=torch.uint8)  # two blocks
     chosen = torch.tensor([4999, 0, 4096])
-    assert torch.equal(scores.nearest(real[chosen], real), chosen)
+    assert torch.equal(formulas.nearest(real[chosen], real), chosen)
 
 
 def test_a_network_is_trained_once_and_named_after_its_weights(digits, monkeypatch):
@@ -200,7 +202,7 @@ def test_a_network_is_trained_once_and_named_after_its_weights(digits, monkeypat
 
 def test_its_features_are_standard_over_what_it_was_trained_on(digits):
     train, _, network, _ = digits
-    seen = scores.Seen(network, train.images.split(256), CPU)
+    seen = formulas.Seen(network, train.images.split(256), CPU)
     assert seen.mean.abs().max() < 0.02 and (seen.covariance.diag() - 1).abs().max() < 0.05
 
 
@@ -244,20 +246,20 @@ def test_a_network_for_each_channel_knows_all_combinations():
     stacked = PerChannel(grey, 3)
     numbers = torch.arange(1000)
     digits = torch.stack([numbers // 100, numbers // 10 % 10, numbers % 10], dim=1).to(torch.uint8)
-    seen = scores.Seen(stacked, digits[:, :, None, None].expand(-1, -1, 8, 8).split(128), CPU)
+    seen = formulas.Seen(stacked, digits[:, :, None, None].expand(-1, -1, 8, 8).split(128), CPU)
     assert seen.features.shape == (1000, 6) and (seen.classes == 1).all()
-    assert scores.spread_over_classes(seen.classes)["modes"] == 1000
+    assert formulas.spread_over_classes(seen.classes)["modes"] == 1000
 
 
 def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(-1, -1, 28, 28)
-    monkeypatch.setattr(data, "mnist", lambda *where, **how: Pictures(images, torch.arange(10)))
-    found = data.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
+    monkeypatch.setattr(datasets, "mnist", lambda *where, **how: Pictures(images, torch.arange(10)))
+    found = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert found.images.shape == (400, 3, 28, 28)
     shown = found.images[:, :, 0, 0].long()
     assert torch.equal(shown @ torch.tensor([100, 10, 1]), found.labels)
-    test = data.stacked_mnist(tmp_path, tmp_path, "test", count=500, limit=None, image_size=None)
+    test = datasets.stacked_mnist(tmp_path, tmp_path, "test", count=500, limit=None, image_size=None)
     assert len(test) == 10_000 and not torch.equal(test.labels[:400], found.labels)
     assert found.shape.classes == test.shape.classes == found.first(3).shape.classes == 1000  # however few are drawn
-    again = data.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
+    again = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert torch.equal(again.images, found.images)

@@ -9,14 +9,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan import device, files, loop
+from gan.data.image_shape import ImageShape
 from gan.losses import NonSaturating
 from gan.models import layers
 from gan.optim import adam, sgd
 from gan.player import Brake, Player, Players
-from gan.shape import ImageShape
 from gan.step import Batch, step, step_discriminator, step_generator
-from gan.tricks import Tricks
+from gan.system import device, files
+from gan.training import loop
+from gan.tricks.base import Tricks
 from gan.tricks.noise import InstanceNoise
 from tests.conftest import TINY, options
 

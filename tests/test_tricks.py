@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from gan import loop
 from gan.losses import Hinge, Relativistic
 from gan.step import Batch, step_discriminator
-from gan.tricks import Tricks
+from gan.training import loop
+from gan.tricks.base import Tricks
 from gan.tricks.noise import NoisyLabels, with_noise
 from gan.tricks.slope import R1, R2, Dragan, GradientPenalty
 from tests.test_config import NARROW

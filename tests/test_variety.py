@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from gan import loop
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.shape import ImageShape
-from gan.tricks import Tricks
-from gan.tricks.networks import append, widen
+from gan.training import loop
+from gan.tricks.base import Tricks
+from gan.tricks.layer_edits import append, widen
 from gan.tricks.slope import R1, GradientPenalty
 from gan.tricks.variety import Closeness, FeatureMatching, MinibatchStddev, Pack, Packing, Replay, Spread
 from tests.conftest import game

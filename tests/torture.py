@@ -21,8 +21,10 @@ from pathlib import Path
 
 import torch
 
-from gan import build, checkpoint, config, files, loop
-from gan.errors import Refused
+from gan.config import check
+from gan.config.errors import Refused
+from gan.system import files
+from gan.training import build, checkpoint, loop
 from tests.conftest import TINY, composed
 
 STEPS = 40
@@ -50,7 +52,7 @@ def attempt(folder: Path, cache: Path, last_words: int | None) -> None:
 
         Path.replace = dying
     cfg = composed(*SETTINGS, f"cache_dir={cache}")
-    run = build.build(cfg, config.check(cfg), {"model": "mlp"})
+    run = build.build(cfg, check.check(cfg), {"model": "mlp"})
     try:
         checkpoint.load(folder)
     except Refused:  # it died before it had saved anything

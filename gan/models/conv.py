@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from torch import nn
 
+from gan.config.types import PositiveFloat, PositiveInt
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.ranges import PositiveFloat, PositiveInt
-from gan.shape import ImageShape
 
 
 class Generator(layers.Painter):

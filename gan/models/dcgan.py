@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from torch import nn
 
+from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.ranges import Dropped, PositiveFloat, PositiveInt
-from gan.shape import ImageShape
 
 WIDEST = 8  # times `width`: what a layer has at most, as in the paper's figure 1
 

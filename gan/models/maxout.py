@@ -5,9 +5,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.ranges import Dropped, PositiveFloat, PositiveInt
-from gan.shape import ImageShape
 
 
 class Maxout(nn.Module):

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.ranges import Dropped, PositiveFloat, PositiveInt
-from gan.shape import ImageShape
 
 Dropout = Dropped | list[Dropped]
 

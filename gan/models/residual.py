@@ -5,9 +5,9 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan.config.types import PositiveInt
+from gan.data.image_shape import ImageShape
 from gan.models import layers
-from gan.ranges import PositiveInt
-from gan.shape import ImageShape
 
 SMALLEST = 8  # a map of this side or less is not halved again
 WIDEST = 4  # times `width`: what a layer has at most

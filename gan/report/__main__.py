@@ -4,10 +4,11 @@ import argparse
 import os
 from pathlib import Path
 
-from gan import cli, files
+from gan.cli.messages import messages
 from gan.report import verdicts
 from gan.report.page import Report
 from gan.report.runs import found_below
+from gan.system import files
 
 
 def main() -> None:
@@ -39,5 +40,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with cli.plain_errors():
+    with messages.plain_errors():
         main()

@@ -10,10 +10,10 @@ from typing import Any
 
 import jinja2
 
-from gan import files
 from gan.report import curves
 from gan.report.cells import Number, best
 from gan.report.runs import Group, Run, differing, groups, thinned
+from gan.system import files
 
 PICTURE_BYTES = 24 * 2**20  # of all pictures in a page, before they are written as text
 FRAMES = 24  # of a run's pictures over time, at most

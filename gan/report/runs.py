@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from gan import files, status
-from gan.arguments import BESIDES
-from gan.errors import Refused
+from gan.cli.overrides import BESIDES
+from gan.config.errors import Refused
 from gan.report.cells import PROTOCOL, Number, gathered, taken
+from gan.system import files, status
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

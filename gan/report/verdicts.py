@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 from pydantic import Field
 
-from gan import files
-from gan.arguments import BESIDES, said_as, to_paste
+from gan.cli.overrides import BESIDES, said_as, to_paste
+from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.runs import Run
-from gan.settings import Strict
+from gan.system import files
 
 FOLDER = Path(__file__).parent / "claims"
 # What a run may say and still be the set-up: what it runs on and how finely it counts, and how long it trains.

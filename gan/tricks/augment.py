@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan.errors import Refused
-from gan.ranges import NonNegativeFloat, PositiveInt, Probability
-from gan.shape import ImageShape
-from gan.tricks import Game, Trick
+from gan.config.errors import Refused
+from gan.config.types import NonNegativeFloat, PositiveInt, Probability
+from gan.data.image_shape import ImageShape
+from gan.tricks.base import Game, Trick
 
 Change = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to as many changed ones
 

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from torch import nn
 
-from gan.errors import Refused
-from gan.ranges import PositiveInt
-from gan.shape import ImageShape
-from gan.tricks import Game, Trick
-from gan.tricks.networks import products, widen
+from gan.config.errors import Refused
+from gan.config.types import PositiveInt
+from gan.data.image_shape import ImageShape
+from gan.tricks.base import Game, Trick
+from gan.tricks.layer_edits import products, widen
 
 
 class Conditional(Trick):

@@ -5,10 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gan.errors import Refused
-from gan.processes import COUNT
-from gan.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from gan.tricks import Failure, Game, Trick
+from gan.config.errors import Refused
+from gan.config.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from gan.system.rank import COUNT
+from gan.tricks.base import Failure, Game, Trick
 
 MEANING = {
     "discriminator/loss": "D's loss is nearly 0 ({:.2g}), so that it teaches G little",

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan.ranges import PositiveFloat, PositiveInt, Share
-from gan.shape import ImageShape
-from gan.tricks import Trick
-from gan.tricks.networks import products
+from gan.config.types import PositiveFloat, PositiveInt, Share
+from gan.data.image_shape import ImageShape
+from gan.tricks.base import Trick
+from gan.tricks.layer_edits import products
 
 
 class InstanceNoise(Trick):

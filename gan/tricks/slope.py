@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan.errors import Refused
-from gan.ranges import PositiveFloat, PositiveInt
-from gan.shape import ImageShape
-from gan.tricks import Game, Judge, Trick
-from gan.tricks.networks import products
+from gan.config.errors import Refused
+from gan.config.types import PositiveFloat, PositiveInt
+from gan.data.image_shape import ImageShape
+from gan.tricks.base import Game, Judge, Trick
+from gan.tricks.layer_edits import products
 
 
 def squared_slope(judge: Judge, images: Tensor) -> Tensor:

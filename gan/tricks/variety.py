@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan.errors import Refused
-from gan.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Share
-from gan.shape import ImageShape
-from gan.tricks import Features, Game, Trick
-from gan.tricks.networks import append, last_product, products, widen
+from gan.config.errors import Refused
+from gan.config.types import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from gan.data.image_shape import ImageShape
+from gan.tricks.base import Features, Game, Trick
+from gan.tricks.layer_edits import append, last_product, products, widen
 
 
 class Replay(Trick):

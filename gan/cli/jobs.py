@@ -16,11 +16,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan import files, status
-from gan.arguments import BESIDES, said_as, to_paste
-from gan.cli import leave, refused
-from gan.errors import Refused, first_line
-from gan.processes import COUNT
+from gan.cli.messages import leave, refused
+from gan.cli.overrides import BESIDES, said_as, to_paste
+from gan.config.errors import Refused, first_line
+from gan.system import files, status
+from gan.system.rank import COUNT
 
 log = logging.getLogger(__name__)
 

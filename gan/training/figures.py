@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from gan import files
+from gan.system import files
 
 
 def draw(folder: Path, undecided: float | None) -> None:

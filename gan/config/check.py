@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from gan.arguments import CONF
-from gan.errors import Refused, first_line
-from gan.settings import Evaluation, Sampling, Settings
+from gan.config import CONF
+from gan.config.errors import Refused, first_line
+from gan.config.schema import Evaluation, Sampling, Settings
 
 # The groups that name code, and what each has in it; a trick may be called anything.
 GROUPS = {

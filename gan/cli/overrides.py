@@ -17,10 +17,10 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from gan import processes
-from gan.errors import Refused
+from gan.config import CONF
+from gan.config.errors import Refused
+from gan.system import rank
 
-CONF = Path(__file__).parent.parent / "conf"
 BESIDES = {"resume", "retry", "data_dir", "cache_dir", "threads"}  # settings that say nothing of what a run is
 USUAL = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # an override whose name and value are plain words or lists
 LONGEST = 80  # letters in what a folder's name says of its run
@@ -51,7 +51,7 @@ def understood(arguments: list[str]) -> list[str]:
     if any(flag in ("-m", "--multirun") for flag in flags) and any(text.startswith("resume=") for text in typed):
         raise Refused("resume=... goes on with one run, and -m starts a sweep: leave one of them out.")
     overrides = globbed(resumed(typed))
-    if processes.NUMBER:  # number 0 writes; what the others write is thrown away
+    if rank.NUMBER:  # number 0 writes; what the others write is thrown away
         elsewhere = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
         overrides += [f"hydra.run.dir={elsewhere}", "hydra/job_logging=disabled"]

@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan import data, features, files, randomness, sampling, scores
-from gan.data import Pictures, scaled
-from gan.errors import Refused
+from gan import sampling
+from gan.config.errors import Refused
+from gan.config.types import LEAST
+from gan.data.datasets import Pictures, datasets, scaled
+from gan.data.image_shape import ImageShape
+from gan.metrics import features, formulas
 from gan.noise import Noise
 from gan.player import given
-from gan.ranges import LEAST
-from gan.shape import ImageShape
+from gan.system import files, randomness
 
 BATCH = 256
 GAP_COUNT = 2000
@@ -48,17 +50,17 @@ class Reference:
         self.hash = features.fingerprint(self.real)
         self.seen = self.look(self.real.images.split(BATCH))
 
-    def look(self, batches: Iterable[Tensor]) -> scores.Seen:
+    def look(self, batches: Iterable[Tensor]) -> formulas.Seen:
         """What the network sees in pictures uint8 (n, C, H, W), batch by batch."""
-        return scores.Seen(self.network, batches, self.device)
+        return formulas.Seen(self.network, batches, self.device)
 
-    def score(self, seen: scores.Seen, parzen: bool) -> dict[str, float]:
+    def score(self, seen: formulas.Seen, parzen: bool) -> dict[str, float]:
         """What can be said of the pictures in `seen`, by name."""
-        found = scores.compare(seen, self.seen)
+        found = formulas.compare(seen, self.seen)
         if not isinstance(self.network, features.Inception):
-            found |= scores.spread_over_classes(seen.classes)
-        if parzen and self.train.shape.pixels <= scores.PARZEN_PIXELS:
-            found |= scores.parzen(seen.images, self.validation, self.real.images[: scores.KEPT])
+            found |= formulas.spread_over_classes(seen.classes)
+        if parzen and self.train.shape.pixels <= formulas.PARZEN_PIXELS:
+            found |= formulas.parzen(seen.images, self.validation, self.real.images[: formulas.KEPT])
         return found
 
     @property
@@ -134,7 +136,7 @@ def reference(
     if kind == "inception":
         network = features.Inception().to(device)
     elif name == STACKED:
-        grey = [data.mnist(*folders, part, limit=None, image_size=train.shape.size) for part in ("train", "test")]
+        grey = [datasets.mnist(*folders, part, limit=None, image_size=train.shape.size) for part in ("train", "test")]
         network = features.PerChannel(features.own("mnist", *grey, folders[1], device), train.shape.channels)
     else:
         network = features.own(name, train, test, folders[1], device)

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from gan.data import Pictures
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.config.schema import Settings
+from gan.data.datasets import Pictures
 from gan.losses import Loss
-from gan.settings import Settings
-from gan.tricks import Trick
+from gan.tricks.base import Trick
 
 
 def refuse_slopes(loss: Loss, tricks: Trick) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from gan import files
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.system import files
 
 # torchvision is imported where it is used: it takes as long as torch itself, and a mistake is said sooner.
 if TYPE_CHECKING:

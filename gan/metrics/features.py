@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gan import files, randomness
-from gan.data import Pictures
-from gan.downloads import no_long_silence
-from gan.errors import Refused
-from gan.shape import ImageShape
+from gan.config.errors import Refused
+from gan.data.datasets import Pictures
+from gan.data.downloads import no_long_silence
+from gan.data.image_shape import ImageShape
+from gan.system import files, randomness
 
 log = logging.getLogger(__name__)
 FEATURES = 128

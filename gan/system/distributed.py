@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan.errors import Refused
-from gan.processes import COUNT, NUMBER
+from gan.config.errors import Refused
+from gan.system.rank import COUNT, NUMBER
 
 PATIENCE = timedelta(minutes=30)  # one process may train the network for scores while the others wait
 

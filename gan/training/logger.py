@@ -16,8 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from gan import distributed, files
-from gan.processes import NUMBER
+from gan.system import distributed, files
+from gan.system.rank import NUMBER
 
 log = logging.getLogger(__name__)
 LAYOUT = {  # of TensorBoard's Custom Scalars tab

@@ -6,22 +6,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan import checkpoint, randomness
-from gan.average import Average
-from gan.data import Batches
-from gan.log import Numbers
+from gan.config.schema import Periods, Settings, in_steps
+from gan.data.datasets import Batches
+from gan.data.image_shape import ImageShape
 from gan.losses import Loss
+from gan.metrics.protocol import Reference
 from gan.noise import Noise
 from gan.player import Players
-from gan.protocol import Reference
-from gan.settings import Periods, Settings, in_steps
-from gan.shape import ImageShape
-from gan.tricks import Tricks
+from gan.system import randomness
+from gan.training import checkpoint
+from gan.training.ema import Average
+from gan.training.logger import Numbers
+from gan.tricks.base import Tricks
 
 
 @dataclass
 class Run:
-    """Built from the configuration by `gan.build`, and moved on by `gan.loop`.
+    """Built from the configuration by `gan.training.build`, and moved on by `gan.training.loop`.
 
     Args:
         config: the whole configuration as YAML, kept in every checkpoint.

@@ -22,9 +22,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from gan import files
-from gan.errors import Refused, first_line
-from gan.ranges import SIZES
+from gan.config.errors import Refused, first_line
+from gan.config.types import SIZES
+from gan.system import files
 
 log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}

@@ -11,9 +11,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan import files
-from gan.errors import Refused
-from gan.processes import NUMBER
+from gan.config.errors import Refused
+from gan.system import files
+from gan.system.rank import NUMBER
 
 log = logging.getLogger(__name__)
 

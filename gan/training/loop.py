@@ -13,15 +13,18 @@ from PIL import Image
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gan import checkpoint, distributed, figures, files, protocol, randomness, sampling, signals, status
-from gan.data import scaled
-from gan.device import described
-from gan.errors import Refused
-from gan.log import Log, in_words
-from gan.processes import COUNT, NUMBER
-from gan.run import Run
+from gan import sampling
+from gan.config.errors import Refused
+from gan.data.datasets import scaled
+from gan.metrics import protocol
 from gan.step import Batch
 from gan.step import step as play
+from gan.system import distributed, files, randomness, signals, status
+from gan.system.device import described
+from gan.system.rank import COUNT, NUMBER
+from gan.training import checkpoint, figures
+from gan.training.logger import Log, in_words
+from gan.training.state import Run
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from gan import processes
-from gan.errors import Refused
+from gan.config.errors import Refused
+from gan.system import rank
 
 log = logging.getLogger(__name__)
 TOO_MUCH = (  # torch's words for more memory than there is, or than a number of bytes can say
@@ -32,12 +32,12 @@ def pick(name: str) -> torch.device:
     name = found[0] if name == "auto" else name
     if name not in found:
         raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
-    if processes.COUNT > 1 and name == "mps":
+    if rank.COUNT > 1 and name == "mps":
         raise Refused("device=mps is not possible with several processes: it should be cpu.")
-    if processes.COUNT > 1 and name == "cuda":  # one for each process
-        if torch.cuda.device_count() <= processes.ON_THIS_MACHINE:
+    if rank.COUNT > 1 and name == "cuda":  # one for each process
+        if torch.cuda.device_count() <= rank.ON_THIS_MACHINE:
             raise Refused("this machine has fewer GPUs than processes: start as many as there are, or say device=cpu.")
-        return torch.device("cuda", processes.ON_THIS_MACHINE)
+        return torch.device("cuda", rank.ON_THIS_MACHINE)
     return torch.device(name)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from gan.ranges import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
+from gan.config.types import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
 
 
 def in_plain_words(value: Any, check: ValidatorFunctionWrapHandler) -> Any:

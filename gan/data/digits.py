@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan import randomness
+from gan.system import randomness
 
 TYPEFACES = [
     "DejaVuSans",

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gan import files
+from gan.system import files
 
 EMPTY = {
     "state": "running",  # running | finished | stopped | diverged | failed | refused

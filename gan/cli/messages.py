@@ -16,9 +16,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from gan.arguments import options
-from gan.errors import Refused, first_line
-from gan.processes import NUMBER
+from gan.cli.overrides import options
+from gan.config.errors import Refused, first_line
+from gan.system.rank import NUMBER
 
 
 @contextlib.contextmanager

@@ -11,20 +11,23 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from gan import checkpoint, config, distributed, processes, protocol, randomness
-from gan.average import Average
-from gan.data import Batches, Pictures, scaled
-from gan.device import doubt_half, flush_tiny_numbers, keep_memory, pick
-from gan.errors import Refused
-from gan.log import Numbers
+from gan.config import check
+from gan.config.errors import Refused
+from gan.config.schema import Settings
+from gan.data.datasets import Batches, Pictures, scaled
+from gan.data.image_shape import ImageShape
+from gan.metrics import protocol
 from gan.models import layers
 from gan.noise import Noise
 from gan.player import Brake, Player, Players
-from gan.refusals import refuse_data, refuse_lonely, refuse_slopes, separated
-from gan.run import Run
-from gan.settings import Settings
-from gan.shape import ImageShape
-from gan.tricks import Game, Tricks
+from gan.system import distributed, randomness, rank
+from gan.system.device import doubt_half, flush_tiny_numbers, keep_memory, pick
+from gan.training import checkpoint
+from gan.training.compatibility import refuse_data, refuse_lonely, refuse_slopes, separated
+from gan.training.ema import Average
+from gan.training.logger import Numbers
+from gan.training.state import Run
+from gan.tricks.base import Game, Tricks
 
 
 def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
@@ -96,7 +99,7 @@ def tricks_of(cfg: DictConfig) -> Tricks:
 
 def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
     """Raise Refused for what several processes, each with a part of the batch, cannot do yet."""
-    if processes.COUNT == 1:
+    if rank.COUNT == 1:
         return
     wanting = [name for name, node in cfg.trick.items() if "_target_" in node and make(node).needs_whole_batch]
     if wanting:
@@ -177,7 +180,7 @@ def trained(run: Path, which: str, averaged: bool, device: torch.device) -> Trai
     with checkpoint.fitting(run):
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
-            config.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+            check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
         image, tricks = ImageShape(*state["image"]), tricks_of(cfg)
         generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
         tricks.prepare_generator(generator, image)

@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan import digits as drawn
-from gan import files, randomness
-from gan.downloads import downloaded, downloading, idx_pictures
-from gan.errors import Refused
-from gan.image_folder import read as read_pictures
-from gan.ranges import Count, PositiveInt, Size
-from gan.shape import ImageShape
+from gan.config.errors import Refused
+from gan.config.types import Count, PositiveInt, Size
+from gan.data.datasets import digits as drawn
+from gan.data.downloads import downloaded, downloading, idx_pictures
+from gan.data.image_folder import read as read_pictures
+from gan.data.image_shape import ImageShape
+from gan.system import files, randomness
 
 Split = Literal["train", "test"]
 
@@ -195,7 +195,7 @@ def image_folder(
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> Pictures:
-    """Your own pictures, in a folder or a zip, and others to test on: see `gan.image_folder.read`."""
+    """Your own pictures, in a folder or a zip, and others to test on: see `gan.data.image_folder.read`."""
     if split == "test" and test_path is None:
         raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
     found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")

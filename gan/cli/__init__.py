@@ -1,0 +1,1 @@
+"""Around Hydra: what is typed, what goes wrong, and the jobs of a sweep."""

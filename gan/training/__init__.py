@@ -1,0 +1,1 @@
+"""Build a run, train it, save it."""
