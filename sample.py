@@ -11,7 +11,7 @@ from gan.cli.messages import messages, overrides
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
     try:
-        print(f"Pictures are in {draw(cfg)}")
+        print(f"ImageDataset are in {draw(cfg)}")
     except Exception as error:
         messages.leave(error)
 
@@ -23,13 +23,13 @@ def draw(cfg: DictConfig) -> Path:
     asked = check.check_sampling(cfg)
 
     from gan import sampling
-    from gan.system.device import enough_memory, pick
+    from gan.system.device import memory_errors, select_device
     from gan.training import build
 
-    device = pick(asked.device)
-    with enough_memory():
-        run = build.trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
-        return sampling.write(run.generator, run.noise, asked, device)
+    device = select_device(asked.device)
+    with memory_errors():
+        run = build.load_trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
+        return sampling.write_samples(run.generator, run.noise, asked, device)
 
 
 if __name__ == "__main__":

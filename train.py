@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli.messages import jobs, messages, overrides
-from gan.system.rank import NUMBER
+from gan.system.rank import RANK
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -19,21 +19,21 @@ def train(cfg: DictConfig, folder: Path) -> int:
     """One run, in `folder`. Returns the number of the signal that stopped it, or 0."""
     from gan.config import check  # here and not above: torch is imported only once the command line is understood
 
-    settings = check.check(cfg)
+    settings = check.check_config(cfg)
 
     from gan.system import distributed
-    from gan.system.device import enough_memory, pick
+    from gan.system.device import memory_errors, select_device
     from gan.training import build, loop
 
-    with enough_memory(), distributed.together(pick(settings.device)):
+    with memory_errors(), distributed.process_group(select_device(settings.device)):
         if settings.resume is None:
-            distributed.from_first(lambda: jobs.refuse_used(folder))
-        run = build.build(cfg, settings, jobs.choices())
+            distributed.from_rank_zero(lambda: jobs.refuse_used(folder))
+        run = build.build_run(cfg, settings, jobs.choices())
         if settings.resume is not None:
-            loop.go_back(run, folder)
+            loop.resume(run, folder)
             jobs.write_down(cfg, folder)
         stopped_by = loop.run(run, folder)
-    if NUMBER == 0:
+    if RANK == 0:
         jobs.say_what_next(folder)
     return stopped_by
 

@@ -45,13 +45,13 @@ def main() -> None:
     slice_seconds = 0.3 if asked.quick else 1.0
     common = (f"device={asked.device}", f"cache_dir={ROOT / 'data'}")
 
-    from gan.system.device import described, pick  # here and not above, so that --help is quick
+    from gan.system.device import describe_device, select_device  # here and not above, so that --help is quick
 
-    print(f"{described(pick(asked.device))}\n")
+    print(f"{describe_device(select_device(asked.device))}\n")
     if "steps" in asked.parts:
         steps(asked.setups, ours, common, asked.rounds, slice_seconds)
     if "shares" in asked.parts:
-        shares(asked.setups, common, pick(asked.device), slice_seconds)
+        shares(asked.setups, common, select_device(asked.device), slice_seconds)
     if "start" in asked.parts:
         start(common, 1 if asked.quick else 5)
     if "writing" in asked.parts:
@@ -163,19 +163,19 @@ def writing(common: tuple[str, ...]) -> None:
     from benchmarks.ways import advance, composed
     from gan.system import status
     from gan.training import build, checkpoint, loop
-    from gan.training.logger import Log
+    from gan.training.logger import RunLogger
 
     cfg, settings = composed(common)
-    run = build.build(cfg, settings, {})
+    run = build.build_run(cfg, settings, {})
     for _ in range(20):
         advance(run)
     step = clock.median_seconds(lambda: advance(run), 3.0)
-    with tempfile.TemporaryDirectory() as name, Log(Path(name), 0, run.total, run.log_due, run.score_due) as book:
+    with tempfile.TemporaryDirectory() as name, RunLogger(Path(name), 0, run.total, run.log_due, run.score_due) as book:
         folder = Path(name)
         status.update(folder, state="running", error=None)
         costs = {
             "numbers": (settings.watch.log_every, lambda: loop.record(run, folder, book)),
-            "a grid": (settings.watch.samples_every, lambda: loop.draw_samples(run, folder, book)),
+            "a grid": (settings.watch.samples_every, lambda: loop.save_samples(run, folder, book)),
             "a checkpoint": (settings.watch.checkpoint_every, lambda: checkpoint.save(folder, run.state())),
         }
         print(f"## Writing, in a run with the defaults, whose step takes {step * 1000:.1f} ms\n")
@@ -192,7 +192,7 @@ def writing(common: tuple[str, ...]) -> None:
 
 def sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
     """How a step's cost grows."""
-    print("## Pictures a second, by size (fp32, `trick=[ema]`)\n")
+    print("## ImageDataset a second, by size (fp32, `trick=[ema]`)\n")
     row(["model", "batch", "side", "pictures in the set", "pictures a second", "memory, MiB"])
     row(["---"] * 6)
     count = 20_000
@@ -217,9 +217,9 @@ def colour_pictures() -> Iterator[Path]:
     """A folder of 640 colour pictures of 32x32: three drawn digits each, one for each colour."""
     from torchvision.utils import save_image
 
-    from gan.data.datasets import Pictures, digits
+    from gan.data.datasets import ImageDataset, digits
 
-    images = Pictures(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
+    images = ImageDataset(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "pictures"
         folder.mkdir()

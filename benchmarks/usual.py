@@ -15,7 +15,7 @@ from torchvision import transforms
 
 
 class PictureByPicture(Dataset):
-    """Pictures as torchvision's MNIST and CIFAR10 hand them out: one at a time, through PIL and the transforms.
+    """ImageDataset as torchvision's MNIST and CIFAR10 hand them out: one at a time, through PIL and the transforms.
 
     Args:
         images: uint8 (N, C, H, W).

@@ -80,7 +80,7 @@ def composed(overrides: tuple[str, ...]) -> tuple[Any, Any]:
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", overrides=list(overrides))
-    return cfg, check.check(cfg)
+    return cfg, check.check_config(cfg)
 
 
 def repeatedly(step: Callable[[], Any], slice_seconds: float) -> Callable[[], float]:
@@ -96,7 +96,7 @@ def repeatedly(step: Callable[[], Any], slice_seconds: float) -> Callable[[], fl
 def ours(way: Way, slice_seconds: float) -> Callable[[], float]:
     from gan.training import build
 
-    run = build.build(*composed(way.overrides), {})
+    run = build.build_run(*composed(way.overrides), {})
     return repeatedly(lambda: advance(run), slice_seconds)
 
 
@@ -114,7 +114,7 @@ def shares(way: Way, slice_seconds: float) -> Callable[[], tuple[float, Any]]:
     from benchmarks.shares import look
     from gan.training import build
 
-    run = build.build(*composed(way.overrides), {})
+    run = build.build_run(*composed(way.overrides), {})
     seconds = repeatedly(lambda: advance(run), slice_seconds)
     return lambda: (once := seconds(), look(lambda: advance(run), max(round(slice_seconds / once), 2)))
 
@@ -123,7 +123,7 @@ def floor(way: Way, slice_seconds: float) -> Callable[[], float]:
     from benchmarks.floor import Arithmetic, copy_seconds, optimizer_bytes
     from gan.training import build
 
-    run = build.build(*composed(way.overrides), {})
+    run = build.build_run(*composed(way.overrides), {})
     advance(run)
     with Arithmetic() as arithmetic:
         advance(run)
@@ -138,12 +138,12 @@ def usual(way: Way, slice_seconds: float) -> Callable[[], float]:
 
     from benchmarks.usual import PictureByPicture, usual_loop
     from gan.models import layers
-    from gan.system.device import pick
+    from gan.system.device import select_device
     from gan.training import build
 
     cfg, settings = composed(way.overrides)
-    pictures, device, train = build.load(cfg, settings, "train"), pick(settings.device), settings.train
-    networks = [build.network(cfg, name, pictures.shape).to(device) for name in ("generator", "discriminator")]
+    pictures, device, train = build.load_dataset(cfg, settings, "train"), select_device(settings.device), settings.train
+    networks = [build.build_network(cfg, name, pictures.shape).to(device) for name in ("generator", "discriminator")]
     optimizers = []
     for network, node in zip(networks, (cfg.optim.generator, cfg.optim.discriminator), strict=True):
         for module in network.modules():

@@ -9,14 +9,14 @@ from omegaconf import DictConfig
 
 from gan.cli.messages import messages, overrides
 from gan.config.schema import Evaluation
-from gan.report.cells import Number, best, gathered, taken
+from gan.report.cells import Number, best, mean_over, protocol_line
 from gan.report.runs import evaluations
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
 
     from gan.metrics.protocol import Reference
-    from gan.training.build import Trained
+    from gan.training.build import TrainedRun
 
 COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
 Scores = dict[str, Number]  # each the mean over seeds of sampling
@@ -38,32 +38,32 @@ def evaluate(cfg: DictConfig) -> None:
     asked = check.check_evaluation(cfg)
 
     from gan.metrics import protocol
-    from gan.system.device import enough_memory, pick
+    from gan.system.device import memory_errors, select_device
     from gan.training import build
 
-    device, references, rows = pick(asked.device), {}, {}
-    with enough_memory():
+    device, references, rows = select_device(asked.device), {}, {}
+    with memory_errors():
         # all of them before minutes are spent on the first
-        runs = {name: build.trained(Path(name), asked.checkpoint, asked.averaged, device) for name in asked.run}
+        runs = {name: build.load_trained(Path(name), asked.checkpoint, asked.averaged, device) for name in asked.run}
         for name, run in runs.items():
             folder = Path(name)
             folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
             key = (repr(run.cfg.dataset), folders)
             if key not in references:
-                references[key] = build.reference(run.cfg, asked.split, asked.features, folders, device)
+                references[key] = build.build_reference(run.cfg, asked.split, asked.features, folders, device)
             reference = references[key]
             count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
             found = scored(run, reference, asked, count, device)
             floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
             keep(folder, run.step, found, floor, reference.record(count), asked)
             draw_neighbours(run, reference, folder, device)
-            said = taken(reference.record(count))
+            said = protocol_line(reference.record(count))
             rows.setdefault(said, ({}, floor))[0][name] = found
     for said, (found, floor) in rows.items():
         print(f"\n{said}\n\n{as_table(found, floor)}")
 
 
-def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Scores:
+def scored(run: "TrainedRun", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Scores:
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan.metrics import protocol
 
@@ -82,10 +82,10 @@ def scored(run: "Trained", reference: "Reference", asked: Evaluation, count: int
         )
     found = []
     for seed in range(asked.seed, asked.seed + asked.seeds):
-        pictures = protocol.drawn(generator, run.noise, count, seed, device)
+        pictures = protocol.generate_images(generator, run.noise, count, seed, device)
         found.append(reference.score(reference.look(pictures), asked.parzen))
         found[-1] |= {} if gap is None else {"discriminator_gap": gap}
-    return {name: gathered(each[name] for each in found) for name in found[0]}
+    return {name: mean_over(each[name] for each in found) for name in found[0]}
 
 
 def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
@@ -119,7 +119,7 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
                 board.add_scalar(f"scores/{name}", mean, step)
 
 
-def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device: "torch.device") -> None:
+def draw_neighbours(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:
     """Fakes, and below each the training picture whose pixels are nearest: are any copied?"""
     import torch
 
@@ -127,11 +127,11 @@ def draw_neighbours(run: "Trained", reference: "Reference", folder: Path, device
     from gan.metrics import formulas, protocol
     from gan.system import files
 
-    (fakes,) = protocol.drawn(run.generator, run.noise, SHOWN, 0, device)
+    (fakes,) = protocol.generate_images(run.generator, run.noise, SHOWN, 0, device)
     learned = reference.train.first(run.cfg.dataset.limit).images
-    pairs = torch.cat([fakes, learned[formulas.nearest(fakes, learned)]])
-    with files.whole(folder / "figures" / "neighbours.png") as file:
-        sampling.grid(pairs, classes=SHOWN).save(file, format="png")
+    pairs = torch.cat([fakes, learned[formulas.nearest_neighbors(fakes, learned)]])
+    with files.atomic_write(folder / "figures" / "neighbours.png") as file:
+        sampling.image_grid(pairs, classes=SHOWN).save(file, format="png")
 
 
 def as_table(runs: dict[str, Scores], floor: Scores) -> str:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import Probability
 
 Terms = dict[str, Tensor]
@@ -35,7 +35,7 @@ class Loss:
     def __post_init__(self) -> None:
         for name, target in vars(self).items():
             if isinstance(target, (list, tuple)) and target[0] > target[1]:
-                raise Refused(f"loss.{name}={list(target)} is not possible: the lower end of a range comes first.")
+                raise ConfigError(f"loss.{name}={list(target)} is not possible: the lower end of a range comes first.")
 
     def total(self, terms: Terms) -> Tensor:
         """D's loss."""
@@ -169,7 +169,7 @@ class Wasserstein(Loss):
 class Relativistic(Loss):
     """RpGAN (Jolicoeur-Martineau 2019, section 4): a real picture need only look more real than a fake beside it.
 
-    Pictures are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
+    ImageDataset are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
     is G's loss. No fake can be satisfied by joining others at one mode, as it is held against the real ones
     (Huang et al. 2024, section 2).
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, and the steps and epochs before
@@ -35,9 +35,9 @@ def sgd(
     nesterov: bool,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.SGD:
-    """Stochastic gradient descent with momentum. Raises Refused for Nesterov's kind without any."""
+    """Stochastic gradient descent with momentum. Raises ConfigError for Nesterov's kind without any."""
     if nesterov and not momentum:
-        raise Refused("nesterov=true is not possible with momentum=0: it should be above 0.")
+        raise ConfigError("nesterov=true is not possible with momentum=0: it should be above 0.")
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )
@@ -70,7 +70,7 @@ class Ramp:
 
     def __post_init__(self) -> None:
         if self.from_epoch >= self.to_epoch:
-            raise Refused(
+            raise ConfigError(
                 f"a ramp from_epoch={self.from_epoch} to_epoch={self.to_epoch} is not possible: it should end later "
                 "than it begins."
             )

@@ -15,7 +15,7 @@ from gan.optim import Schedule
 from gan.system import distributed
 
 
-class Brake:
+class NonFiniteGuard:
     """Stops both players, on the device, at the first loss or gradient that is not a finite number.
 
     Fused optimisers skip a step while `found_inf` is 1, so nobody has to wait for the GPU in every step to learn
@@ -23,7 +23,7 @@ class Brake:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.engaged = torch.zeros((), device=device)
+        self.found_inf = torch.zeros((), device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
 
     def begin(self, step: int) -> None:
@@ -33,8 +33,8 @@ class Brake:
     def check(self, number: Tensor, failed_at: Tensor) -> None:
         """Engage if `number` (0-d) is not finite, and note the step in `failed_at` if it is the first such number."""
         bad = number * 0 != 0  # 0 times an infinity or NaN is NaN; isfinite takes twice as many calls
-        torch.where(bad > self.engaged, self.step, failed_at, out=failed_at)
-        torch.maximum(self.engaged, bad, out=self.engaged)
+        torch.where(bad > self.found_inf, self.step, failed_at, out=failed_at)
+        torch.maximum(self.found_inf, bad, out=self.found_inf)
 
 
 class Player:
@@ -53,7 +53,7 @@ class Player:
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
         schedule: dict[str, Schedule],
-        brake: Brake,
+        brake: NonFiniteGuard,
         precision: str,
         compiled: bool = False,
         constrain: Callable[[list[Tensor]], None] | None = None,
@@ -64,14 +64,14 @@ class Player:
         self.working = half_copy(network) if self.half else network  # what runs in a step
         self.called = self.working
         if compiled:  # with the dropout that it also has uncompiled
-            options = {"fallback_random": True, "triton.cudagraphs": brake.engaged.is_cuda}
+            options = {"fallback_random": True, "triton.cudagraphs": brake.found_inf.is_cuda}
             self.called = torch.compile(self.working, options=options)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.working_parameters = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         both = zip(self.parameters, self.working_parameters, strict=True)
         self.copied = [(parameter, working) for parameter, working in both if working is not parameter]
         self.failed_at = torch.zeros_like(brake.step)  # the step that was not finite, from 1; 0 is none
-        optimizer.found_inf, optimizer.grad_scale = brake.engaged, None
+        optimizer.found_inf, optimizer.grad_scale = brake.found_inf, None
 
     def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         with self.in_precision(inputs):
@@ -87,8 +87,8 @@ class Player:
         with self.in_precision(inputs):
             return self.working(inputs, *given(labels)).float()
 
-    def imagine(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Pictures that nobody will ask this player's gradient of."""
+    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """ImageDataset that nobody will ask this player's gradient of."""
         with torch.no_grad():
             return self(noise, labels)
 
@@ -115,7 +115,7 @@ class Player:
         for parameter, working in self.copied:
             parameter.grad = working.grad.float()
         gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
-        distributed.average([loss.detach(), *gradients])
+        distributed.all_reduce_mean([loss.detach(), *gradients])
         # One number that is finite only if the loss and every gradient are.
         total = torch.stack([gradient.sum() for gradient in gradients]).sum()
         self.brake.check(loss.detach() + total, self.failed_at)
@@ -139,7 +139,7 @@ class Player:
         learnt = [tensor for tensor in self.network.state_dict().values() if tensor.is_floating_point()]
         return bool(torch.stack(torch._foreach_norm(learnt, math.inf)).isfinite().all())
 
-    def descend(self, loss: Tensor) -> None:
+    def update(self, loss: Tensor) -> None:
         """One step down `loss` (0-d)."""
         self.backward(loss)
         self.advance()

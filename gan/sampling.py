@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.schema import Sampling
 from gan.noise import Noise
 from gan.system import files, randomness
 
-LONGEST_FILM = 500  # frames, which lie in memory until the last is there
+MAX_GIF_FRAMES = 500  # frames, which lie in memory until the last is there
 
 
 @torch.no_grad()
 def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
-    """Pictures for `noise` (n, dim), of the classes `labels` (n,) where the generator is told of classes.
+    """ImageDataset for `noise` (n, dim), of the classes `labels` (n,) where the generator is told of classes.
 
     `batch_size` are drawn at a time. Returns uint8 (n, C, H, W) on the CPU.
 
@@ -41,47 +41,47 @@ def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_s
     return torch.cat(parts)
 
 
-def in_turn(classes: int, count: int, device: torch.device, first: int = 0) -> Tensor | None:
+def cycle_labels(classes: int, count: int, device: torch.device, first: int = 0) -> Tensor | None:
     """Labels int64 (count,) that go through the classes again and again, from `first` on; None without classes."""
     return torch.arange(first, first + count, device=device) % classes if classes else None
 
 
-def grid(images: Tensor, classes: int = 0) -> Image.Image:
-    """Pictures uint8 (n, C, H, W) in rows: a column for each class if they go through so many, or near to a square."""
+def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
+    """ImageDataset uint8 (n, C, H, W) in rows: a column for each class if they go through so many, or near to a square."""
     columns = classes if 0 < classes <= len(images) else math.ceil(math.sqrt(len(images)))
     colours = images.shape[1]  # make_grid repeats a single one
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:colours])
 
 
-def picture(path: Path) -> Image.Image:
+def read_image(path: Path) -> Image.Image:
     """A picture from a file, which is closed again."""
     with Image.open(path) as opened:
         return opened.copy()
 
 
-def size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Of the picture in a file, in pixels across and down."""
     with Image.open(path) as opened:
         return opened.size
 
 
-def film(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
+def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     """Write `frames`, one or more, as a GIF that begins again at its end."""
     first, *rest = frames
     first.save(file, format="gif", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
 
 
-def history(folder: Path, fps: float) -> None:
+def write_samples_gif(folder: Path, fps: float) -> None:
     """The film of a run's grids. Those of another size than the last are left out."""
     paths = sorted((folder / "samples").glob("step_*.png"))
-    last = size(paths[-1])
-    alike = [path for path in paths if size(path) == last]  # watch.samples may have changed on the way
-    thinned = alike[: -1 : max(1, math.ceil((len(alike) - 1) / (LONGEST_FILM - 1)))]
-    with files.whole(folder / "history.gif", durable=False) as file:
-        film(map(picture, [*thinned, alike[-1]]), file, fps)
+    last = image_size(paths[-1])
+    alike = [path for path in paths if image_size(path) == last]  # watch.samples may have changed on the way
+    thinned = alike[: -1 : max(1, math.ceil((len(alike) - 1) / (MAX_GIF_FRAMES - 1)))]
+    with files.atomic_write(folder / "history.gif", durable=False) as file:
+        write_gif(map(read_image, [*thinned, alike[-1]]), file, fps)
 
 
-def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
+def write_samples(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.device) -> Path:
     """Draw what was asked of sample.py. Returns the file or folder that holds it."""
     endings = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
     of_class = "" if asked.class_ is None else f"_class{asked.class_}"
@@ -90,13 +90,13 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
     ending = endings[asked.format]
     if ending and out.suffix not in ("", ending):
-        raise Refused(f"out={out} is not possible with format={asked.format}: it should end in {ending}.")
+        raise ConfigError(f"out={out} is not possible with format={asked.format}: it should end in {ending}.")
     if asked.format == "interpolation" and asked.n < 2:
-        raise Refused(
+        raise ConfigError(
             "n=1 is not possible with format=interpolation, which walks between pictures: it should be 2 or more."
         )
-    points = noise.draw(asked.n, randomness.generator("cpu", asked.seed, "sample"))
-    labels = chosen_classes(generator, asked, device)
+    points = noise.draw(asked.n, randomness.random_generator("cpu", asked.seed, "sample"))
+    labels = sample_labels(generator, asked, device)
     if asked.format == "interpolation":
         points = noise.walk(points, asked.frames)
         labels = None if labels is None else labels.repeat_interleave(asked.frames)
@@ -107,22 +107,22 @@ def write(generator: nn.Module, noise: Noise, asked: Sampling, device: torch.dev
         for number, image in enumerate(images):
             to_pil_image(image).save(out / f"{number:05d}.png")
         return out
-    with files.whole(out) as file:
+    with files.atomic_write(out) as file:
         if asked.format == "grid":
-            grid(images, generator.class_count if asked.class_ is None else 0).save(file, format="png")
+            image_grid(images, generator.class_count if asked.class_ is None else 0).save(file, format="png")
         elif asked.format == "npz":
             np.savez(file, images=images.permute(0, 2, 3, 1).numpy())
         else:
-            film([to_pil_image(image) for image in images], file, asked.fps)
+            write_gif([to_pil_image(image) for image in images], file, asked.fps)
     return out
 
 
-def chosen_classes(generator: nn.Module, asked: Sampling, device: torch.device) -> Tensor | None:
-    """Labels int64 (n,): all of the class that was asked for, or each class in turn. Raises Refused for one unknown."""
+def sample_labels(generator: nn.Module, asked: Sampling, device: torch.device) -> Tensor | None:
+    """Labels int64 (n,): all of the class that was asked for, or each class in turn. Raises ConfigError for one unknown."""
     if asked.class_ is None:
-        return in_turn(generator.class_count, asked.n, device)
+        return cycle_labels(generator.class_count, asked.n, device)
     if not generator.class_count:
-        raise Refused(f"class={asked.class_} is not possible: this run was trained without trick=[conditional].")
+        raise ConfigError(f"class={asked.class_} is not possible: this run was trained without trick=[conditional].")
     if asked.class_ >= generator.class_count:
-        raise Refused(f"class={asked.class_} is not possible: it should be from 0 to {generator.class_count - 1}.")
+        raise ConfigError(f"class={asked.class_} is not possible: it should be from 0 to {generator.class_count - 1}.")
     return torch.full((asked.n,), asked.class_, device=device)

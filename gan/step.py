@@ -13,7 +13,7 @@ from gan.losses import Loss
 from gan.player import Players
 from gan.tricks.base import Trick
 
-Numbers = dict[str, Tensor]
+MetricAccumulator = dict[str, Tensor]
 
 
 class Batch(NamedTuple):
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 def step(
     players: Players, loss: Loss, tricks: Trick, update: Update, reuse_fakes: bool, batches: list[Batch]
-) -> Numbers:
+) -> MetricAccumulator:
     """Move D once on each of `batches` but the last, and G once on the last.
 
     Args:
@@ -47,37 +47,37 @@ def step(
         fake = generator(for_generator.noise, for_generator.labels)
         numbers = step_generator(players, loss, tricks, for_generator, fake)
         for batch in for_discriminator:
-            shown = fake.detach() if reuse_fakes else generator.imagine(batch.noise, batch.labels)
+            shown = fake.detach() if reuse_fakes else generator.generate(batch.noise, batch.labels)
             numbers |= step_discriminator(players, loss, tricks, batch, shown)
         return numbers
 
     for batch in for_discriminator:
-        fake = (generator if reuse_fakes else generator.imagine)(batch.noise, batch.labels)
+        fake = (generator if reuse_fakes else generator.generate)(batch.noise, batch.labels)
         numbers = step_discriminator(players, loss, tricks, batch, fake.detach())
     if not reuse_fakes:
         fake = generator(for_generator.noise, for_generator.labels)
     return numbers | step_generator(players, loss, tricks, for_generator, fake)
 
 
-def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Numbers:
+def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> MetricAccumulator:
     """Move D once, to tell the real pictures from `fake`. G does not change."""
     total, _, numbers = judge(players, loss, tricks, batch, tricks.recall(fake))
-    players.discriminator.descend(total)
+    players.discriminator.update(total)
     return numbers
 
 
-def step_generator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Numbers:
+def step_generator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> MetricAccumulator:
     """Move G once, so that D takes `fake`, which carries G's graph, for real. D does not change."""
     discriminator = players.discriminator
     with discriminator.still():
         real_logits = discriminator(tricks.show(batch.real), batch.labels) if loss.generator_sees_real else None
         fake_logits = discriminator(tricks.show(fake), batch.labels)
         total = tricks.guide(loss.generator(real_logits, fake_logits), discriminator.features, batch.real, fake)
-    players.generator.descend(total)
+    players.generator.update(total)
     return of_generator(total, fake_logits)
 
 
-def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> Numbers:
+def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> MetricAccumulator:
     """Move both at once: both gradients come from the same pictures and the same pass through D."""
     fake = players.generator(batch.noise, batch.labels)
     total, (real_logits, fake_logits), numbers = judge(players, loss, tricks, batch, fake)
@@ -92,7 +92,7 @@ def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> Numb
 
 def judge(
     players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor
-) -> tuple[Tensor, tuple[Tensor, Tensor], Numbers]:
+) -> tuple[Tensor, tuple[Tensor, Tensor], MetricAccumulator]:
     """D's loss, its logits for the real pictures and for `fake`, and what is logged of both."""
     shown = tricks.show(batch.real), tricks.show(fake)
     logits = players.judge(*shown, batch.labels)
@@ -103,12 +103,14 @@ def judge(
     return total, logits, of_discriminator(total, terms | penalties, *logits)
 
 
-def of_discriminator(total: Tensor, terms: Numbers, real_logits: Tensor, fake_logits: Tensor) -> Numbers:
+def of_discriminator(
+    total: Tensor, terms: MetricAccumulator, real_logits: Tensor, fake_logits: Tensor
+) -> MetricAccumulator:
     """D's loss, its terms, and the mean probability of being real that it gave to either kind."""
     predictions = {"loss": total, "real": real_logits.sigmoid().mean(), "fake": fake_logits.sigmoid().mean()}
     return {f"discriminator/{name}": number.detach() for name, number in (predictions | terms).items()}
 
 
-def of_generator(total: Tensor, fake_logits: Tensor) -> Numbers:
+def of_generator(total: Tensor, fake_logits: Tensor) -> MetricAccumulator:
     """G's loss, and the mean D(G(z)) that it was computed from."""
     return {"generator/loss": total.detach(), "generator/fake": fake_logits.detach().sigmoid().mean()}

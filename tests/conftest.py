@@ -18,7 +18,7 @@ from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 from gan.training import build, checkpoint, loop
 from gan.training.state import Run
-from gan.tricks.base import Game
+from gan.tricks.base import TrickContext
 from tests import forked
 from tests.forked import ROOT
 
@@ -59,10 +59,12 @@ def composed(*overrides: str):
         return compose("train", overrides=list(overrides))
 
 
-def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> Game:
+def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> TrickContext:
     """What a trick is told before it says whether it makes sense."""
-    settings = check.check(composed(f"train.batch_size={batch_size}"))
-    return Game(image, settings.train, settings.watch, loss, has_classes=False, pictures_per_logit=pictures_per_logit)
+    settings = check.check_config(composed(f"train.batch_size={batch_size}"))
+    return TrickContext(
+        image, settings.train, settings.watch, loss, has_classes=False, pictures_per_logit=pictures_per_logit
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +91,7 @@ def small(cache):
 def make_run(small):
     def make(*overrides: str) -> Run:
         cfg = composed(*small, *overrides)
-        return build.build(cfg, check.check(cfg), {})
+        return build.build_run(cfg, check.check_config(cfg), {})
 
     return make
 
@@ -139,9 +141,9 @@ def train_here(cache):
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
-        run = build.build(cfg, check.check(cfg), {"model": "mlp", "seed": 0})
+        run = build.build_run(cfg, check.check_config(cfg), {"model": "mlp", "seed": 0})
         if resume:
-            loop.go_back(run, folder)
+            loop.resume(run, folder)
         loop.run(run, folder)
 
     return call

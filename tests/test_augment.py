@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.training import loop
 from gan.tricks.augment import AdaptiveAugment, DiffAugment
 from tests.test_config import NARROW
@@ -95,13 +95,13 @@ def test_the_share_never_passes_all():
 @pytest.mark.parametrize("loss", ["least_squares", "relativistic", "wasserstein"])
 def test_the_sign_of_a_logit_must_mean_something(make_run, loss):
     tricks = "[adaptive_augment,weight_clipping]"
-    with pytest.raises(Refused, match="says nothing with"):
+    with pytest.raises(ConfigError, match="says nothing with"):
         make_run(f"loss={loss}", f"trick={tricks}", *NARROW["mlp"])
 
 
 def test_no_change_at_all_is_refused(make_run):
     zeros = [f"trick.diffaugment.{name}=0" for name in ALL]
-    with pytest.raises(Refused, match="change nothing"):
+    with pytest.raises(ConfigError, match="change nothing"):
         make_run("trick=[diffaugment]", *zeros, *NARROW["mlp"])
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from gan.report import checks, verdicts
 from gan.report.cells import BETTER, PROTOCOL
 from gan.report.checks import Missing
-from gan.report.runs import Run, found_below
+from gan.report.runs import Run, find_runs
 from tests.conftest import CONF, ROOT, composed
 
 TAKEN = dict.fromkeys(PROTOCOL, "x") | {"split": "test"}
@@ -240,7 +240,7 @@ def test_a_verdict_is_printed_with_what_decides_or_with_what_to_type(tmp_path):
         said = ["experiment=blog/log_sigmoid", f"seed={seed}", "watch.samples_every=2 epochs", "threads=1"]
         rows = [(500, 1.0, 2.0, 0.5, 0.5)]
         write(tmp_path / f"s{seed}", *said, rows=rows, state=state, steps=20_000 - 15_000 * seed, error=f"{seed}.")
-    text = "\n".join(verdicts.lines(found_below([tmp_path])))
+    text = "\n".join(verdicts.lines(find_runs([tmp_path])))
     assert "| **held in 1 of 2 runs** | s0: 0.<br>s1: no loss" in text
     assert (
         "| **not run** |  |\n\n* not run: `python train.py experiment=blog/mlp 'watch.scores_every=10 epochs'`" in text
@@ -277,7 +277,7 @@ def test_odd_files_are_no_verdict_and_no_traceback(tmp_path):
     (run.folder / "scores.json").write_text("[1")
     (run.folder / "final.png").write_bytes(b"no picture")
     write(tmp_path / "b" / "run", "experiment=blog/mlp", epoch="2|0")
-    text = "\n".join(verdicts.lines(found_below([tmp_path]), tmp_path / "out"))
+    text = "\n".join(verdicts.lines(find_runs([tmp_path]), tmp_path / "out"))
     assert "a/run: discriminator/loss was not logged in every row" in text and "b/run: it is running" in text
     assert "![" not in text
 

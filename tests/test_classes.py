@@ -10,8 +10,8 @@ from torch import nn
 import sample
 from gan import sampling
 from gan.config import check
-from gan.config.errors import Refused
-from gan.data.datasets import Pictures
+from gan.config.errors import ConfigError
+from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
 from gan.models import layers
 from gan.training import build, loop
@@ -59,7 +59,7 @@ def test_a_batch_keeps_each_picture_with_its_label():
     from gan.data.datasets import Batches
 
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
-    batches = Batches(Pictures(images, torch.arange(10) * 3), 4, seed=0, device=torch.device("cpu"))
+    batches = Batches(ImageDataset(images, torch.arange(10) * 3), 4, seed=0, device=torch.device("cpu"))
     for index in range(5):
         assert torch.equal(batches[index].images.flatten() * 3, batches[index].labels.to(torch.uint8))
 
@@ -80,7 +80,7 @@ def test_a_tiny_conditional_gan_learns_which_class_is_light(make_run):
 
 def test_a_grid_has_a_column_for_each_class():
     images = (torch.arange(30) % 10 * 20).to(torch.uint8).view(30, 1, 1, 1).expand(30, 1, 4, 4)
-    grid = np.asarray(sampling.grid(images, classes=10))
+    grid = np.asarray(sampling.image_grid(images, classes=10))
     assert grid.shape == (3 * 5 + 1, 10 * 5 + 1)
     assert [int(grid[2 + 5 * row, 2 + 5 * column]) for row in range(3) for column in range(10)] == [
         *range(0, 200, 20)
@@ -99,7 +99,7 @@ def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(tra
     assert threes.shape == (4, 28, 28, 1)
     assert np.array_equal(threes[3], in_turn[3]) and not np.array_equal(threes[0], in_turn[0])
     sample_from(run, "n=3", "format=interpolation")
-    with pytest.raises(Refused, match="class=10 is not possible: it should be from 0 to 9"):
+    with pytest.raises(ConfigError, match="class=10 is not possible: it should be from 0 to 9"):
         sample_from(run, "class=10")
 
 
@@ -110,7 +110,7 @@ def sample_from(run, *overrides):
 
 def test_a_run_without_classes_has_none_to_choose(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1")
-    with pytest.raises(Refused, match=r"trained without trick=\[conditional\]"):
+    with pytest.raises(ConfigError, match=r"trained without trick=\[conditional\]"):
         sample_from(tmp_path, "class=1")
 
 
@@ -119,5 +119,5 @@ def test_classes_are_refused_where_a_data_set_has_none(tmp_path, cache):
         Image.new("L", (8, 8), number * 50).save(tmp_path / f"{number}.png")
     own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"cache_dir={cache}", "train.batch_size=2"]
     cfg = composed(*own, "trick=[conditional]", "device=cpu")
-    with pytest.raises(Refused, match="needs classes, and this data set has none"):
-        build.build(cfg, check.check(cfg), {})
+    with pytest.raises(ConfigError, match="needs classes, and this data set has none"):
+        build.build_run(cfg, check.check_config(cfg), {})

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan.cli.messages import messages
 from gan.cli.overrides import slug
 from gan.config import check
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.data.datasets import digits
 from gan.training import build
 from tests.conftest import ROOT, composed, options
@@ -161,8 +161,8 @@ def test_a_log_that_cannot_be_written_is_said_in_one_sentence(program, somewhere
 def test_a_mistake_is_refused_in_one_sentence(small, arguments, came, allowed):
     try:
         cfg = composed(*(small if "dataset=image_folder" not in arguments else small[:1]), *arguments)
-        build.build(cfg, check.check(cfg), {})
-    except Refused as refusal:
+        build.build_run(cfg, check.check_config(cfg), {})
+    except ConfigError as refusal:
         said = str(refusal)
     except (HydraException, OmegaConfBaseException) as error:
         said = messages.explained(error)
@@ -190,8 +190,8 @@ def test_a_checkpoints_config_cannot_run_code(train_here, tmp_path, target):
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
     state["config"] = state["config"].replace("gan.models.mlp.Generator", target)
     torch.save(state, tmp_path / "checkpoints" / "last.pt")
-    with pytest.raises(Refused, match="is not allowed"):
-        build.trained(tmp_path, "last", True, torch.device("cpu"))
+    with pytest.raises(ConfigError, match="is not allowed"):
+        build.load_trained(tmp_path, "last", True, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04" + b"0" * 99])

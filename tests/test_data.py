@@ -23,8 +23,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 from PIL import Image
 
-from gan.config.errors import Refused
-from gan.data.datasets import Batches, Pictures, datasets, downloads, image_folder, scaled
+from gan.config.errors import ConfigError
+from gan.data.datasets import Batches, ImageDataset, datasets, downloads, image_folder, scaled
 from gan.metrics import features
 from gan.system import files
 from tests.conftest import REAL_DATA
@@ -41,8 +41,8 @@ def read_folder(path, cache, **asked):
 
 
 def numbered(count):
-    """Pictures that are told apart by their first pixel."""
-    return Pictures(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous())
+    """ImageDataset that are told apart by their first pixel."""
+    return ImageDataset(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous())
 
 
 def test_a_pass_shows_every_picture_once_and_the_next_pass_in_another_order():
@@ -206,15 +206,15 @@ def test_of_two_that_want_a_network_for_scores_one_trains_it(tmp_path, monkeypat
         return features.Classifier(train.shape)
 
     trained = []
-    monkeypatch.setattr(features, "learn", slowly)
-    pictures = Pictures(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
-    one, other = at_once(lambda: features.own("any", pictures, pictures, tmp_path, CPU))
+    monkeypatch.setattr(features, "train_classifier", slowly)
+    pictures = ImageDataset(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
+    one, other = at_once(lambda: features.dataset_classifier("any", pictures, pictures, tmp_path, CPU))
     assert len(trained) == 1 and one.name == other.name
 
 
 def test_nobody_waits_where_nothing_can_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with files.one_at_a_time(tmp_path / "file" / "never"), files.one_at_a_time(tmp_path / "file" / "never"):
+    with files.exclusive(tmp_path / "file" / "never"), files.exclusive(tmp_path / "file" / "never"):
         pass
 
 
@@ -223,7 +223,7 @@ def test_nobody_waits_where_nothing_can_be_made(tmp_path):
 )
 def test_a_server_with_something_else_is_refused_in_a_sentence(tmp_path, monkeypatch, published, answer):
     server = serve(monkeypatch, answer)
-    with pytest.raises(Refused, match=r"FashionMNIST is not whole in .*raw .*dataset=digits"):
+    with pytest.raises(ConfigError, match=r"FashionMNIST is not whole in .*raw .*dataset=digits"):
         read_fashion(tmp_path)
     server.shutdown()
 
@@ -232,7 +232,7 @@ def test_a_silent_server_is_given_up(tmp_path, monkeypatch, published):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [address])
-        with pytest.raises(Refused, match="could not be downloaded"):
+        with pytest.raises(ConfigError, match="could not be downloaded"):
             read_fashion(tmp_path)
     assert socket.getdefaulttimeout() is None
 
@@ -257,7 +257,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_that_names_the_folder(tmp_path,
     broken = folder / "train-images-idx3-ubyte"
     broken.write_bytes(damage(kind, broken.read_bytes()))
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         read_fashion(tmp_path)
     assert str(folder) in str(refusal.value) and "\n" not in str(refusal.value)
 
@@ -279,14 +279,14 @@ def test_a_set_is_refused_when_any_byte_is_changed_or_cut(published, name, case)
         damaged = (content[:place] + bytes([content[place] ^ flipped]) + content[place + 1 :])[:length]
         assume(damaged != content)
         hurt.write_bytes(damaged)
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(ConfigError) as refusal:
             read_fashion(Path(parent))
         assert "\n" not in str(refusal.value)
 
 
 def test_cifar_without_a_network_is_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
-    with pytest.raises(Refused, match=r"CIFAR-10 is not whole in .*cifar-10-batches-py"):
+    with pytest.raises(ConfigError, match=r"CIFAR-10 is not whole in .*cifar-10-batches-py"):
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
@@ -313,7 +313,7 @@ def test_cifar_is_read_where_its_checksums_fit(tmp_path, monkeypatch):
     ]
     (folder / "data_batch_1").write_bytes(damage("flipped", content))
     monkeypatch.setattr(kind, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
-    with pytest.raises(Refused, match="CIFAR-10 is not whole"):
+    with pytest.raises(ConfigError, match="CIFAR-10 is not whole"):
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
@@ -468,7 +468,7 @@ def test_pictures_of_any_size_are_cut_to_squares(tmp_path, cache):
     wide[:, 20:40] = 255  # the middle is white
     (tmp_path / "wide.png").write_bytes(encoded(wide))
     (tmp_path / "tall.png").write_bytes(encoded(wide.transpose(1, 0, 2)))
-    with pytest.raises(Refused, match=r"set dataset.image_size to a side from 8 to 256"):
+    with pytest.raises(ConfigError, match=r"set dataset.image_size to a side from 8 to 256"):
         read_folder(tmp_path, cache)
     found = read_folder(tmp_path, cache, image_size=10)
     assert found.images.shape == (2, 3, 10, 10) and (found.images[:, :, 2:8, 2:8] > 250).all()
@@ -492,13 +492,13 @@ def test_the_first_n_come_from_all_subfolders(tmp_path, cache):
 )
 def test_what_is_no_set_of_pictures_is_refused_in_a_sentence(tmp_path, cache, make, sentence):
     make(tmp_path / "set")
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         read_folder(tmp_path / "set", cache)
 
 
 def test_a_folder_without_one_readable_picture_is_refused(tmp_path, cache):
     (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(Refused, match="none of the 1 pictures"):
+    with pytest.raises(ConfigError, match="none of the 1 pictures"):
         read_folder(tmp_path, cache)
 
 
@@ -511,7 +511,7 @@ def test_the_cache_says_what_it_holds(tmp_path):
 
 def test_what_is_said_of_test_pictures_names_their_setting(tmp_path, cache):
     fill(tmp_path / "train")
-    with pytest.raises(Refused, match=r"dataset\.test_path=.*nowhere does not exist"):
+    with pytest.raises(ConfigError, match=r"dataset\.test_path=.*nowhere does not exist"):
         datasets.image_folder(
             tmp_path,
             cache,

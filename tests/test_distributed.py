@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import distributed, files, status
 from tests import forked
 from tests.conftest import ROOT, TINY, same_weights, weights
@@ -111,8 +111,8 @@ def test_torchrun_starts_it(cache, tmp_path):
     ],
 )
 def test_what_several_processes_cannot_do_is_refused(make_run, monkeypatch, asked, said):
-    for module in (processes, distributed):
-        monkeypatch.setattr(module, "COUNT", 3)
-    monkeypatch.setattr(distributed, "one_first", nullcontext)
-    with pytest.raises(Refused, match=said):
+    for module in (rank, distributed):
+        monkeypatch.setattr(module, "WORLD_SIZE", 3)
+    monkeypatch.setattr(distributed, "rank_zero_first", nullcontext)
+    with pytest.raises(ConfigError, match=said):
         make_run("train.batch_size=12", *asked)

@@ -15,8 +15,8 @@ from torch import nn
 from gan import evaluate as evaluation
 from gan.cli.messages import jobs, overrides
 from gan.config import check
-from gan.config.errors import Refused
-from gan.data.datasets import Pictures
+from gan.config.errors import ConfigError
+from gan.data.datasets import ImageDataset
 from gan.metrics import features, protocol
 from gan.report.cells import Number
 from gan.report.runs import Run
@@ -102,7 +102,7 @@ def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
 )
 def test_what_cannot_be_scored_is_said_in_one_sentence(train_here, evaluate_here, tmp_path, arguments, wanted):
     train_here(tmp_path, "train.max_steps=1")
-    with pytest.raises(Refused, match=wanted):
+    with pytest.raises(ConfigError, match=wanted):
         evaluate_here(f"run={tmp_path}", *arguments)
 
 
@@ -118,7 +118,7 @@ def test_the_floor_is_that_of_its_own_pictures(tmp_path):
     stream, floors = torch.Generator().manual_seed(0), []
     for name in ("one", "other"):
         train, real = (
-            Pictures(torch.randint(0, 256, (200, 1, 8, 8), generator=stream).to(torch.uint8), torch.arange(200) % 3)
+            ImageDataset(torch.randint(0, 256, (200, 1, 8, 8), generator=stream).to(torch.uint8), torch.arange(200) % 3)
             for _ in range(2)
         )
         reference = protocol.Reference(name, train, real, "test", network, CPU)
@@ -143,7 +143,7 @@ def test_the_generator_itself_is_drawn_from_where_it_is_asked_for(train_here, tm
     train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
     state = checkpoint.load(tmp_path)
     for averaged, name in ((True, "average"), (False, "generator")):
-        weights = build.trained(tmp_path, "last", averaged, CPU).generator.state_dict()
+        weights = build.load_trained(tmp_path, "last", averaged, CPU).generator.state_dict()
         assert all(torch.equal(weights[key], state[name][key]) for key in weights)
     assert any(not torch.equal(state["average"][key], state["generator"][key]) for key in state["average"])
 
@@ -174,7 +174,7 @@ def test_an_evaluation_adds_to_what_was_found_before(train_here, evaluate_here, 
 
 def test_a_folder_that_is_no_run_is_said_before_the_others_are_scored(train_here, evaluate_here, tmp_path):
     train_here(tmp_path / "run", "train.max_steps=1")
-    with pytest.raises(Refused, match="nowhere is no folder"):
+    with pytest.raises(ConfigError, match="nowhere is no folder"):
         evaluate_here(f"run=[{tmp_path}/run,{tmp_path}/nowhere]", "n=100")
     assert not (tmp_path / "run" / "scores.json").exists()
 
@@ -184,7 +184,7 @@ def test_scores_that_want_too_much_memory_are_refused(train_here, evaluate_here,
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     train_here(tmp_path, "train.max_steps=1")
-    monkeypatch.setattr(protocol, "drawn", too_much)
+    monkeypatch.setattr(protocol, "generate_images", too_much)
     with pytest.raises(OSError, match="smaller"):
         evaluate_here(f"run={tmp_path}", "n=100")
 
@@ -209,7 +209,7 @@ def test_scores_in_training_keep_the_best(train_here, tmp_path):
     assert checkpoint.load(tmp_path, "best")["step"] == best["step"]
     kept = read_status(tmp_path)["scores"]
     assert kept["fid"] == rows[-1]["fid"] and kept["generated"] == 200
-    run = build.trained(tmp_path, "best", True, CPU)
+    run = build.load_trained(tmp_path, "best", True, CPU)
     assert run.step == best["step"]
     board = EventAccumulator(str(tmp_path))
     board.Reload()
@@ -277,13 +277,13 @@ def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
             return noise[:, :1, None, None].expand(-1, 1, 8, 8)
 
     noise = SimpleNamespace(draw=lambda count, stream: torch.randn(count, 2, generator=stream))
-    pictures = list(protocol.drawn(Painted(), noise, 600, 0, CPU))
+    pictures = list(protocol.generate_images(Painted(), noise, 600, 0, CPU))
     assert [len(each) for each in pictures] == [256, 256, 88] and asked == [number % 3 for number in range(600)]
 
 
 def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
-    light = Pictures(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.arange(40) % 3)
-    dark = Pictures(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.arange(30) % 4)
+    light = ImageDataset(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.arange(40) % 3)
+    dark = ImageDataset(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.arange(30) % 4)
 
     def knows(images, labels=None):
         assert labels is None or labels.max() < 3
@@ -296,7 +296,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
     assert gap(light, dark, classes=3) == 1  # the fourth class is not asked for
     assert gap(light, dark, batch_size=35) is None
     rising = (torch.arange(5000) / 20).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)
-    rises, falls = (Pictures(images, torch.zeros(5000)) for images in (rising, rising.flip(0)))
+    rises, falls = (ImageDataset(images, torch.zeros(5000)) for images in (rising, rising.flip(0)))
     assert abs(gap(rises, falls)) < 0.06  # whatever the order in which they lie
 
 
@@ -317,14 +317,14 @@ def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_pat
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     own = ["dataset=image_folder", f"dataset.path={tmp_path / 'train'}"]
     folders = (tmp_path, cache)
-    alone = build.reference(composed(*own), None, "own", folders, CPU)
+    alone = build.build_reference(composed(*own), None, "own", folders, CPU)
     assert (alone.split, len(alone.real)) == ("train", 240) and alone.floor(100, False, cache) == {}
-    both = build.reference(
+    both = build.build_reference(
         composed(*own, f"dataset.test_path={tmp_path / 'other'}", "dataset.limit=5"), None, "own", folders, CPU
     )
     assert (both.split, len(both.real), len(both.train)) == ("test", 120, 240)
-    with pytest.raises(Refused, match=r"dataset\.test_path"):
-        build.reference(composed(*own), "test", "own", folders, CPU)
+    with pytest.raises(ConfigError, match=r"dataset\.test_path"):
+        build.build_reference(composed(*own), "test", "own", folders, CPU)
 
 
 @pytest.mark.parametrize(
@@ -348,8 +348,8 @@ def test_test_pictures_of_another_kind_are_refused(tmp_path, cache, kind, wanted
             Image.new(mode, (8, 8), colour).save(folder / f"{number}.png")
     test = tmp_path / ("nowhere" if kind == "absent" else "other")
     own = ["dataset=image_folder", f"dataset.path={tmp_path / 'train'}", f"dataset.test_path={test}"]
-    with pytest.raises(Refused, match=wanted):
-        build.reference(composed(*own), None, "own", (tmp_path, cache), CPU)
+    with pytest.raises(ConfigError, match=wanted):
+        build.build_reference(composed(*own), None, "own", (tmp_path, cache), CPU)
 
 
 def test_a_score_in_training_wants_classes(tmp_path):
@@ -357,8 +357,8 @@ def test_a_score_in_training_wants_classes(tmp_path):
         Image.new("L", (8, 8), number * 10).save(tmp_path / f"{number}.png")
     own = ["dataset=image_folder", f"dataset.path={tmp_path}"]
     cfg = composed(*own, "watch.scores_every=1", "train.batch_size=4", f"cache_dir={tmp_path}", "device=cpu")
-    with pytest.raises(Refused, match=r"watch\.scores_every needs a data set with classes"):
-        build.build(cfg, check.check(cfg), {})
+    with pytest.raises(ConfigError, match=r"watch\.scores_every needs a data set with classes"):
+        build.build_run(cfg, check.check_config(cfg), {})
 
 
 def test_the_best_of_each_score_stands_out():

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from gan.config import check
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
 from gan.models.maxout import Maxout, SharedLines
 from gan.optim import Decay
@@ -203,10 +203,10 @@ def test_the_networks_are_as_published(name):
     for player, expected, count in zip(
         TWO_PLAYERS, (published.generator, published.discriminator), published.weights, strict=True
     ):
-        network = build.network(cfg, player, published.image)
+        network = build.build_network(cfg, player, published.image)
         assert describe(network) == expected
         assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == count
-    assert build.network(cfg, "generator", published.image).pixel_range == published.pixels
+    assert build.build_network(cfg, "generator", published.image).pixel_range == published.pixels
     assert (cfg.noise.dim, cfg.noise.kind) == (100, published.noise)
 
 
@@ -225,7 +225,7 @@ def test_the_optimisers_are_as_published(name):
 @pytest.mark.parametrize("name", TABLE)
 def test_the_game_is_as_published(name):
     cfg, published = composed(f"experiment={name}"), TABLE[name]
-    settings = check.check(cfg)
+    settings = check.check_config(cfg)
     train = settings.train
     assert (train.batch_size, train.epochs, train.max_steps) == (published.batch_size, published.epochs, None)
     assert (train.update, train.reuse_fakes, train.discriminator_steps) == (published.update, published.reuse_fakes, 1)
@@ -258,7 +258,7 @@ def test_the_loss_at_hand_made_logits_is_as_published(name):
 def test_the_first_weights_of_2014_are_as_published():
     cfg = composed("experiment=paper/goodfellow2014_mnist")
     for player, bound in (("generator", 0.05), ("discriminator", 0.005)):
-        for module in build.network(cfg, player, ImageShape(1, 28)).modules():
+        for module in build.build_network(cfg, player, ImageShape(1, 28)).modules():
             if isinstance(module, nn.Linear):
                 assert module.weight.abs().max().item() == pytest.approx(bound, rel=0.02) and (module.bias == 0).all()
 
@@ -333,7 +333,7 @@ DISTINCT = [
 @pytest.mark.parametrize("name", DISTINCT)
 def test_every_experiment_trains_a_few_steps(small, name):
     cfg = composed(f"experiment={name}", "dataset=digits", *small, "dataset.image_size=32")
-    run = build.build(cfg, check.check(cfg), {})
+    run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(3):
         numbers = loop.update(run)
         run.step += 1
@@ -377,7 +377,7 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
     for number in range(max(map(len, free.values()))):  # one of each group at a time
         chosen = [f"{group}={names[number % len(names)]}" for group, names in free.items()]
         more = ["dataset.path=x"] if "dataset=image_folder" in chosen else []
-        check.check(composed(f"experiment={name}", *chosen, *more))
+        check.check_config(composed(f"experiment={name}", *chosen, *more))
 
 
 @pytest.mark.parametrize(
@@ -385,5 +385,5 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
     [(name, f"{group}={option}") for name, kept in KEEPS.items() for group in kept for option in sorted(kept[group])],
 )
 def test_what_an_experiment_sets_is_not_lost_without_a_word(name, chosen):
-    with pytest.raises(Refused, match=r"(real_target|norm) is not known"):
-        check.check(composed(f"experiment={name}", chosen))
+    with pytest.raises(ConfigError, match=r"(real_target|norm) is not known"):
+        check.check_config(composed(f"experiment={name}", chosen))

@@ -16,7 +16,7 @@ from hypothesis import event, given
 from hypothesis import strategies as some
 from PIL import Image
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.data.datasets import image_folder
 from gan.system import status
 from gan.training import checkpoint
@@ -46,7 +46,7 @@ GROUPS = ("model", "optim", "loss", "trick", "experiment")
 
 def names() -> list[str]:
     """Every setting of the default run, and some that there are not."""
-    every = checkpoint.flat(composed()).keys()
+    every = checkpoint.flatten(composed()).keys()
     return [*sorted(every - UNBOUNDED), "nothing", "train.nothing", "hydra.run.dir", "hydra.job.name", "hydra.mode"]
 
 
@@ -235,7 +235,7 @@ def test_a_damaged_zip_is_read_or_refused(data):
         try:
             images, *_ = image_folder.read(path, Path(folder), 16, 3, None)
             assert images.shape[1:] == (3, 16, 16)
-        except Refused as refusal:
+        except ConfigError as refusal:
             assert "\n" not in str(refusal) and str(refusal).endswith(".")
             event("refused")
 

@@ -120,7 +120,7 @@ def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_pictures():
 @pytest.mark.parametrize(("name", "mixes"), [("mlp", False), ("dcgan", True)])
 def test_only_batch_norm_makes_a_picture_depend_on_its_neighbours(name, mixes):
     _, discriminator = build(name, ImageShape(1, 16))
-    assert layers.mixes_pictures(discriminator) is mixes
+    assert layers.mixes_images(discriminator) is mixes
     discriminator.train()
     for module in discriminator.modules():
         if isinstance(module, nn.Dropout):

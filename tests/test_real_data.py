@@ -14,7 +14,7 @@ CIFAR_ZIP = REAL_DATA / "cifar10_jpeg_train.zip"
 def run_on(cache, *overrides):
     settings = [f"data_dir={REAL_DATA}", f"cache_dir={cache}", "device=cpu"]
     cfg = composed(*settings, *overrides)
-    return build.build(cfg, check.check(cfg), {})
+    return build.build_run(cfg, check.check_config(cfg), {})
 
 
 @pytest.mark.skipif(not MNIST.exists(), reason=f"no MNIST in {REAL_DATA}: set GAN_DATA to a folder that has it")
@@ -25,7 +25,7 @@ def test_a_generator_moves_towards_mnist(cache):
     noise = torch.randn(64, 100)
 
     def distance():
-        return (run.players.generator.imagine(noise).mean(0) - real).abs().mean().item()
+        return (run.players.generator.generate(noise).mean(0) - real).abs().mean().item()
 
     before = distance()
     for _ in range(200):

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.report import curves
-from gan.report.cells import Number, best, gathered
+from gan.report.cells import Number, best, mean_over
 from gan.report.page import Report
-from gan.report.runs import differing, found_below, groups, thinned
+from gan.report.runs import differing, find_runs, groups, thinned
 from tests.conftest import ROOT
 
 CHOICES = {"model": "mlp", "optim": "adam", "trick": None, "hydra/launcher": "basic"}
@@ -86,45 +86,47 @@ def sweep(tmp_path):
 
 
 def test_a_mean_has_the_spread_of_a_sample():
-    assert gathered([1.0, 2.0, 3.0, None, float("nan")]) == Number(2.0, 1.0)
+    assert mean_over([1.0, 2.0, 3.0, None, float("nan")]) == Number(2.0, 1.0)
     assert (
-        str(gathered([1.0, 2.0, 3.0])) == "2 ± 1" and str(gathered([4.0])) == "4" and str(gathered([4.0, 4.0])) == "4"
+        str(mean_over([1.0, 2.0, 3.0])) == "2 ± 1"
+        and str(mean_over([4.0])) == "4"
+        and str(mean_over([4.0, 4.0])) == "4"
     )
-    assert gathered([None]) is None and best("fid", [Number(2.0), Number(1.0), None]) == 1.0
+    assert mean_over([None]) is None and best("fid", [Number(2.0), Number(1.0), None]) == 1.0
     assert best("recall", [Number(2.0), Number(1.0)]) == 2.0 and best("D loss", [Number(2.0), Number(1.0)]) is None
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one(sweep):
-    runs = found_below([sweep])
+    runs = find_runs([sweep])
     assert differing(runs) == ["model", "optim", "seed"]
     found = groups(runs)
     assert [group.label for group in found] == [
         "model=mlp, optim=adam", "model=mlp, optim=sgd", "model=dcgan, optim=adam", "model=dcgan, optim=sgd",
     ]  # fmt: skip
     numbers = found[0].numbers()
-    assert numbers["D loss"] == gathered([0.4, 0.6]) and numbers["G loss"].mean == pytest.approx(1.0)
+    assert numbers["D loss"] == mean_over([0.4, 0.6]) and numbers["G loss"].mean == pytest.approx(1.0)
     assert numbers["fid"].mean == pytest.approx(5.0) and "dataset" not in numbers
     assert found[3].state == "refused"
 
 
 def test_a_refused_run_takes_no_part_in_a_mean(sweep):
     write_run(sweep / "7", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0)
-    first, *_, last = groups(found_below([sweep]))
+    first, *_, last = groups(find_runs([sweep]))
     assert (len(first.runs), len(last.runs)) == (2, 1) and first.settings == last.settings
-    assert first.numbers()["steps"] == gathered([20, 20]) and last.state == "refused"
+    assert first.numbers()["steps"] == mean_over([20, 20]) and last.state == "refused"
 
 
 def test_what_was_not_typed_has_its_default(tmp_path):
     write_run(tmp_path / "a", "train.batch_size=64", "model=dcgan", "resume=x")
     write_run(tmp_path / "b")
-    runs = found_below([tmp_path])
+    runs = find_runs([tmp_path])
     assert differing(runs) == ["train.batch_size", "model"]
     assert [run.setting("train.batch_size") for run in runs] == ["64", "32"]
     assert [run.setting("model") for run in runs] == ["dcgan", "mlp"]
 
 
 def test_models_go_down_and_optimisers_across(sweep, tmp_path):
-    (matrix,) = Report(found_below([sweep]), tmp_path).matrices()
+    (matrix,) = Report(find_runs([sweep]), tmp_path).matrices()
     assert matrix.down == ["model=mlp", "model=dcgan"] and matrix.across == ["optim=adam", "optim=sgd"]
     assert [[cell.label for cell in row] for row in matrix.cells] == [
         ["model=mlp, optim=adam", "model=mlp, optim=sgd"],
@@ -141,7 +143,7 @@ def test_a_third_setting_makes_a_matrix_for_each_of_its_values_and_gaps_are_seen
         )
     ):
         write_run(tmp_path / f"{number}", *said)
-    first, second = Report(found_below([tmp_path]), tmp_path).matrices()
+    first, second = Report(find_runs([tmp_path]), tmp_path).matrices()
     assert (first.title, second.title) == ("loss=hinge", "loss=minimax")
     assert [[cell is None for cell in row] for row in first.cells] == [[False, True], [True, False]]
 
@@ -171,7 +173,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_page_is_whole_and_fetches_nothing(sweep, tmp_path):
-    text = Report(found_below([sweep]), tmp_path).html()
+    text = Report(find_runs([sweep]), tmp_path).html()
     page = Page(text)
     assert page.addresses and all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "url(" not in text and "import" not in text and "://" not in text
@@ -184,7 +186,7 @@ def test_the_page_is_whole_and_fetches_nothing(sweep, tmp_path):
 
 
 def test_the_table_in_markdown_and_the_rows_of_the_csv(sweep):
-    report = Report(found_below([sweep]), sweep)
+    report = Report(find_runs([sweep]), sweep)
     report.write()
     lines = (sweep / "report.md").read_text().splitlines()
     head, row = ([cell.strip() for cell in lines[number].strip("|").split("|")] for number in (2, 6))
@@ -203,7 +205,7 @@ def test_scores_that_were_taken_in_different_ways_have_no_best(tmp_path):
             f"model=m{number}",
             scores={"fid": 1.0 + number, "accuracy": 0.9, "features": features},
         )
-    same, all_three = (Report(found_below(paths), tmp_path) for paths in ([tmp_path / "0", tmp_path / "1"], [tmp_path]))
+    same, all_three = (Report(find_runs(paths), tmp_path) for paths in ([tmp_path / "0", tmp_path / "1"], [tmp_path]))
     assert "**1**" in same.markdown() and "Scores: mnist-1, ? generated" in same.markdown()
     assert "**" not in all_three.markdown().partition("\n\n!")[0].split("Scores")[0]
     assert "taken in different ways" in all_three.html() and "accuracy" not in all_three.columns
@@ -211,7 +213,7 @@ def test_scores_that_were_taken_in_different_ways_have_no_best(tmp_path):
 
 def test_one_run_has_the_same_page_in_small(tmp_path):
     write_run(tmp_path / "only", "model=dcgan")
-    Report(found_below([tmp_path / "only"]), tmp_path / "only").write()
+    Report(find_runs([tmp_path / "only"]), tmp_path / "only").write()
     assert "<h1>only</h1>" in (tmp_path / "only" / "report.html").read_text()
 
 
@@ -219,7 +221,7 @@ def test_pictures_share_a_budget(tmp_path, monkeypatch):
     for number in range(4):
         write_run(tmp_path / str(number), f"seed={number}", frames=30)
     size = (tmp_path / "0" / "samples" / "step_0000029.png").stat().st_size
-    runs = found_below([tmp_path])
+    runs = find_runs([tmp_path])
     assert len(Report(runs, tmp_path).frames(runs[0])) == 24
     monkeypatch.setattr("gan.report.page.PICTURE_BYTES", size * 4 * 5)
     assert [step for step, _ in Report(runs, tmp_path).frames(runs[0])] == [0, 7, 14, 22, 29]
@@ -248,15 +250,15 @@ def test_rows_are_thinned_with_the_first_and_the_last():
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff", b"{"])
 def test_a_damaged_file_does_not_cost_the_page(sweep, tmp_path, damage, content):
     (sweep / "0_mlp_adam" / damage).write_bytes(content)
-    report = Report(found_below([sweep]), tmp_path)
+    report = Report(find_runs([sweep]), tmp_path)
     assert "0_mlp_adam" in report.html() and report.csv().count("\n") == 1 + len(report.runs) > 4
 
 
 def test_what_holds_no_run_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(Refused, match="holds no run"):
-        found_below([tmp_path])
-    with pytest.raises(Refused, match="does not exist"):
-        found_below([tmp_path / "nothing"])
+    with pytest.raises(ConfigError, match="holds no run"):
+        find_runs([tmp_path])
+    with pytest.raises(ConfigError, match="does not exist"):
+        find_runs([tmp_path / "nothing"])
 
 
 def test_a_report_needs_no_torch(process, sweep):
@@ -274,7 +276,7 @@ def test_a_browser_sorts_and_slides(sweep, tmp_path):
       document.title = [...document.querySelectorAll("table.sortable tbody tr")].map(row => row.cells[9].textContent).join("; ");
       const input = document.querySelector("input"); input.value = 0; input.dispatchEvent(new Event("input"));
     </script></body>"""
-    page.write_text(Report(found_below([sweep]), tmp_path).html().replace("</body>", act))
+    page.write_text(Report(find_runs([sweep]), tmp_path).html().replace("</body>", act))
     done = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gan.cli.messages import jobs
 from gan.config import check
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import files, signals, status
 from gan.training import build, checkpoint, loop
 from tests.conftest import TINY, composed, read_status, same_weights, weights
@@ -62,7 +62,7 @@ def test_where_both_are_damaged_it_is_said(train_here, tmp_path):
     train_here(tmp_path, *OFTEN, "train.max_steps=4")
     for name in ("last", "previous"):
         checkpoint.path_in(tmp_path, name).write_bytes(b"x")
-    with pytest.raises(Refused, match=r"last\.pt is damaged"):
+    with pytest.raises(ConfigError, match=r"last\.pt is damaged"):
         checkpoint.load(tmp_path)
 
 
@@ -97,13 +97,13 @@ def test_a_second_process_is_refused_while_the_first_lives(train, tmp_path):
 
 
 def test_a_path_on_another_drive_is_shown_whole(monkeypatch, tmp_path):
-    assert files.shown(tmp_path / "a", tmp_path) == "a"
+    assert files.relative_path(tmp_path / "a", tmp_path) == "a"
 
     def no_way(path, start):
         raise ValueError("path is on mount 'D:', start on mount 'C:'")  # as on Windows
 
     monkeypatch.setattr(os.path, "relpath", no_way)
-    assert files.shown(tmp_path / "a") == str(tmp_path / "a")
+    assert files.relative_path(tmp_path / "a") == str(tmp_path / "a")
 
 
 def test_the_lock_of_a_dead_process_holds_nobody_up(train, tmp_path):
@@ -177,11 +177,11 @@ def test_a_disk_that_takes_no_more_ends_a_run_in_one_sentence(train, tmp_path, l
 
 
 def test_on_a_full_disk_there_is_room_to_say_so(tmp_path):
-    with files.last_words(tmp_path) as give_back:
+    with files.reserve_space(tmp_path) as give_back:
         assert (tmp_path / ".room").stat().st_size == files.ROOM
         give_back()
         assert not (tmp_path / ".room").exists()
-    with files.last_words(tmp_path):
+    with files.reserve_space(tmp_path):
         pass
     assert not (tmp_path / ".room").exists()
 
@@ -216,10 +216,10 @@ def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(
 
     monkeypatch.setattr(loop, "update", deleting)
     cfg = composed(*(setting for setting in TINY if "dataset" not in setting), *own, "train.max_steps=6", "trick=[]")
-    loop.run(build.build(cfg, check.check(cfg), {}), run)
+    loop.run(build.build_run(cfg, check.check_config(cfg), {}), run)
     assert read_status(run)["state"] == "finished"
-    with pytest.raises(Refused, match="does not exist"):
-        build.build(cfg, check.check(cfg), {})
+    with pytest.raises(ConfigError, match="does not exist"):
+        build.build_run(cfg, check.check_config(cfg), {})
     assert checkpoint.load(run)["step"] == 6
 
 
@@ -261,10 +261,10 @@ def test_a_checkpoint_of_another_version_is_refused_in_a_sentence(train_here, tm
     state = checkpoint.load(tmp_path)
     state["discriminator"] = {f"old.{name}": tensor for name, tensor in state["discriminator"].items()}
     checkpoint.save(tmp_path, state)
-    with pytest.raises(Refused, match="another version of this project"):
+    with pytest.raises(ConfigError, match="another version of this project"):
         train_here(tmp_path, *OFTEN, "train.max_steps=8", resume=True)
-    with pytest.raises(Refused, match="another version of this project"):
-        build.trained(tmp_path, "last", True, torch.device("cpu"))
+    with pytest.raises(ConfigError, match="another version of this project"):
+        build.load_trained(tmp_path, "last", True, torch.device("cpu"))
 
 
 def test_a_dozen_kills_lose_nothing(tmp_path):

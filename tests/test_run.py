@@ -24,11 +24,11 @@ from torch import nn
 import sample
 from gan import sampling
 from gan.cli.messages import overrides
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import files, status
 from gan.training import checkpoint, figures
-from gan.training.ema import Average
-from gan.training.logger import Numbers
+from gan.training.ema import EMA
+from gan.training.logger import MetricAccumulator
 from tests.conftest import CONF, ROOT, read_status, same_weights
 
 FILES = [
@@ -156,7 +156,7 @@ def test_a_line_shows_where_an_undecided_discriminator_would_be_if_its_loss_says
     files.write_rows(tmp_path / "metrics.jsonl", [{"epoch": 1.0, "discriminator/real": 0.9, "discriminator/fake": 0.1}])
     drawn = {}
     for undecided in (0.5, 0.2, None):
-        figures.draw(tmp_path, undecided)
+        figures.plot_figures(tmp_path, undecided)
         drawn[undecided] = np.asarray(Image.open(tmp_path / "figures" / "predictions.png").convert("L"), dtype=int)
     grey = [np.abs(drawn[undecided] - drawn[None]).sum(axis=1).argmax() for undecided in (0.5, 0.2)]
     assert grey[0] < grey[1]  # the row of pixels that differs most
@@ -164,7 +164,7 @@ def test_a_line_shows_where_an_undecided_discriminator_would_be_if_its_loss_says
 
 def test_numbers_are_the_mean_since_the_last_or_the_last_of_all():
     for mean, first, second in ((True, 2.0, 6.0), (False, 3.0, 6.0)):
-        numbers = Numbers(mean)
+        numbers = MetricAccumulator(mean)
         for value in (1.0, 3.0):
             numbers.add({"a": torch.tensor(value), "b": -torch.tensor(value)})
         assert numbers.read() == {"a": first, "b": -first}
@@ -175,7 +175,7 @@ def test_numbers_are_the_mean_since_the_last_or_the_last_of_all():
 
 def test_an_average_follows_the_weights_slowly_and_forgets_the_first_soon():
     network = nn.BatchNorm1d(1)
-    average = Average(network, decay=0.5)
+    average = EMA(network, decay=0.5)
     expected = 1.0
     for step, weight in enumerate((2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0), 1):
         with torch.no_grad():
@@ -222,9 +222,11 @@ def test_resume_refuses_settings_that_change_the_numbers_and_names_them(train, t
 
 
 def test_a_film_of_many_pictures_is_thinned(train_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(sampling, "LONGEST_FILM", 4)
+    monkeypatch.setattr(sampling, "MAX_GIF_FRAMES", 4)
     shown = []
-    monkeypatch.setattr(sampling, "picture", lambda path, read=sampling.picture: shown.append(path.stem) or read(path))
+    monkeypatch.setattr(
+        sampling, "read_image", lambda path, read=sampling.read_image: shown.append(path.stem) or read(path)
+    )
     train_here(tmp_path, "train.max_steps=10", "watch.samples_every=1")
     assert len(list((tmp_path / "samples").glob("step_*.png"))) == 11
     assert shown == ["step_0000000", "step_0000004", "step_0000008", "step_0000010"]
@@ -236,7 +238,7 @@ def test_a_film_may_have_more_pictures_than_files_can_be_open(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
     try:
-        sampling.film(map(sampling.picture, [tmp_path / "x.png"] * 300), io.BytesIO(), fps=4)
+        sampling.write_gif(map(sampling.read_image, [tmp_path / "x.png"] * 300), io.BytesIO(), fps=4)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -280,13 +282,13 @@ def test_a_value_is_said_so_that_hydra_reads_the_same(name):
 def test_a_finished_run_says_how_to_go_on(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=3")
     with pytest.raises(
-        Refused, match=r"is finished: it has made 3 steps and should make 3; train.max_steps=6 would go on"
+        ConfigError, match=r"is finished: it has made 3 steps and should make 3; train.max_steps=6 would go on"
     ):
         train_here(tmp_path, "train.max_steps=3", resume=True)
-    with pytest.raises(Refused, match=r"it has made 3 steps and should make 1; train.max_steps=6 would go on"):
+    with pytest.raises(ConfigError, match=r"it has made 3 steps and should make 1; train.max_steps=6 would go on"):
         train_here(tmp_path, "train.max_steps=1", resume=True)
     train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
-    with pytest.raises(Refused, match=r"it has made 3 steps and should make 3; train.epochs=2 would go on"):
+    with pytest.raises(ConfigError, match=r"it has made 3 steps and should make 3; train.epochs=2 would go on"):
         train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)
 
 
@@ -298,9 +300,9 @@ def test_a_film_is_of_grids_of_one_size(train_here, tmp_path):
 
 
 def test_where_test_pictures_lie_may_change_on_the_way():
-    checkpoint.same_settings("dataset: {path: a, test_path: null}", "dataset: {path: a, test_path: b}")
-    with pytest.raises(Refused, match=r"dataset\.path was a and is now b"):
-        checkpoint.same_settings("dataset: {path: a, test_path: null}", "dataset: {path: b, test_path: null}")
+    checkpoint.check_same_settings("dataset: {path: a, test_path: null}", "dataset: {path: a, test_path: b}")
+    with pytest.raises(ConfigError, match=r"dataset\.path was a and is now b"):
+        checkpoint.check_same_settings("dataset: {path: a, test_path: null}", "dataset: {path: b, test_path: null}")
 
 
 def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_here, program, tmp_path):
@@ -326,11 +328,11 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     sample_here("n=3", "format=interpolation", "frames=4", f"out={tmp_path / 'walk.gif'}")
     assert Image.open(tmp_path / "walk.gif").n_frames == 12
     assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
-    with pytest.raises(Refused, match=r"last\.pt is not possible with format=grid"):
+    with pytest.raises(ConfigError, match=r"last\.pt is not possible with format=grid"):
         sample_here(f"out={run / 'checkpoints' / 'last.pt'}")
-    with pytest.raises(Refused, match=r"a\.jpg is not possible with format=grid: it should end in \.png"):
+    with pytest.raises(ConfigError, match=r"a\.jpg is not possible with format=grid: it should end in \.png"):
         sample_here("out=a.jpg")
-    with pytest.raises(Refused, match=r"n=1 is not possible with format=interpolation"):
+    with pytest.raises(ConfigError, match=r"n=1 is not possible with format=interpolation"):
         sample_here("n=1", "format=interpolation")
     assert set(ROOT.glob("*.log")) == logs
 
@@ -425,14 +427,14 @@ def test_the_tricks_of_an_experiment_can_be_replaced(program, small, tmp_path, n
 def test_memory_that_a_step_frees_is_there_for_the_next(process):
     script = """
 import resource, torch
-from gan.system.device import keep_memory
+from gan.system.device import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
         torch.ones(16_000_000)  # 64 MB, or 15,625 pages
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 without = faults()
-keep_memory()
+keep_freed_memory()
 faults()
 print(without, faults())
 """
@@ -443,8 +445,8 @@ print(without, faults())
 def test_numbers_too_small_to_matter_are_nothing_in_every_thread(process):
     script = """
 import torch
-from gan.system.device import flush_tiny_numbers
-flush_tiny_numbers()
+from gan.system.device import flush_denormals
+flush_denormals()
 torch.set_num_threads(2)
 least = torch.ones(1_000_000, dtype=torch.int32).view(torch.float32)  # 1.4e-45
 print(torch.set_flush_denormal(True), (least * 1).view(torch.int32).count_nonzero().item())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gan.config.errors import Refused
-from gan.data.datasets import Pictures, datasets
+from gan.config.errors import ConfigError
+from gan.data.datasets import ImageDataset, datasets
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.metrics.features import Classifier, PerChannel
@@ -24,7 +24,7 @@ def digits(tmp_path_factory):
     train, test = (
         datasets.digits(folder, folder, part, count=3000, limit=None, image_size=None) for part in ("train", "test")
     )
-    return train, test, features.own("digits", train, test, folder, CPU), folder
+    return train, test, features.dataset_classifier("digits", train, test, folder, CPU), folder
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,13 @@ def compared(digits):
     train, _, network, _ = digits
 
     def look(images):
-        return formulas.Seen(network, images.split(256), CPU)
+        return formulas.FeatureStats(network, images.split(256), CPU)
 
     real = look(train.images[:1500])
 
     def compare(images):
         seen = look(images)
-        return formulas.compare(seen, real) | formulas.spread_over_classes(seen.classes)
+        return formulas.compare(seen, real) | formulas.class_balance(seen.classes)
 
     return compare, train[1500:]
 
@@ -61,7 +61,9 @@ def test_other_real_pictures_score_near_the_floor(whole):
 @pytest.mark.parametrize(("side", "kept"), [(32, 3), (33, 0)])
 def test_large_pictures_are_not_kept_for_a_score_that_they_do_not_get(side, kept):
     images = torch.zeros(3, 3, side, side, dtype=torch.uint8)
-    seen = formulas.Seen(lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU)
+    seen = formulas.FeatureStats(
+        lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU
+    )
     assert len(seen.images) == kept and len(seen.features) == 3
 
 
@@ -95,7 +97,7 @@ def test_one_picture_repeated_costs_everything_but_precision(compared):
 
 def seen_of(points):
     """As if a network had these features (n, d)."""
-    return formulas.Seen(lambda part: (part, torch.ones(len(part), 2)), points.split(100), CPU)
+    return formulas.FeatureStats(lambda part: (part, torch.ones(len(part), 2)), points.split(100), CPU)
 
 
 def test_fid_is_the_formula():
@@ -106,14 +108,14 @@ def test_fid_is_the_formula():
     root = (vectors * np.sqrt(values)) @ vectors.T
     middle = np.sqrt(np.clip(np.linalg.eigvalsh(root @ c2 @ root), 0, None)).sum()
     expected = ((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * middle
-    found = formulas.frechet(*(seen_of(torch.from_numpy(cloud)) for cloud in clouds))
+    found = formulas.frechet_distance(*(seen_of(torch.from_numpy(cloud)) for cloud in clouds))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_distance_of_two_shifted_clouds_is_the_shift():
     cloud = torch.randn(500, 4, dtype=torch.float64)
-    assert formulas.frechet(seen_of(cloud), seen_of(cloud)) == pytest.approx(0, abs=1e-6)
-    assert formulas.frechet(seen_of(cloud + 3), seen_of(cloud)) == pytest.approx(4 * 9, rel=1e-6)
+    assert formulas.frechet_distance(seen_of(cloud), seen_of(cloud)) == pytest.approx(0, abs=1e-6)
+    assert formulas.frechet_distance(seen_of(cloud + 3), seen_of(cloud)) == pytest.approx(4 * 9, rel=1e-6)
 
 
 def test_only_so_many_pictures_are_kept_and_all_are_counted(monkeypatch):
@@ -138,14 +140,14 @@ def test_density_and_coverage_by_hand(monkeypatch):
 
 
 def test_classes_that_are_all_there_are_at_no_distance():
-    found = formulas.spread_over_classes(torch.full((1000,), 26))
+    found = formulas.class_balance(torch.full((1000,), 26))
     assert found == {
         "modes": 1000,
         "class_distance": pytest.approx(0, abs=1e-12),
         "kl": pytest.approx(0, abs=1e-12),
         "modes_in_100": pytest.approx(1000 * (1 - 0.999**100)),
     }
-    found = formulas.spread_over_classes(torch.tensor([3, 1, 0, 0]))
+    found = formulas.class_balance(torch.tensor([3, 1, 0, 0]))
     expected = 0.75 * math.log(3) + 0.25 * math.log(1)
     assert found == {"modes": 2, "class_distance": 0.5, "kl": pytest.approx(expected), "modes_in_100": pytest.approx(2)}
 
@@ -186,15 +188,17 @@ def test_visible_digits_are_as_likely_as_the_ten_mean_ones():
 def test_the_nearest_picture_is_found():
     real = torch.randint(0, 256, (5000, 1, 64, 64), dtype=torch.uint8)  # two blocks
     chosen = torch.tensor([4999, 0, 4096])
-    assert torch.equal(formulas.nearest(real[chosen], real), chosen)
+    assert torch.equal(formulas.nearest_neighbors(real[chosen], real), chosen)
 
 
 def test_a_network_is_trained_once_and_named_after_its_weights(digits, monkeypatch):
     train, test, network, folder = digits
     assert network.accuracy > 0.9
-    assert network.name.startswith("digits-28x28x1-") and network.name.endswith(features.hash_of(network.state_dict()))
-    monkeypatch.setattr(features, "learn", None)  # training again would fail
-    again = features.own("digits", train, test, folder, CPU)
+    assert network.name.startswith("digits-28x28x1-") and network.name.endswith(
+        features.hash_weights(network.state_dict())
+    )
+    monkeypatch.setattr(features, "train_classifier", None)  # training again would fail
+    again = features.dataset_classifier("digits", train, test, folder, CPU)
     assert again.name == network.name and again.accuracy == network.accuracy
     pictures = train.images[:5]
     assert all(torch.equal(a, b) for a, b in zip(again(pictures), network(pictures), strict=True))
@@ -202,7 +206,7 @@ def test_a_network_is_trained_once_and_named_after_its_weights(digits, monkeypat
 
 def test_its_features_are_standard_over_what_it_was_trained_on(digits):
     train, _, network, _ = digits
-    seen = formulas.Seen(network, train.images.split(256), CPU)
+    seen = formulas.FeatureStats(network, train.images.split(256), CPU)
     assert seen.mean.abs().max() < 0.02 and (seen.covariance.diag() - 1).abs().max() < 0.05
 
 
@@ -213,7 +217,7 @@ def test_a_damaged_network_is_trained_again(digits, monkeypatch):
     monkeypatch.setattr(features, "EPOCHS", 1)
     for damaged in (b"", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        other = features.own("digits", train, test, folder, CPU)
+        other = features.dataset_classifier("digits", train, test, folder, CPU)
         assert other.name != network.name
     path.write_bytes(whole)
 
@@ -221,14 +225,16 @@ def test_a_damaged_network_is_trained_again(digits, monkeypatch):
 def test_the_same_pictures_give_the_same_network(digits, monkeypatch):
     train = digits[0]
     monkeypatch.setattr(features, "EPOCHS", 1)
-    one, other = (features.learn(train[:256], CPU).state_dict() for _ in range(2))
-    assert features.hash_of(one) == features.hash_of(other)
+    one, other = (features.train_classifier(train[:256], CPU).state_dict() for _ in range(2))
+    assert features.hash_weights(one) == features.hash_weights(other)
     assert features.fingerprint(train) != features.fingerprint(train[1:])
 
 
 def test_a_set_without_classes_has_no_network_of_its_own(tmp_path):
-    with pytest.raises(Refused, match="scores need a data set with classes"):
-        features.own("mine", Pictures(torch.zeros(4, 1, 8, 8, dtype=torch.uint8)), None, tmp_path, CPU)
+    with pytest.raises(ConfigError, match="scores need a data set with classes"):
+        features.dataset_classifier(
+            "mine", ImageDataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8)), None, tmp_path, CPU
+        )
 
 
 def test_weights_that_cannot_be_downloaded_are_said_in_a_sentence(monkeypatch, tmp_path):
@@ -236,7 +242,7 @@ def test_weights_that_cannot_be_downloaded_are_said_in_a_sentence(monkeypatch, t
 
     monkeypatch.setattr(inception, "URL_INCEPTION_V3", "http://127.0.0.1:9/weights.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(Refused, match="features=inception needs weights that could not be downloaded"):
+    with pytest.raises(ConfigError, match="features=inception needs weights that could not be downloaded"):
         features.Inception()
 
 
@@ -246,14 +252,14 @@ def test_a_network_for_each_channel_knows_all_combinations():
     stacked = PerChannel(grey, 3)
     numbers = torch.arange(1000)
     digits = torch.stack([numbers // 100, numbers // 10 % 10, numbers % 10], dim=1).to(torch.uint8)
-    seen = formulas.Seen(stacked, digits[:, :, None, None].expand(-1, -1, 8, 8).split(128), CPU)
+    seen = formulas.FeatureStats(stacked, digits[:, :, None, None].expand(-1, -1, 8, 8).split(128), CPU)
     assert seen.features.shape == (1000, 6) and (seen.classes == 1).all()
-    assert formulas.spread_over_classes(seen.classes)["modes"] == 1000
+    assert formulas.class_balance(seen.classes)["modes"] == 1000
 
 
 def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(-1, -1, 28, 28)
-    monkeypatch.setattr(datasets, "mnist", lambda *where, **how: Pictures(images, torch.arange(10)))
+    monkeypatch.setattr(datasets, "mnist", lambda *where, **how: ImageDataset(images, torch.arange(10)))
     found = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert found.images.shape == (400, 3, 28, 28)
     shown = found.images[:, :, 0, 0].long()

@@ -13,7 +13,7 @@ from gan.data.image_shape import ImageShape
 from gan.losses import NonSaturating
 from gan.models import layers
 from gan.optim import adam, sgd
-from gan.player import Brake, Player, Players
+from gan.player import NonFiniteGuard, Player, Players
 from gan.step import Batch, step, step_discriminator, step_generator
 from gan.system import device, files
 from gan.training import loop
@@ -32,7 +32,7 @@ def make_players(precision="fp32"):
     discriminator = layers.Judge(
         [nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2)], [nn.Linear(16, 1)], "default", 1.0
     )
-    brake = Brake(torch.device("cpu"))
+    brake = NonFiniteGuard(torch.device("cpu"))
     brake.begin(0)
     return Players(
         Player(generator, adam(generator.parameters(), **ADAM), {}, brake, precision),
@@ -55,7 +55,7 @@ def test_a_player_moves_only_in_its_own_step(batch):
     players = make_players()
     real, noise, _ = batch
     before = [weights(player) for player in players]
-    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.imagine(noise))
+    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.generate(noise))
     assert torch.equal(before[0], weights(players.generator)) and not torch.equal(
         before[1], weights(players.discriminator)
     )
@@ -69,7 +69,7 @@ def test_a_player_moves_only_in_its_own_step(batch):
 def test_no_gradient_is_computed_to_be_thrown_away(batch):
     players = make_players()
     real, noise, _ = batch
-    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.imagine(noise))
+    step_discriminator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator.generate(noise))
     assert all(parameter.grad is None for parameter in players.generator.parameters)
     players.discriminator.optimizer.zero_grad()
     step_generator(players, LOSS, NO_TRICKS, Batch(real, noise), players.generator(noise))
@@ -136,7 +136,7 @@ def test_the_discriminator_moves_once_for_each_of_its_batches(batch):
 def test_the_predictions_are_mean_probabilities(batch):
     players = make_players()
     real, noise_d, noise_g = batch
-    fake = players.generator.imagine(noise_d)
+    fake = players.generator.generate(noise_d)
     expected = players.discriminator(real).sigmoid().mean(), players.discriminator(fake).sigmoid().mean()
     numbers = step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     assert numbers["discriminator/real"].item() == pytest.approx(expected[0].item(), abs=1e-6)
@@ -152,8 +152,8 @@ def test_a_gradient_that_is_not_finite_moves_nothing_though_the_loss_is(batch, p
     logits = player(batch[0])
     nothing = logits - logits
     loss = torch.where(nothing > 0, nothing.sqrt(), nothing).sum()  # 0, and its gradient is 0 times infinity
-    player.descend(loss)
-    assert loss == 0 and player.brake.engaged and int(player.failed_at) == 1
+    player.update(loss)
+    assert loss == 0 and player.brake.found_inf and int(player.failed_at) == 1
     assert torch.equal(before, weights(player))
 
 
@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer)
     players = make_players()
     for player in players:
         player.optimizer = optimizer(player.parameters)
-        player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.engaged, None
+        player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.found_inf, None
     real, noise_d, noise_g = batch
     players.begin(6, 0)
     step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])

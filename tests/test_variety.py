@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
 from gan.models import layers
 from gan.training import loop
@@ -19,7 +19,7 @@ from tests.test_config import NARROW
 
 
 def numbered(first, count):
-    """Pictures that can be told apart."""
+    """ImageDataset that can be told apart."""
     return torch.arange(first, first + count).float().view(-1, 1, 1, 1)
 
 
@@ -174,7 +174,7 @@ def test_a_widened_layer_says_the_same_where_nothing_is_new(layer):
     ],
 )
 def test_what_cannot_be_is_refused(make_run, chosen, reason):
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(ConfigError, match=reason):
         make_run(*chosen, *NARROW["mlp"])
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from gan.config import check
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import files
 from gan.training import build, checkpoint, loop
 from tests.conftest import TINY, composed
@@ -52,13 +52,13 @@ def attempt(folder: Path, cache: Path, last_words: int | None) -> None:
 
         Path.replace = dying
     cfg = composed(*SETTINGS, f"cache_dir={cache}")
-    run = build.build(cfg, check.check(cfg), {"model": "mlp"})
+    run = build.build_run(cfg, check.check_config(cfg), {"model": "mlp"})
     try:
         checkpoint.load(folder)
-    except Refused:  # it died before it had saved anything
+    except ConfigError:  # it died before it had saved anything
         pass
     else:
-        loop.go_back(run, folder)
+        loop.resume(run, folder)
     loop.run(run, folder)
 
 

@@ -16,38 +16,38 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan.cli.messages import leave, refused
-from gan.cli.overrides import BESIDES, said_as, to_paste
-from gan.config.errors import Refused, first_line
+from gan.cli.messages import exit_with, os_error_message
+from gan.cli.overrides import BESIDES, quote_override, shell_line
+from gan.config.errors import ConfigError, first_line
 from gan.system import files, status
-from gan.system.rank import COUNT
+from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
 
 
-def job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
+def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
     """Do a Hydra job's work, so that status.json says what became of it whatever happens.
 
     `work` returns the number of the signal that stopped it, or 0. In a sweep, a job that is refused or fails
     leaves the others alone; alone, it ends the program. Returns what a search minimises.
     """
-    forget_replaced_tricks(cfg)
+    drop_replaced_tricks(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and COUNT > 1:
-        leave(Refused("a sweep cannot be shared by several processes: start each of its runs with torchrun."))
+    if sweeping and WORLD_SIZE > 1:
+        exit_with(ConfigError("a sweep cannot be shared by several processes: start each of its runs with torchrun."))
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
-            saved = holds_run(folder)
-            if not (sweeping and taken_up(cfg, folder, saved)):
-                with files.last_words(folder) as give_back:
+            saved = has_checkpoint(folder)
+            if not (sweeping and already_settled(cfg, folder, saved)):
+                with files.reserve_space(folder) as give_back:
                     locked_job(work, cfg, folder, sweeping, saved, give_back)
     except Timeout:
-        refusal = Refused(
+        refusal = ConfigError(
             f"{folder} is in use: another process is training there. Choose another: hydra.run.dir=... names it."
         )
         if not sweeping:
-            leave(refusal)
+            exit_with(refusal)
         log.error("%s", refusal)
     return objective(folder)
 
@@ -58,7 +58,7 @@ def objective(folder: Path) -> float | None:
     return None if found["state"] == "diverged" else found["scores"].get("fid")
 
 
-def forget_replaced_tricks(cfg: DictConfig) -> None:
+def drop_replaced_tricks(cfg: DictConfig) -> None:
     """Drop the numbers that an experiment has for its own tricks, where `trick=...` was typed and has none of them."""
     parser = OverridesParser.create()
     typed = [parser.parse_override(override) for override in HydraConfig.get().overrides.task]
@@ -87,60 +87,60 @@ def locked_job(
     """
     try:
         if cfg.resume is None and (sweeping or not saved):
-            write_down(cfg, folder)
+            write_hydra_files(cfg, folder)
         if stopped_by := work(cfg, folder):
             if stopped_by not in (signal.SIGINT, signal.SIGTERM):
                 signal.raise_signal(stopped_by)  # all is saved: now submitit may queue the job again
             sys.exit(128 + stopped_by)
-    except Refused as error:
+    except ConfigError as error:
         if (cfg.resume is None and not saved) or sweeping:  # in a sweep, for its table
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
-            leave(error)
+            exit_with(error)
         log.error("%s", error)
     except KeyboardInterrupt:
         if status.read(folder)["state"] == "running":  # or it has not come to change what was there
             status.update(folder, state="stopped")
         raise
     except OSError as error:
-        refusal = refused(error, folder)
+        refusal = os_error_message(error, folder)
         make_room()
         with contextlib.suppress(OSError):  # where the disk is read-only, or somebody else took the room
             status.update(folder, state="failed", error=str(refusal))
         if not sweeping:
-            leave(error, folder)
+            exit_with(error, folder)
         log.error("%s", refusal)
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
-            leave(error)
+            exit_with(error)
         log.exception("this job failed")
 
 
-def holds_run(folder: Path) -> bool:
+def has_checkpoint(folder: Path) -> bool:
     """Whether a run has come to a checkpoint there."""
     return any((folder / "checkpoints").glob("*.pt"))
 
 
-def refuse_used(folder: Path) -> None:
-    """Raise Refused for a new run where another lies. A sweep takes its own jobs up."""
-    if HydraConfig.get().mode != RunMode.MULTIRUN and holds_run(folder):
-        again = said_as("resume", str(folder))
-        raise Refused(f"{folder} holds a run: {again} goes on with it, another hydra.run.dir begins anew.")
+def check_unused(folder: Path) -> None:
+    """Raise ConfigError for a new run where another lies. A sweep takes its own jobs up."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN and has_checkpoint(folder):
+        again = quote_override("resume", str(folder))
+        raise ConfigError(f"{folder} holds a run: {again} goes on with it, another hydra.run.dir begins anew.")
 
 
-def write_down(cfg: DictConfig, folder: Path) -> None:
+def write_hydra_files(cfg: DictConfig, folder: Path) -> None:
     """Keep what was asked for in `.hydra`.
 
     Hydra itself would do so before it is known whether a run that is there already can go on with that.
     """
     hydra = HydraConfig.instance().cfg
     for name, config in {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
-        with files.whole(folder / ".hydra" / f"{name}.yaml") as file:
+        with files.atomic_write(folder / ".hydra" / f"{name}.yaml") as file:
             file.write(OmegaConf.to_yaml(config).encode())
 
 
-def taken_up(cfg: DictConfig, folder: Path, saved: bool) -> bool:
+def already_settled(cfg: DictConfig, folder: Path, saved: bool) -> bool:
     """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on.
 
     Args:
@@ -159,7 +159,7 @@ def taken_up(cfg: DictConfig, folder: Path, saved: bool) -> bool:
     return False
 
 
-def choices() -> dict[str, Any]:
+def hparams() -> dict[str, Any]:
     """What was chosen for each group and what else was asked, for the HParams tab."""
     chosen = {
         group: name
@@ -195,16 +195,16 @@ class SweepTable(Callback):
             sys.exit(1)
 
 
-def say_what_next(folder: Path) -> None:
+def print_summary(folder: Path) -> None:
     """The last lines of a run: what became of it, where the pictures are, and what to type next."""
     found = status.read(folder)
-    shown = files.shown(folder)
+    shown = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     why = f": {found['error']}" if found["error"] else ""
     print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
     if samples:
-        print(f"  pictures    {files.shown(samples[-1])}, and the film {shown}/history.gif")
-    print(f"  curves      tensorboard --logdir {shlex.quote(files.shown(folder.parent))}")
-    print(f"  more        {to_paste('sample.py', said_as('run', shown), 'n=100')}")
+        print(f"  pictures    {files.relative_path(samples[-1])}, and the film {shown}/history.gif")
+    print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
+    print(f"  more        {shell_line('sample.py', quote_override('run', shown), 'n=100')}")
     if found["state"] == "stopped":
-        print(f"  go on       {to_paste('train.py', said_as('resume', shown))}")
+        print(f"  go on       {shell_line('train.py', quote_override('resume', shown))}")

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from gan.config import CONF
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import rank
 
 BESIDES = {"resume", "retry", "data_dir", "cache_dir", "threads"}  # settings that say nothing of what a run is
@@ -27,7 +27,7 @@ LONGEST = 80  # letters in what a folder's name says of its run
 SEVERAL = ("trick", "experiment")  # groups of which more than one option may be chosen
 
 
-def answer_help(program: str) -> None:
+def print_help(program: str) -> None:
     """Where --help was typed: print what conf/help says of the program, and leave.
 
     Hydra's own help copies its configuration once for each group there is, and takes a second.
@@ -35,7 +35,7 @@ def answer_help(program: str) -> None:
     if not {"--help", "-h"} & set(sys.argv[1:]):
         return
     groups = sorted(path.name for path in CONF.iterdir() if path.name not in ("help", "hydra") and path.is_dir())
-    lines = [textwrap.fill(f"{group}: {options(group)}", 110, subsequent_indent="  ") for group in groups]
+    lines = [textwrap.fill(f"{group}: {group_options(group)}", 110, subsequent_indent="  ") for group in groups]
     # without its defaults and what is Hydra's
     _, *settings, _ = (CONF / f"{program}.yaml").read_text("utf-8").split("\n\n")
     text = (CONF / "help" / f"{program}.txt").read_text("utf-8")
@@ -43,15 +43,15 @@ def answer_help(program: str) -> None:
     sys.exit()
 
 
-def understood(arguments: list[str]) -> list[str]:
-    """A command line of train.py as Hydra is to read it. Raises Refused for what Hydra would trip over."""
+def parse_arguments(arguments: list[str]) -> list[str]:
+    """A command line of train.py as Hydra is to read it. Raises ConfigError for what Hydra would trip over."""
     typed = get_args_parser().parse_intermixed_args(arguments).overrides  # -m may stand anywhere
     left = list(typed)
     flags = [argument for argument in arguments if argument not in left or left.remove(argument)]
     if any(flag in ("-m", "--multirun") for flag in flags) and any(text.startswith("resume=") for text in typed):
-        raise Refused("resume=... goes on with one run, and -m starts a sweep: leave one of them out.")
-    overrides = globbed(resumed(typed))
-    if rank.NUMBER:  # number 0 writes; what the others write is thrown away
+        raise ConfigError("resume=... goes on with one run, and -m starts a sweep: leave one of them out.")
+    overrides = expand_globs(resume_overrides(typed))
+    if rank.RANK:  # number 0 writes; what the others write is thrown away
         elsewhere = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
         overrides += [f"hydra.run.dir={elsewhere}", "hydra/job_logging=disabled"]
@@ -61,22 +61,22 @@ def understood(arguments: list[str]) -> list[str]:
 
 
 def check_choice(argument: str, override: Override) -> None:
-    """Raise Refused where a group is given something that cannot be the name of an option."""
+    """Raise ConfigError where a group is given something that cannot be the name of an option."""
     group = override.key_or_group
-    if not options(group):
+    if not group_options(group):
         return
     if override.is_add() or override.is_delete():
         none = f"; {group}=[] is none" if group in SEVERAL else ""
-        raise Refused(f"{argument} is not possible: {group}=... says all that is chosen of it{none}.")
+        raise ConfigError(f"{argument} is not possible: {group}=... says all that is chosen of it{none}.")
     value = override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     names = [name for each in values for name in (each if isinstance(each, list) and group in SEVERAL else [each])]
     if not all(isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
         none = ", or [] for none" if group in SEVERAL else ""
-        raise Refused(f"{argument} is not possible: {group} can be {options(group)}{none}.")
+        raise ConfigError(f"{argument} is not possible: {group} can be {group_options(group)}{none}.")
 
 
-def options(group: str) -> str:
+def group_options(group: str) -> str:
     """What a group of ours offers, in words; nothing for one of Hydra's."""
     folder = CONF / ("nothing" if group == "hydra" else group)
     return ", ".join(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
@@ -98,10 +98,10 @@ def slug(overrides: list[str]) -> str:
 OmegaConf.register_new_resolver("slug", slug, replace=True)
 
 
-def resumed(overrides: list[str]) -> list[str]:
+def resume_overrides(overrides: list[str]) -> list[str]:
     """The overrides with, where they say resume=FOLDER, all that was once asked for in that folder.
 
-    What is said now comes after what was said then, and replaces it. Raises Refused if FOLDER is no run.
+    What is said now comes after what was said then, and replaces it. Raises ConfigError if FOLDER is no run.
     """
     folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
     if not folders or folders[-1] == "null":
@@ -111,22 +111,22 @@ def resumed(overrides: list[str]) -> list[str]:
     if name[:1] in ("'", '"') and not Path(name).exists():  # in quotes, as Hydra wants unusual signs
         name = str(parser.parse_override(f"resume={name}").value())
     if not name:
-        raise Refused("resume= is empty: it should be the folder of a run.")
+        raise ConfigError("resume= is empty: it should be the folder of a run.")
     folder = Path(name)
     others = [override for override in overrides if not override.startswith("resume=")]
-    overrides = [*others, said_as("resume", name)]
+    overrides = [*others, quote_override("resume", name)]
     said = {override.key_or_group: override.value() for override in parser.parse_overrides(overrides)}
     try:
         then = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text("utf-8")) or []
         kept = [text for text in then if parser.parse_override(text).key_or_group not in said]
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, HydraException) as error:
-        raise Refused(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
+        raise ConfigError(f"resume={folder} is not a run: it has no .hydra/overrides.yaml that can be read.") from error
     if Path(str(said.get("hydra.run.dir", folder))).resolve() != folder.resolve():
-        raise Refused(f"resume={folder} goes on in that folder: to go on in another, copy it there first.")
-    return [*kept, *overrides, said_as("hydra.run.dir", name), "hydra.mode=RUN"]
+        raise ConfigError(f"resume={folder} goes on in that folder: to go on in another, copy it there first.")
+    return [*kept, *overrides, quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
 
 
-def said_as(name: str, value: str) -> str:
+def quote_override(name: str, value: str) -> str:
     """The override `name=value`, with quotes around a value that Hydra would not read as it stands."""
     try:
         plain = OverridesParser.create().parse_override(f"{name}={value}").value() == value
@@ -136,15 +136,15 @@ def said_as(name: str, value: str) -> str:
     return f"{name}={value}" if plain else f"{name}='{quoted}'"
 
 
-def to_paste(*words: str) -> str:
-    """A command line as a shell wants it: `to_paste("train.py", said_as("resume", folder))`."""
+def shell_line(*words: str) -> str:
+    """A command line as a shell wants it: `shell_line("train.py", quote_override("resume", folder))`."""
     return shlex.join(["python", *words])
 
 
-def globbed(overrides: list[str]) -> list[str]:
+def expand_globs(overrides: list[str]) -> list[str]:
     """The overrides with, where they say group=glob(blog/*), all options that fit.
 
-    Hydra's own glob does not look into the folders of a group. Raises Refused where nothing fits.
+    Hydra's own glob does not look into the folders of a group. Raises ConfigError where nothing fits.
     """
     found = []
     for override in overrides:
@@ -153,13 +153,13 @@ def globbed(overrides: list[str]) -> list[str]:
             folder = CONF / asked[1]
             fitting = sorted(path.relative_to(folder).with_suffix("") for path in folder.glob(asked[2] + ".yaml"))
             if not fitting:
-                raise Refused(f"{override} fits none of the options of {asked[1]}.")
+                raise ConfigError(f"{override} fits none of the options of {asked[1]}.")
             override = f"{asked[1]}={','.join(map(str, fitting))}"
         found.append(override)
     return found
 
 
-def gathered(arguments: list[str], name: str) -> list[str]:
+def merge_repeated(arguments: list[str], name: str) -> list[str]:
     """The command line with all of `name=A name=B` as one `name=[A,B]`, where it is said more than once."""
     values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
     if len(values) < 2:

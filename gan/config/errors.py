@@ -1,7 +1,7 @@
 """The one exception that is the user's to mend, and what others say in a line."""
 
 
-class Refused(Exception):
+class ConfigError(Exception):
     """What was asked cannot be done. The message is one sentence: what came, and what is allowed."""
 
 

@@ -10,10 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import Count, PositiveInt, Size
 from gan.data.datasets import digits as drawn
-from gan.data.downloads import downloaded, downloading, idx_pictures
+from gan.data.downloads import downloaded, downloading, load_idx
 from gan.data.image_folder import read as read_pictures
 from gan.data.image_shape import ImageShape
 from gan.system import files, randomness
@@ -22,7 +22,7 @@ Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageDataset:
     """`images` uint8 (N, C, H, W) and, where the set has them, `labels` int64 (N,).
 
     Args:
@@ -43,16 +43,16 @@ class Pictures:
         classes = 0 if self.labels is None else max(self.classes, int(self.labels.max()) + 1)
         return ImageShape(self.images.shape[1], self.images.shape[2], classes)
 
-    def __getitem__(self, part: slice | Tensor) -> "Pictures":
+    def __getitem__(self, part: slice | Tensor) -> "ImageDataset":
         """Some of them: a slice, a mask (N,), or their numbers."""
         return replace(self, images=self.images[part], labels=None if self.labels is None else self.labels[part])
 
-    def first(self, limit: int | None) -> "Pictures":
+    def first(self, limit: int | None) -> "ImageDataset":
         """The first `limit` pictures, or all of them."""
         return self[:limit]
 
-    def resized(self, size: int | None) -> "Pictures":
-        """Pictures of `size` a side, smoothed where they shrink; as they are for None."""
+    def resized(self, size: int | None) -> "ImageDataset":
+        """ImageDataset of `size` a side, smoothed where they shrink; as they are for None."""
         if size is None or size == self.shape.size:
             return self
         from torchvision.transforms.v2.functional import resize
@@ -69,7 +69,7 @@ class Batches:
     """
 
     def __init__(
-        self, pictures: Pictures, batch_size: int, seed: int, device: torch.device, share: slice = slice(None)
+        self, pictures: ImageDataset, batch_size: int, seed: int, device: torch.device, share: slice = slice(None)
     ) -> None:
         self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
         self.images = pictures.images.to(device) if fits(pictures.images, device) else pictures.images
@@ -78,17 +78,19 @@ class Batches:
         self.epoch = -1
         self.order = torch.empty(0)
 
-    def __getitem__(self, index: int) -> Pictures:
+    def __getitem__(self, index: int) -> ImageDataset:
         """Batch number `index` since the beginning, on the training device."""
         epoch, position = divmod(index, self.per_epoch)
         if epoch != self.epoch:
-            stream = randomness.generator("cpu", self.seed, "order", epoch)
+            stream = randomness.random_generator("cpu", self.seed, "order", epoch)
             self.order = torch.randperm(len(self.images), generator=stream).to(self.images.device)
             self.epoch = epoch
         start = position * self.batch_size
         chosen = self.order[start : start + self.batch_size][self.share]
         images = self.images.index_select(0, chosen).to(self.device, non_blocking=True)
-        return Pictures(images, None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True))
+        return ImageDataset(
+            images, None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True)
+        )
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
@@ -102,7 +104,7 @@ def scaled(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
     return images.float() * ((high - low) / 255) + low
 
 
-# The data sets: each takes where to look and which split, and returns Pictures.
+# The data sets: each takes where to look and which split, and returns ImageDataset.
 
 
 def digits(
@@ -113,7 +115,7 @@ def digits(
     count: Count,
     limit: PositiveInt | None,
     image_size: Size | None,
-) -> Pictures:
+) -> ImageDataset:
     """Digits drawn here, kept in `cache_dir`: `count` to train on and a fifth as many for testing.
 
     The drawing has a seed of its own: `seed` changes the run, never the data.
@@ -127,19 +129,19 @@ def digits(
         images, labels = drawn.draw(count, seed=0, split=split)
         with (
             contextlib.suppress(OSError),
-            files.whole(path) as file,
+            files.atomic_write(path) as file,
         ):  # a cache that cannot be kept is no loss
             torch.save((images, labels), file)
-    return Pictures(images, labels).first(limit).resized(image_size)
+    return ImageDataset(images, labels).first(limit).resized(image_size)
 
 
 def mnist(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
-) -> Pictures:
+) -> ImageDataset:
     """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000 of 28x28 grey pixels."""
     from torchvision.datasets import MNIST
 
-    return Pictures(*idx_pictures(MNIST, data_dir, split)).first(limit).resized(image_size)
+    return ImageDataset(*load_idx(MNIST, data_dir, split)).first(limit).resized(image_size)
 
 
 def stacked_mnist(
@@ -150,30 +152,30 @@ def stacked_mnist(
     count: Count,
     limit: PositiveInt | None,
     image_size: Size | None,
-) -> Pictures:
+) -> ImageDataset:
     """Three digits of MNIST as the channels of one picture, 1000 kinds (Metz et al. 2017): `count` to train on.
 
     For testing there are 10,000. Which digits meet has a seed of its own: `seed` changes the run, never the data.
     """
     found = mnist(data_dir, cache_dir, split, limit=None, image_size=image_size)
-    stream = randomness.generator("cpu", 0, "stacked", split)
+    stream = randomness.random_generator("cpu", 0, "stacked", split)
     chosen = torch.randint(len(found), (count if split == "train" else 10_000, 3), generator=stream)[:limit]
     images = found.images[:, 0][chosen]
-    return Pictures(images, found.labels[chosen] @ torch.tensor([100, 10, 1]), classes=1000)
+    return ImageDataset(images, found.labels[chosen] @ torch.tensor([100, 10, 1]), classes=1000)
 
 
 def fashion_mnist(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
-) -> Pictures:
+) -> ImageDataset:
     """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's format."""
     from torchvision.datasets import FashionMNIST
 
-    return Pictures(*idx_pictures(FashionMNIST, data_dir, split)).first(limit).resized(image_size)
+    return ImageDataset(*load_idx(FashionMNIST, data_dir, split)).first(limit).resized(image_size)
 
 
 def cifar10(
     data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
-) -> Pictures:
+) -> ImageDataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 photographs of 32x32 colour pixels in ten classes."""
     from torchvision.datasets import CIFAR10
 
@@ -181,7 +183,7 @@ def cifar10(
     with downloading("CIFAR-10", folder):
         found = downloaded(CIFAR10, data_dir, split, folder)
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-    return Pictures(images, torch.tensor(found.targets)).first(limit).resized(image_size)
+    return ImageDataset(images, torch.tensor(found.targets)).first(limit).resized(image_size)
 
 
 def image_folder(
@@ -194,12 +196,14 @@ def image_folder(
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
     image_size: Size | None,
-) -> Pictures:
+) -> ImageDataset:
     """Your own pictures, in a folder or a zip, and others to test on: see `gan.data.image_folder.read`."""
     if split == "test" and test_path is None:
-        raise Refused("dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=...")
+        raise ConfigError(
+            "dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=..."
+        )
     found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")
     if not found:
-        raise Refused(f"{setting} is empty: it should be a folder or a zip of pictures.")
+        raise ConfigError(f"{setting} is empty: it should be a folder or a zip of pictures.")
     images, labels, names = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
-    return Pictures(images, labels, len(names), names)
+    return ImageDataset(images, labels, len(names), names)

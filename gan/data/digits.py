@@ -35,10 +35,10 @@ SIZE = 28
 GLYPH = 64  # pixels a side of the masters that pictures are sampled from
 
 
-def draw(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
+def draw_digits(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
     """Draw `count` digits. Returns uint8 pictures (count, 1, 28, 28), white on black, and labels (count,)."""
     masters = glyphs()
-    stream = randomness.generator("cpu", seed, "digits", split)
+    stream = randomness.random_generator("cpu", seed, "digits", split)
     labels = torch.arange(count) % 10
     labels = labels[torch.randperm(count, generator=stream)]
     typefaces = torch.randint(len(TYPEFACES), (count,), generator=stream)

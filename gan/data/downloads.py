@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import files
 
 # torchvision is imported where it is used: it takes as long as torch itself, and a mistake is said sooner.
@@ -28,10 +28,10 @@ UNPACKED_MD5 = {
 }
 
 
-def idx_pictures(published: "type[torchvision.datasets.MNIST]", data_dir: Path, split: str) -> tuple[Tensor, Tensor]:
+def load_idx(published: "type[torchvision.datasets.MNIST]", data_dir: Path, split: str) -> tuple[Tensor, Tensor]:
     """One split (train or test) of a set in MNIST's format: uint8 (N, 1, 28, 28), and labels (N,).
 
-    Raises Refused for a file that is absent or not as published.
+    Raises ConfigError for a file that is absent or not as published.
     """
     folder = data_dir / published.__name__ / "raw"
     with downloading(published.__name__, folder):
@@ -50,19 +50,19 @@ def downloaded(published: Callable[..., Any], data_dir: Path, split: str, folder
     try:
         return published(data_dir, train=split == "train", download=False)
     except RuntimeError:  # it is not there, or not whole
-        with files.one_at_a_time(folder):
+        with files.exclusive(folder):
             return published(data_dir, train=split == "train", download=True)
 
 
 def check_idx(unpacked: Path, packed: Path, packed_md5: str) -> None:
-    """Raise Refused unless the idx file holds what its publisher put there."""
+    """Raise ConfigError unless the idx file holds what its publisher put there."""
     content = unpacked.read_bytes()
     known = hashlib.md5(content).hexdigest() in UNPACKED_MD5
     if not known and packed.exists():
         archive = packed.read_bytes()
         known = hashlib.md5(archive).hexdigest() == packed_md5 and gzip.decompress(archive) == content
     if not known:
-        raise Refused(
+        raise ConfigError(
             f"{unpacked} is not the file that was published (its MD5 sum differs): delete it and {packed.name}, "
             "and run again with a network, or put the published .gz file there."
         )
@@ -72,7 +72,7 @@ def check_idx(unpacked: Path, packed: Path, packed_md5: str) -> None:
 def downloading(name: str, folder: Path) -> Iterator[None]:
     """Let torchvision look for a data set and download it, and say in a sentence where that failed."""
     try:
-        with no_long_silence():
+        with network_timeout():
             yield
     # A truncated, empty or wrong file makes torchvision raise any of these; so does a missing network.
     except (
@@ -86,14 +86,14 @@ def downloading(name: str, folder: Path) -> Iterator[None]:
         KeyError,
     ) as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
-        raise Refused(
+        raise ConfigError(
             f"{name} is not whole in {folder} and could not be downloaded ({reason}): connect to a network, "
             "put its files there or name their folder with data_dir=..., or take dataset=digits, which needs none."
         ) from error
 
 
 @contextlib.contextmanager
-def no_long_silence() -> Iterator[None]:
+def network_timeout() -> Iterator[None]:
     """While this lasts, a server that says nothing is given up. Libraries set no limit, and would hang for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE_SECONDS)

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from gan.config.errors import Refused, first_line
+from gan.config.errors import ConfigError, first_line
 from gan.config.types import SIZES
 from gan.system import files
 
@@ -36,7 +36,7 @@ PROBED = 64  # pictures that are opened to see what the set is made of
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
+    """ImageDataset that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
 
     sizes: dict[str, int]
     content: Callable[[str], bytes]
@@ -68,26 +68,26 @@ def read(
         setting: that named `path`, for what is said of it.
 
     Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`; int64 labels (N,) or None; the classes' names.
-    Raises Refused where there is nothing to read, or no size that fits all.
+    Raises ConfigError where there is nothing to read, or no size that fits all.
     """
     place = f"{setting}={path}"
     if not path.exists():
-        raise Refused(f"{place} does not exist; it should be a folder or a zip of pictures.")
+        raise ConfigError(f"{place} does not exist; it should be a folder or a zip of pictures.")
     with ExitStack() as stack:
         source = open_source(path, place, stack)
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
-            raise Refused(f"{place} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}.")
+            raise ConfigError(f"{place} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}.")
         wanted = (size, channels, limit, source.stamp, "with classes")
         cache = cache_dir / f"pictures-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
-        with files.one_at_a_time(cache):
+        with files.exclusive(cache):
             if decoded(cache) is None:
                 size, channels = probe(source, names[:PROBED], place, size, channels)
                 kept, reasons = decode(source, names, size, channels, cache)
                 unreadable = list(reasons)
                 if not kept:
                     why = f"of {unreadable[0]}: {reasons[unreadable[0]]}"
-                    raise Refused(f"none of the {len(names)} pictures in {place} can be read; {why}.")
+                    raise ConfigError(f"none of the {len(names)} pictures in {place} can be read; {why}.")
                 # Of all pictures, whatever the limit: classes keep their numbers.
                 classes = folders_of(source.sizes.keys() - set(unreadable))
                 about = {"path": str(path), "names": kept, "unreadable": unreadable, "classes": classes}
@@ -109,7 +109,7 @@ def read(
 
 
 def decoded(cache: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Pictures (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
+    """ImageDataset (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
 
     They stay in their file until they are read.
     """
@@ -126,7 +126,7 @@ def described_in(cache: Path) -> Path:
 
 
 def open_source(path: Path, place: str, stack: ExitStack) -> Source:
-    """List the pictures of a folder or a zip. Raises Refused if `path` is neither."""
+    """List the pictures of a folder or a zip. Raises ConfigError if `path` is neither."""
     if path.is_dir():
         found = [file for file in path.rglob("*") if is_picture(file) and file.is_file()]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
@@ -136,7 +136,7 @@ def open_source(path: Path, place: str, stack: ExitStack) -> Source:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
-        raise Refused(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
+        raise ConfigError(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
     members = [item for item in archive.infolist() if is_picture(PurePosixPath(item.filename))]
     sizes = {item.filename: item.file_size for item in members}
     stat = path.stat()
@@ -159,7 +159,7 @@ def probe(source: Source, names: list[str], place: str, size: int | None, channe
     if size is None:
         (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
         if sides and (len(sides) > 1 or width != height or width not in SIZES):
-            raise Refused(
+            raise ConfigError(
                 f"the pictures in {place} are {width}x{height}"
                 f"{' and of other sizes' if len(sides) > 1 else ''}: "
                 f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
@@ -184,7 +184,7 @@ def decode(source: Source, names: list[str], size: int, channels: int, cache: Pa
 
     kept, unreadable = [], {}
     header = {"descr": "|u1", "fortran_order": False}
-    with files.whole(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with files.atomic_write(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         write_header(file, header, (len(names), channels, size, size))
         # A window at a time, so that pictures wait on the disk and not in memory.
         for start in tqdm(range(0, len(names), 1024), desc="decoding", unit="k", disable=None):

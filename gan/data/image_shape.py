@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Pictures are square, grey (1 channel) or colour (3).
+    """ImageDataset are square, grey (1 channel) or colour (3).
 
     Args:
         classes: kinds of pictures that the data set tells apart; 0 if it has no labels.
@@ -17,5 +17,5 @@ class ImageShape:
 
     @property
     def pixels(self) -> int:
-        """Numbers in one picture."""
+        """MetricAccumulator in one picture."""
         return self.channels * self.size**2

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gan.config.errors import Refused
-from gan.data.datasets import Pictures
-from gan.data.downloads import no_long_silence
+from gan.config.errors import ConfigError
+from gan.data.datasets import ImageDataset
+from gan.data.downloads import network_timeout
 from gan.data.image_shape import ImageShape
 from gan.system import files, randomness
 
@@ -30,7 +30,7 @@ SEED = 0
 
 
 class Classifier(nn.Module):
-    """Pictures uint8 (B, C, H, W) in; features (B, 128) and logits (B, classes) out.
+    """ImageDataset uint8 (B, C, H, W) in; features (B, 128) and logits (B, classes) out.
 
     Over the pictures that it was trained on each feature has mean 0 and variance 1, so that scores of different data
     sets are of one order.
@@ -75,7 +75,7 @@ class PerChannel(nn.Module):
 
 
 class Inception(nn.Module):
-    """The Inception network of the literature's FID, from torch-fidelity. Raises Refused where it cannot be had."""
+    """The Inception network of the literature's FID, from torch-fidelity. Raises ConfigError where it cannot be had."""
 
     name, accuracy = "inception-v3-compat", None
 
@@ -85,11 +85,11 @@ class Inception(nn.Module):
 
         layers = ["2048", "logits_unbiased"]
         try:
-            with no_long_silence():
+            with network_timeout():
                 self.network = create_feature_extractor(self.name, layers, cuda=False, verbose=False)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise Refused(
+            raise ConfigError(
                 f"features=inception needs weights that could not be downloaded ({reason}): connect to a network, or "
                 "take features=own, which are trained here."
             ) from error
@@ -98,14 +98,16 @@ class Inception(nn.Module):
         return self.network(images.expand(-1, 3, -1, -1).contiguous())
 
 
-def own(name: str, train: Pictures, test: Pictures | None, cache_dir: Path, device: torch.device) -> Classifier:
+def dataset_classifier(
+    name: str, train: ImageDataset, test: ImageDataset | None, cache_dir: Path, device: torch.device
+) -> Classifier:
     """The classifier of the data set `name`, from the cache, or trained now.
 
     Its accuracy is taken on `test`, or where there is none on a tenth of `train` that it is not trained on.
-    Raises Refused for a data set without classes.
+    Raises ConfigError for a data set without classes.
     """
     if train.shape.classes < 2:
-        raise Refused(
+        raise ConfigError(
             "scores need a data set with classes, for the network that they are taken with: sort its pictures into a "
             "folder for each class, or take features=inception."
         )
@@ -114,23 +116,26 @@ def own(name: str, train: Pictures, test: Pictures | None, cache_dir: Path, devi
         train, test = train[held:], train[:held]
     path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     network = Classifier(train.shape)
-    with files.one_at_a_time(path):
+    with files.exclusive(path):
         try:
             kept = torch.load(path, map_location="cpu", weights_only=True)
             network.load_state_dict(kept["weights"])
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # none yet, or damaged
-            network = learn(train, device)
+            network = train_classifier(train, device)
             weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
             kept = {"weights": weights, "accuracy": accuracy(network, test, device), "seed": SEED}
-            with contextlib.suppress(OSError), files.whole(path) as file:  # a cache that cannot be kept is no loss
+            with (
+                contextlib.suppress(OSError),
+                files.atomic_write(path) as file,
+            ):  # a cache that cannot be kept is no loss
                 torch.save(kept, file)
     size = train.shape
-    network.name = f"{name}-{size.size}x{size.size}x{size.channels}-{hash_of(kept['weights'])}"
+    network.name = f"{name}-{size.size}x{size.size}x{size.channels}-{hash_weights(kept['weights'])}"
     network.accuracy = kept["accuracy"]
     return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def learn(train: Pictures, device: torch.device) -> Classifier:
+def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
     """Train a classifier, from SEED alone: Adam with one cycle of the learning rate, and pictures that are shifted."""
     log.info("training the network that scores are taken with, once for this data set")
     began = time.perf_counter()
@@ -139,10 +144,10 @@ def learn(train: Pictures, device: torch.device) -> Classifier:
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
     steps = max(len(train) // BATCH, 1) * EPOCHS
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
-    stream = randomness.generator("cpu", SEED, "feature batches")
+    stream = randomness.random_generator("cpu", SEED, "feature batches")
     for _ in tqdm(range(steps), unit="step", disable=None, dynamic_ncols=True):
         chosen = torch.randint(len(train), (min(BATCH, len(train)),), generator=stream)
-        images = shifted(train.images[chosen].to(device), stream)
+        images = random_shift(train.images[chosen].to(device), stream)
         loss = F.cross_entropy(network(images)[1], train.labels[chosen].to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -159,7 +164,7 @@ def learn(train: Pictures, device: torch.device) -> Classifier:
     return network.eval()
 
 
-def shifted(images: Tensor, stream: torch.Generator) -> Tensor:
+def random_shift(images: Tensor, stream: torch.Generator) -> Tensor:
     """All of a batch (B, C, H, W) moved by the same few pixels; its edge is repeated."""
     furthest = max(images.shape[2] // 14, 1)
     down, right = torch.randint(0, 2 * furthest + 1, (2,), generator=stream).tolist()
@@ -169,7 +174,7 @@ def shifted(images: Tensor, stream: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, pictures: Pictures, device: torch.device) -> float:
+def accuracy(network: Classifier, pictures: ImageDataset, device: torch.device) -> float:
     """Share of `pictures` whose class the network names."""
     network.eval()
     right = sum(
@@ -179,7 +184,7 @@ def accuracy(network: Classifier, pictures: Pictures, device: torch.device) -> f
     return right / len(pictures)
 
 
-def fingerprint(pictures: Pictures) -> str:
+def fingerprint(pictures: ImageDataset) -> str:
     """Tells data sets apart by what is in them."""
     digest = hashlib.blake2b(digest_size=4)
     labels = [] if pictures.labels is None else [pictures.labels]
@@ -188,7 +193,7 @@ def fingerprint(pictures: Pictures) -> str:
     return digest.hexdigest()
 
 
-def hash_of(weights: dict[str, Any]) -> str:
+def hash_weights(weights: dict[str, Any]) -> str:
     """Tells networks apart by their weights."""
     digest = hashlib.blake2b(digest_size=4)
     for name, tensor in weights.items():

@@ -1,6 +1,6 @@
 """How good generated pictures are, in numbers. What each means, and what fools it, stands in docs/scores.md.
 
-Pictures are uint8 (n, C, H, W). FID, KID, precision and recall are torch-fidelity's functions on our features.
+ImageDataset are uint8 (n, C, H, W). FID, KID, precision and recall are torch-fidelity's functions on our features.
 """
 
 import math
@@ -20,7 +20,7 @@ KEPT = 10_000  # pictures that are kept for the scores that compare one by one; 
 NEIGHBOURS = 5  # of density and coverage, as in Naeem et al. 2020; precision and recall take 3, as published
 
 
-class Seen:
+class FeatureStats:
     """What is kept of pictures, however many they are: the moments of their features, their classes, the first few.
 
     `images` are those of the first few, or none where they are too large for Parzen's score.
@@ -62,7 +62,7 @@ class Seen:
         return centred / max(self.count - 1, 1)
 
 
-def compare(fake: Seen, real: Seen) -> dict[str, float]:
+def compare(fake: FeatureStats, real: FeatureStats) -> dict[str, float]:
     """All that two sets of pictures and their features say, by name."""
     few = min(len(fake.features), len(real.features))
     subset = min(few, 1000)
@@ -71,7 +71,7 @@ def compare(fake: Seen, real: Seen) -> dict[str, float]:
     near = prc_features_to_metric(*one_by_one, save_cpu_ram=True, prc_batch_size=1000, verbose=False)
     density, coverage = density_and_coverage(*one_by_one)
     return {
-        "fid": frechet(fake, real),
+        "fid": frechet_distance(fake, real),
         "kid": kid["kernel_inception_distance_mean"],
         "precision": near["precision"],
         "recall": near["recall"],
@@ -81,7 +81,7 @@ def compare(fake: Seen, real: Seen) -> dict[str, float]:
     }
 
 
-def frechet(fake: Seen, real: Seen) -> float:
+def frechet_distance(fake: FeatureStats, real: FeatureStats) -> float:
     """The Fréchet distance between the two clouds of features, each taken for a normal one (Heusel et al. 2017)."""
     moments = ({"mu": each.mean.numpy(), "sigma": each.covariance.numpy()} for each in (fake, real))
     return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
@@ -103,7 +103,7 @@ def density_and_coverage(fake: Tensor, real: Tensor) -> tuple[float, float]:
     return inside / (neighbours * len(fake)), covered / len(real)
 
 
-def spread_over_classes(classes: Tensor) -> dict[str, float]:
+def class_balance(classes: Tensor) -> dict[str, float]:
     """From how many pictures each class has (K,): the classes that are there, and how far from all alike.
 
     `modes_in_100` is how many classes to expect among a hundred of such pictures: the sum of 1 - (1 - p)^100.
@@ -121,10 +121,10 @@ def spread_over_classes(classes: Tensor) -> dict[str, float]:
 
 
 def parzen(centres: Tensor, validation: Tensor, test: Tensor) -> dict[str, float]:
-    """Log-likelihood of `test` under a Gaussian at each centre, as Goodfellow et al. 2014, section 5, estimate it.
+    """RunLogger-likelihood of `test` under a Gaussian at each centre, as Goodfellow et al. 2014, section 5, estimate it.
 
     Its width is the one of ten, from 0.1 to 1 evenly in logarithm, that is best for the first 1,000 of `validation`.
-    Pictures are uint8 (n, C, H, W), read as numbers from 0 to 1. Returns the mean over `test` in nats, its standard
+    ImageDataset are uint8 (n, C, H, W), read as numbers from 0 to 1. Returns the mean over `test` in nats, its standard
     error, and the width.
     """
     centres, validation, test = (images.flatten(1).double() / 255 for images in (centres, validation, test))
@@ -145,7 +145,7 @@ def log_likelihoods(centres: Tensor, points: Tensor, widths: Tensor) -> Tensor:
     return torch.cat(parts) - math.log(len(centres)) - dims / 2 * torch.log(2 * math.pi * widths.square())
 
 
-def nearest(fake: Tensor, real: Tensor) -> Tensor:
+def nearest_neighbors(fake: Tensor, real: Tensor) -> Tensor:
     """For each of `fake` uint8 (n, C, H, W), which of `real` (m, C, H, W) has the nearest pixels. Returns (n,)."""
     points = fake.flatten(1).float()
     size = 2**24 // points.shape[1]  # pictures that fill 64 MB

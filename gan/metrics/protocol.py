@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from gan import sampling
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import LEAST
-from gan.data.datasets import Pictures, datasets, scaled
+from gan.data.datasets import ImageDataset, datasets, scaled
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.noise import Noise
@@ -40,8 +40,8 @@ class Reference:
     """
 
     name: str
-    train: Pictures
-    real: Pictures
+    train: ImageDataset
+    real: ImageDataset
     split: str
     network: nn.Module
     device: torch.device
@@ -50,15 +50,15 @@ class Reference:
         self.hash = features.fingerprint(self.real)
         self.seen = self.look(self.real.images.split(BATCH))
 
-    def look(self, batches: Iterable[Tensor]) -> formulas.Seen:
+    def look(self, batches: Iterable[Tensor]) -> formulas.FeatureStats:
         """What the network sees in pictures uint8 (n, C, H, W), batch by batch."""
-        return formulas.Seen(self.network, batches, self.device)
+        return formulas.FeatureStats(self.network, batches, self.device)
 
-    def score(self, seen: formulas.Seen, parzen: bool) -> dict[str, float]:
+    def score(self, seen: formulas.FeatureStats, parzen: bool) -> dict[str, float]:
         """What can be said of the pictures in `seen`, by name."""
         found = formulas.compare(seen, self.seen)
         if not isinstance(self.network, features.Inception):
-            found |= formulas.spread_over_classes(seen.classes)
+            found |= formulas.class_balance(seen.classes)
         if parzen and self.train.shape.pixels <= formulas.PARZEN_PIXELS:
             found |= formulas.parzen(seen.images, self.validation, self.real.images[: formulas.KEPT])
         return found
@@ -80,7 +80,7 @@ class Reference:
         with contextlib.suppress(OSError, ValueError):  # none yet, or damaged
             return json.loads(kept.read_text("utf-8"))
         learnable = self.train[: len(self.train) - len(self.validation)]  # the widths are chosen on the others
-        order = torch.randperm(len(learnable), generator=randomness.generator("cpu", 0, "floor"))[:count]
+        order = torch.randperm(len(learnable), generator=randomness.random_generator("cpu", 0, "floor"))[:count]
         found = self.score(self.look(learnable.images[order].split(BATCH)), parzen)
         with contextlib.suppress(OSError):  # a cache that cannot be kept is no loss
             files.write_json(kept, found)
@@ -98,9 +98,9 @@ class Reference:
         }
 
 
-def reference(
+def load_reference(
     name: str,
-    load: Callable[[str], Pictures],
+    load: Callable[[str], ImageDataset],
     has_test: bool,
     split: str | None,
     kind: str,
@@ -109,7 +109,7 @@ def reference(
 ) -> Reference:
     """What the data set `name` offers to score with.
 
-    Raises Refused where it has no classes, not such a split, too few pictures or test pictures of another kind.
+    Raises ConfigError where it has no classes, not such a split, too few pictures or test pictures of another kind.
 
     Args:
         load: gives the pictures of a split, train or test.
@@ -122,24 +122,26 @@ def reference(
     test = load("test") if has_test or split == "test" else None
     split = split or ("test" if test else "train")
     if test and test.shape != train.shape:
-        raise Refused(
+        raise ConfigError(
             f"the test pictures are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
             "be alike; dataset.channels and dataset.image_size make them so."
         )
     if test and test.names != train.names:
-        raise Refused(
+        raise ConfigError(
             f"the folder {min({*test.names} ^ {*train.names})} is not both among the test pictures and among those to "
             "train on: classes go by the names of their folders, which should be the same."
         )
     if min(len(each) for each in (train, test) if each) < LEAST:
-        raise Refused(f"scores need {LEAST} pictures or more to train on, and as many to test on.")
+        raise ConfigError(f"scores need {LEAST} pictures or more to train on, and as many to test on.")
     if kind == "inception":
         network = features.Inception().to(device)
     elif name == STACKED:
         grey = [datasets.mnist(*folders, part, limit=None, image_size=train.shape.size) for part in ("train", "test")]
-        network = features.PerChannel(features.own("mnist", *grey, folders[1], device), train.shape.channels)
+        network = features.PerChannel(
+            features.dataset_classifier("mnist", *grey, folders[1], device), train.shape.channels
+        )
     else:
-        network = features.own(name, train, test, folders[1], device)
+        network = features.dataset_classifier(name, train, test, folders[1], device)
     return Reference(name, train, test if split == "test" else train, split, network, device)
 
 
@@ -147,19 +149,23 @@ def in_words(image: ImageShape) -> str:
     return f"{image.size}x{image.size}x{image.channels} in {image.classes} classes"
 
 
-def drawn(generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+def generate_images(
+    generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device
+) -> Iterator[Tensor]:
     """`count` pictures uint8, in batches; all classes in turn where the generator is told of them."""
     randomness.reseed(device, seed, "drawing")
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)
-        points = noise.draw(size, randomness.generator("cpu", seed, "scores", first)).to(device)
-        yield sampling.generate(generator, points, sampling.in_turn(generator.class_count, size, device, first), BATCH)
+        points = noise.draw(size, randomness.random_generator("cpu", seed, "scores", first)).to(device)
+        yield sampling.generate(
+            generator, points, sampling.cycle_labels(generator.class_count, size, device, first), BATCH
+        )
 
 
 def discriminator_gap(
     discriminator: nn.Module,
-    learned: Pictures,
-    other: Pictures,
+    learned: ImageDataset,
+    other: ImageDataset,
     pixel_range: tuple[float, float],
     batch_size: int,
     classes: int,
@@ -174,8 +180,8 @@ def discriminator_gap(
     """
 
     @torch.no_grad()
-    def judged(pictures: Pictures) -> Tensor:
-        chosen = torch.randperm(len(pictures), generator=randomness.generator("cpu", "gap"))
+    def judged(pictures: ImageDataset) -> Tensor:
+        chosen = torch.randperm(len(pictures), generator=randomness.random_generator("cpu", "gap"))
         if classes:
             chosen = chosen[pictures.labels[chosen] < classes]
         pictures = pictures[chosen[:GAP_COUNT]]

@@ -32,18 +32,18 @@ class Generator(layers.Painter):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        half = layers.half(image.size)
-        quarter = layers.half(half)
+        half = layers.halve(image.size)
+        quarter = layers.halve(half)
         first = nn.Linear(noise_dim, hidden, bias=False)
         second = nn.Linear(hidden, channels[0] * quarter**2, bias=False)
         found = [
-            *(first, *layers.batch_norm(norm, first), layers.activate(activation)),
-            *(second, *layers.batch_norm(norm, second), layers.activate(activation)),
+            *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
+            *(second, *layers.batch_norm(norm, second), layers.activation_layer(activation)),
             nn.Unflatten(1, (channels[0], quarter, quarter)),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), (half, image.size), strict=True):
-            up = nn.ConvTranspose2d(inputs, outputs, layers.doubling(side), stride=2, padding=1, bias=False)
-            found += [up, *layers.batch_norm(norm, up), layers.activate(activation)]
+            up = nn.ConvTranspose2d(inputs, outputs, layers.kernel_size(side), stride=2, padding=1, bias=False)
+            found += [up, *layers.batch_norm(norm, up), layers.activation_layer(activation)]
         last = nn.Conv2d(channels[-1], image.channels, 3, padding=1, bias=False)
         super().__init__([*found, last], output, init, init_scale)
 
@@ -74,7 +74,12 @@ class Discriminator(layers.Judge):
             if side < 4:  # a convolution and a maximum would leave nothing
                 break
             convolution = nn.Conv2d(inputs, outputs, 3, bias=False)
-            found += [convolution, *layers.batch_norm(norm, convolution), layers.activate(activation), nn.MaxPool2d(2)]
+            found += [
+                convolution,
+                *layers.batch_norm(norm, convolution),
+                layers.activation_layer(activation),
+                nn.MaxPool2d(2),
+            ]
             inputs, side = outputs, (side - 2) // 2
         logit = nn.Linear(inputs * side**2, 1, bias=False)
         normed = layers.batch_norm("batch", logit) if norm_logit else []

@@ -18,7 +18,7 @@ def sizes(image: ImageShape) -> list[int]:
     """
     found = [image.size]
     while found[-1] > 4:
-        found.append(layers.half(found[-1]))
+        found.append(layers.halve(found[-1]))
     return found
 
 
@@ -51,13 +51,13 @@ class Generator(layers.Painter):
             nn.Unflatten(1, (-1, 1, 1)),
             first,
             *layers.batch_norm(norm, first),
-            layers.activate(activation),
+            layers.activation_layer(activation),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:-1], strict=True):
-            up = nn.ConvTranspose2d(inputs, outputs, layers.doubling(side), stride=2, padding=1, bias=bias)
-            found += [*layers.drop(dropout), up, *layers.batch_norm(norm, up), layers.activate(activation)]
+            up = nn.ConvTranspose2d(inputs, outputs, layers.kernel_size(side), stride=2, padding=1, bias=bias)
+            found += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up), layers.activation_layer(activation)]
         last = nn.ConvTranspose2d(
-            channels[-1], image.channels, layers.doubling(sides[-1]), stride=2, padding=1, bias=bias
+            channels[-1], image.channels, layers.kernel_size(sides[-1]), stride=2, padding=1, bias=bias
         )
         super().__init__([*found, last], output, init, init_scale)
 
@@ -86,7 +86,7 @@ class Discriminator(layers.Judge):
         bias = norm == "none"
         found = []
         for level, (inputs, outputs) in enumerate(pairwise(channels)):
-            down = nn.Conv2d(inputs, outputs, layers.doubling(sides[level]), stride=2, padding=1, bias=bias)
+            down = nn.Conv2d(inputs, outputs, layers.kernel_size(sides[level]), stride=2, padding=1, bias=bias)
             normed = layers.batch_norm(norm, down) if level > 0 else []
-            found += [down, *normed, layers.activate(activation), *layers.drop(dropout)]
+            found += [down, *normed, layers.activation_layer(activation), *layers.dropout(dropout)]
         super().__init__(found, [nn.Conv2d(channels[-1], 1, sides[-1], bias=bias)], init, init_scale)

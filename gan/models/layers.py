@@ -33,7 +33,7 @@ ENDINGS = {
 }
 
 
-def activate(activation: Activation) -> nn.Module:
+def activation_layer(activation: Activation) -> nn.Module:
     """A fresh activation layer: one of those with a name, or like what the configuration builds."""
     if isinstance(activation, nn.Module):
         return copy.deepcopy(activation)
@@ -75,12 +75,12 @@ class Dropout(nn.Dropout):
         return inputs * kept.mul_(1 / (1 - dropped / 2**16))
 
 
-def drop(probability: float) -> list[nn.Module]:
+def dropout(probability: float) -> list[nn.Module]:
     """Dropout, or nothing at 0: a layer that does nothing still costs a call."""
     return [Dropout(probability)] if probability > 0 else []
 
 
-def initialise(network: nn.Module, init: Init, scale: float) -> None:
+def init_weights(network: nn.Module, init: Init, scale: float) -> None:
     """Draw the weights of all linear and convolutional layers anew; biases become 0 with them.
 
     `default` leaves what torch drew. `normal` is N(0, scale), and BatchNorm's weights N(1, scale) as DCGAN has
@@ -101,17 +101,17 @@ def initialise(network: nn.Module, init: Init, scale: float) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def mixes_pictures(network: nn.Module) -> bool:
+def mixes_images(network: nn.Module) -> bool:
     """Whether what the network says of one picture depends on the others in its batch."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
-def half(side: int) -> int:
+def halve(side: int) -> int:
     """Half of a side in pixels, rounded up."""
     return (side + 1) // 2
 
 
-def doubling(larger: int) -> int:
+def kernel_size(larger: int) -> int:
     """The kernel that, with stride 2 and padding 1, leads from half of `larger`, rounded up, to it and back."""
     return 4 if larger % 2 == 0 else 3
 
@@ -130,7 +130,7 @@ class Painter(nn.Module):
         self.pixel_range = self.ending.pixel_range
         self.layers = nn.Sequential(*found, self.ending.layer())
         self.classes: nn.Embedding | None = None
-        initialise(self, init, init_scale)
+        init_weights(self, init, init_scale)
 
     @property
     def class_count(self) -> int:
@@ -155,7 +155,7 @@ class Judge(nn.Module):
         self.features, self.logit = nn.Sequential(*features), nn.Sequential(*logit)
         self.feature_count = logit[0].weight[0].numel()
         self.classes: nn.Linear | None = None
-        initialise(self, init, init_scale)
+        init_weights(self, init, init_scale)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.features(images)

@@ -42,9 +42,9 @@ class Discriminator(layers.Judge):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        found = [nn.Flatten(), *layers.drop(drop_input)]
+        found = [nn.Flatten(), *layers.dropout(drop_input)]
         for inputs, outputs in pairwise([image.pixels, *units]):
-            found += [Maxout(inputs, outputs, pieces), *layers.drop(drop_hidden)]
+            found += [Maxout(inputs, outputs, pieces), *layers.dropout(drop_hidden)]
         super().__init__(found, [nn.Linear([image.pixels, *units][-1], 1)], init, init_scale)
 
 

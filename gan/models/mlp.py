@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import Dropped, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import layers
@@ -77,13 +77,20 @@ class Discriminator(layers.Judge):
 
 
 def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: Dropout) -> list[nn.Module]:
-    """The hidden layers from `widths[0]` inputs on. Raises Refused for a dropout list of another length."""
+    """The hidden layers from `widths[0]` inputs on. Raises ConfigError for a dropout list of another length."""
     hidden = list(pairwise(widths))
     drops = dropout if isinstance(dropout, list) else [dropout] * len(hidden)
     if len(drops) != len(hidden):
-        raise Refused(f"dropout={drops} does not fit {len(hidden)} hidden layers: give one number, or one for each.")
+        raise ConfigError(
+            f"dropout={drops} does not fit {len(hidden)} hidden layers: give one number, or one for each."
+        )
     found = []
     for (inputs, outputs), probability in zip(hidden, drops, strict=True):
         linear = nn.Linear(inputs, outputs)
-        found += [linear, *layers.batch_norm(norm, linear), layers.activate(activation), *layers.drop(probability)]
+        found += [
+            linear,
+            *layers.batch_norm(norm, linear),
+            layers.activation_layer(activation),
+            *layers.dropout(probability),
+        ]
     return found

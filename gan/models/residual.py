@@ -20,7 +20,7 @@ def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
     """
     sides = [image.size]
     while sides[-1] > SMALLEST:
-        sides.append(layers.half(sides[-1]))
+        sides.append(layers.halve(sides[-1]))
     return sides, [min(2**level, WIDEST) * width for level in range(len(sides))]
 
 
@@ -34,8 +34,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, activation: layers.Activation) -> None:
         super().__init__()
         first, last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        self.change = nn.Sequential(first, layers.activate(activation), last)
-        self.activation = layers.activate(activation)
+        self.change = nn.Sequential(first, layers.activation_layer(activation), last)
+        self.activation = layers.activation_layer(activation)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.activation(inputs + self.change(inputs))

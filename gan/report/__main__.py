@@ -7,7 +7,7 @@ from pathlib import Path
 from gan.cli.messages import messages
 from gan.report import verdicts
 from gan.report.page import Report
-from gan.report.runs import found_below
+from gan.report.runs import find_runs
 from gan.system import files
 
 
@@ -26,17 +26,17 @@ def main() -> None:
         help="print which claims of published set-ups held in these runs; with --out write that too, with pictures",
     )
     asked = parser.parse_args()
-    runs = found_below(asked.paths)
+    runs = find_runs(asked.paths)
     if asked.claims:
         text = "\n".join(verdicts.lines(runs, asked.out))
         if asked.out:
-            with files.whole(asked.out / "claims.md") as file:
+            with files.atomic_write(asked.out / "claims.md") as file:
                 file.write(text.encode())
         print(text, flush=True)
         return
     out = asked.out or Path(os.path.commonpath([path.resolve() for path in asked.paths]))
     for path in Report(runs, out).write():
-        print(files.shown(path))
+        print(files.relative_path(path))
 
 
 if __name__ == "__main__":

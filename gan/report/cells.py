@@ -1,4 +1,4 @@
-"""Numbers in a table: the mean over seeds, the spread beside it, and which is best."""
+"""MetricAccumulator in a table: the mean over seeds, the spread beside it, and which is best."""
 
 import math
 import statistics
@@ -33,7 +33,7 @@ class Number(NamedTuple):
         return f"{self.mean:.4g}" + (f" ± {self.spread:.2g}" if self.spread else "")
 
 
-def gathered(values: Iterable[float | None]) -> Number | None:
+def mean_over(values: Iterable[float | None]) -> Number | None:
     """The mean and spread of those that are there and finite; None where none is."""
     found = [value for value in values if value is not None and math.isfinite(value)]
     if not found:
@@ -47,7 +47,7 @@ def best(name: str, numbers: Iterable[Number | None]) -> float | None:
     return BETTER[name](means) if name in BETTER and len(means) > 1 else None
 
 
-def taken(record: dict[str, Any]) -> str:
+def protocol_line(record: dict[str, Any]) -> str:
     """How scores were taken, on a line."""
     known = dict.fromkeys(PROTOCOL, "?") | record
     return "{features}, {generated} generated against {real} of {dataset}, {split}".format(**known)

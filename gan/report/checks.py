@@ -9,7 +9,7 @@ import statistics
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from gan.report.cells import PROTOCOL, taken
+from gan.report.cells import PROTOCOL, protocol_line
 from gan.report.runs import Run
 
 SURE, MOSTLY = 0.9, 0.9
@@ -144,7 +144,7 @@ def falls_apart(run: Run, *, times: float) -> Found:
 def beats(run: Run, *, than: Run, by: float, slack: float) -> Found:
     """Its FID is lower than the other's by the share `by`, and it took no longer, but for the share `slack`."""
     rows = at_end(run, "fid"), at_end(than, "fid")
-    if taken(rows[0]) != taken(rows[1]):
+    if protocol_line(rows[0]) != protocol_line(rows[1]):
         raise Missing(f"its scores were not taken as those of {than.name}")
     if run.status["machine"] != than.status["machine"]:
         raise Missing(f"it was not trained on the machine of {than.name}")
@@ -195,7 +195,7 @@ def taken_in_training(
 ) -> list[dict[str, Any]]:
     """Rows of scores between two epochs, one or more, all taken as the last one was."""
     rows = [row for row in run.scored if set(PROTOCOL) <= row.keys() and numeric(row, name)]
-    alike = [row for row in rows if taken(row) == taken(rows[-1])]
+    alike = [row for row in rows if protocol_line(row) == protocol_line(rows[-1])]
     found = [row for row in alike if from_epoch <= run.epoch_of(row["step"]) <= until_epoch]
     if not found:
         raise Missing(f"{name} was not taken in training {between(from_epoch, until_epoch)}")

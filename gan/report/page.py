@@ -112,7 +112,7 @@ class Report:
         """Write the three files into `out`. Returns where they are. Raises OSError where that cannot be."""
         texts = {"report.html": self.html(), "report.md": self.markdown(), "runs.csv": self.csv()}
         for name, text in texts.items():
-            with files.whole(self.out / name, durable=False) as file:
+            with files.atomic_write(self.out / name, durable=False) as file:
                 file.write(text.encode())
         return [self.out / name for name in texts]
 
@@ -135,7 +135,7 @@ class Report:
             lines.append([values, group.state, *count, *numbers])
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         pictures = [
-            f"**{group.label}**\n\n![{group.label}](<{files.shown(group.picture, self.out)}>)"
+            f"**{group.label}**\n\n![{group.label}](<{files.relative_path(group.picture, self.out)}>)"
             for group in self.groups
             if group.picture
         ]

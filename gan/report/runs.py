@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from gan.cli.overrides import BESIDES
-from gan.config.errors import Refused
-from gan.report.cells import PROTOCOL, Number, gathered, taken
+from gan.config.errors import ConfigError
+from gan.report.cells import PROTOCOL, Number, mean_over, protocol_line
 from gan.system import files, status
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -96,7 +96,7 @@ class Run:
 
     @cached_property
     def grids(self) -> list[Path]:
-        """The pictures of the watched noise, in the order of their steps."""
+        """The pictures of the fixed_noise noise, in the order of their steps."""
         return sorted((self.folder / "samples").glob("step_*.png"))
 
     @property
@@ -111,7 +111,7 @@ class Run:
     def protocol(self) -> str | None:
         """How the scores were taken, on a line; None where there are none."""
         found = self.status["scores"]
-        return taken(found) if found else None
+        return protocol_line(found) if found else None
 
     @property
     def name(self) -> str:
@@ -154,12 +154,12 @@ class Group:
             "D(x)": "discriminator/real",
             "D(G(z))": "discriminator/fake",
         }
-        found = {name: gathered(run.status[key] for run in self.runs) for name, key in of_status.items()}
-        found |= {name: gathered(run.status["last"].get(key) for run in self.runs) for name, key in of_row.items()}
+        found = {name: mean_over(run.status[key] for run in self.runs) for name, key in of_status.items()}
+        found |= {name: mean_over(run.status["last"].get(key) for run in self.runs) for name, key in of_row.items()}
         if len({run.protocol for run in self.runs if run.protocol}) > 1:
             return found  # a mean of scores that were taken in different ways says nothing
         scores = dict.fromkeys(name for run in self.runs for name in run.scores)
-        return found | {name: gathered(run.scores.get(name) for run in self.runs) for name in scores}
+        return found | {name: mean_over(run.scores.get(name) for run in self.runs) for name in scores}
 
 
 def flat(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
@@ -178,15 +178,15 @@ def thinned(items: list[Any], count: int) -> list[Any]:
     return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
 
 
-def found_below(paths: list[Path]) -> list[Run]:
-    """Every run at or below `paths`, in the order of their names. Raises Refused where there is none."""
+def find_runs(paths: list[Path]) -> list[Run]:
+    """Every run at or below `paths`, in the order of their names. Raises ConfigError where there is none."""
     folders = {}
     for path in paths:
         if not path.exists():
-            raise Refused(f"{path} does not exist; it should be a run or a folder of runs, such as outputs.")
+            raise ConfigError(f"{path} does not exist; it should be a run or a folder of runs, such as outputs.")
         below = {file.parent: None for file in path.rglob("status.json")}
         if not below:
-            raise Refused(f"{path} holds no run: there is no status.json in it.")
+            raise ConfigError(f"{path} holds no run: there is no status.json in it.")
         folders |= dict.fromkeys(sorted(below, key=order))
     return [Run(folder) for folder in folders]
 

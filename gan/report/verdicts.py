@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 from pydantic import Field
 
-from gan.cli.overrides import BESIDES, said_as, to_paste
+from gan.cli.overrides import BESIDES, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.runs import Run
@@ -115,7 +115,7 @@ def unfit(run: Run, epochs: int) -> str | None:
         return f"it is {state}, at epoch {came:.4g} of {epochs}"
     if came >= epochs:
         return None
-    goes_on = to_paste("train.py", said_as("resume", str(run.folder)), f"train.epochs={epochs}")
+    goes_on = shell_line("train.py", quote_override("resume", str(run.folder)), f"train.epochs={epochs}")
     return f"it has come to epoch {came:.4g}: {goes_on}"
 
 
@@ -150,7 +150,9 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
             used += [run for run in fitting if run not in used]
             if not fitting:
                 shorter = [f"train.epochs={claim.epochs}"] if claim.epochs else []
-                commands.append(to_paste("train.py", f"experiment={experiment}", *claim.asked, *shorter, *claims.watch))
+                commands.append(
+                    shell_line("train.py", f"experiment={experiment}", *claim.asked, *shorter, *claims.watch)
+                )
         yield ""
         yield from (f"* not run: `{line}`" for line in dict.fromkeys(commands))
         yield from (f"* {label(run, runs)}: {about(run)}" for run in used)
@@ -165,7 +167,7 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
 def about(run: Run) -> str:
     """How to make the run again, where it was made and how long it took."""
     asked = [f"{name}={value}" for name, value in run.said.items() if name != "experiment" and "hydra" not in name]
-    again = to_paste("train.py", f"experiment={run.setting('experiment')}", *asked)
+    again = shell_line("train.py", f"experiment={run.setting('experiment')}", *asked)
     machine = run.status["machine"] or "machine unknown"
     return f"`{again}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
 
@@ -189,6 +191,6 @@ def pictures(run: Run, name: str, out: Path) -> Iterator[str]:
                 small = image.convert("RGB").quantize(32)
         except OSError:  # it is not there, or damaged
             continue
-        with files.whole(out / f"{name}_{kind}.png") as file:
+        with files.atomic_write(out / f"{name}_{kind}.png") as file:
             small.save(file, format="png", optimize=True)
         yield f"![{kind} of {run.name}]({name}_{kind}.png)"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import rank
 
 log = logging.getLogger(__name__)
@@ -25,23 +25,25 @@ TOO_MUCH = (  # torch's words for more memory than there is, or than a number of
 )
 
 
-def pick(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one. Raises Refused for a device that this machine lacks."""
+def select_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one. Raises ConfigError for a device that this machine lacks."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     found = [device for device, available in there.items() if available]
     name = found[0] if name == "auto" else name
     if name not in found:
-        raise Refused(f"device={name} is not there: this machine has {' and '.join(found)}.")
-    if rank.COUNT > 1 and name == "mps":
-        raise Refused("device=mps is not possible with several processes: it should be cpu.")
-    if rank.COUNT > 1 and name == "cuda":  # one for each process
-        if torch.cuda.device_count() <= rank.ON_THIS_MACHINE:
-            raise Refused("this machine has fewer GPUs than processes: start as many as there are, or say device=cpu.")
-        return torch.device("cuda", rank.ON_THIS_MACHINE)
+        raise ConfigError(f"device={name} is not there: this machine has {' and '.join(found)}.")
+    if rank.WORLD_SIZE > 1 and name == "mps":
+        raise ConfigError("device=mps is not possible with several processes: it should be cpu.")
+    if rank.WORLD_SIZE > 1 and name == "cuda":  # one for each process
+        if torch.cuda.device_count() <= rank.LOCAL_RANK:
+            raise ConfigError(
+                "this machine has fewer GPUs than processes: start as many as there are, or say device=cpu."
+            )
+        return torch.device("cuda", rank.LOCAL_RANK)
     return torch.device(name)
 
 
-def doubt_half(device: torch.device) -> None:
+def warn_if_bf16_is_slow(device: torch.device) -> None:
     """Warn where bfloat16 does not pay: a processor may lack such products, or be no faster with them."""
     if device.type != "cpu":
         return
@@ -63,7 +65,7 @@ def product_seconds(dtype: torch.dtype) -> float:
     return time.perf_counter() - began
 
 
-def described(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """What a number was taken on, on a line: processor or GPU, threads, versions."""
     names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     cpu = next((line.split(": ")[1] for line in names if line.startswith("model name")), platform.processor())
@@ -76,7 +78,7 @@ def described(device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
+def memory_errors() -> Iterator[None]:
     """Around what may ask for more memory than there is: raises OSError (ENOMEM), whichever way torch puts it."""
     try:
         yield
@@ -87,7 +89,7 @@ def enough_memory() -> Iterator[None]:
         raise OSError(errno.ENOMEM, advice) from error
 
 
-def flush_tiny_numbers() -> None:
+def flush_denormals() -> None:
     """Let the processor take numbers below 1e-38 for 0, with which it reckons many times slower than with others.
 
     Where D has won, the squares of G's gradients are that small, and a step would take three times as long. Threads
@@ -96,7 +98,7 @@ def flush_tiny_numbers() -> None:
     torch.set_flush_denormal(True)  # returns False where the processor cannot
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, as it will want as much again in the next step.
 
     By default the C library of Linux gives large arrays back at once, and the kernel must clear every page anew: a

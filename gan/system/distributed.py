@@ -16,16 +16,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan.config.errors import Refused
-from gan.system.rank import COUNT, NUMBER
+from gan.config.errors import ConfigError
+from gan.system.rank import RANK, WORLD_SIZE
 
 PATIENCE = timedelta(minutes=30)  # one process may train the network for scores while the others wait
 
 
 @contextmanager
-def together(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """While this lasts, the processes that torchrun has started are one group; alone, it does nothing."""
-    if COUNT == 1:
+    if WORLD_SIZE == 1:
         yield
         return
     if device.type == "cuda":
@@ -37,44 +37,46 @@ def together(device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def share(batch_size: int) -> slice:
-    """The part of a batch that is this process's. Raises Refused where it cannot be divided."""
-    if batch_size % COUNT:
-        raise Refused(f"train.batch_size={batch_size} cannot be shared by {COUNT} processes: it should be a multiple.")
-    size = batch_size // COUNT
-    return slice(NUMBER * size, (NUMBER + 1) * size)
+def local_slice(batch_size: int) -> slice:
+    """The part of a batch that is this process's. Raises ConfigError where it cannot be divided."""
+    if batch_size % WORLD_SIZE:
+        raise ConfigError(
+            f"train.batch_size={batch_size} cannot be shared by {WORLD_SIZE} processes: it should be a multiple."
+        )
+    size = batch_size // WORLD_SIZE
+    return slice(RANK * size, (RANK + 1) * size)
 
 
 @torch.no_grad()
-def average(tensors: list[Tensor]) -> None:
+def all_reduce_mean(tensors: list[Tensor]) -> None:
     """Replace each of `tensors` by its mean over the processes, in one message."""
-    if COUNT > 1:
+    if WORLD_SIZE > 1:
         message = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.all_reduce(message)
-        message /= COUNT
+        message /= WORLD_SIZE
         for tensor, part in zip(tensors, message.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
 
-def from_first(find: Callable[[], Any]) -> Any:
-    """What process 0 finds (tensors on the CPU, numbers, text), for all. Raises Refused in all where it does."""
-    if COUNT == 1:
+def from_rank_zero(find: Callable[[], Any]) -> Any:
+    """What process 0 finds (tensors on the CPU, numbers, text), for all. Raises ConfigError in all where it does."""
+    if WORLD_SIZE == 1:
         return find()
     held = [None]
-    if NUMBER == 0:
+    if RANK == 0:
         try:
             held = [find()]
-        except Refused as error:
+        except ConfigError as error:
             held = [error]
     dist.broadcast_object_list(held)
-    if isinstance(held[0], Refused):
+    if isinstance(held[0], ConfigError):
         raise held[0]
     return held[0]
 
 
-def greatest(number: int, device: torch.device) -> int:
+def all_reduce_max(number: int, device: torch.device) -> int:
     """The greatest of all processes' numbers."""
-    if COUNT == 1:
+    if WORLD_SIZE == 1:
         return number
     held = torch.tensor(number, device=device)
     dist.all_reduce(held, dist.ReduceOp.MAX)
@@ -82,14 +84,14 @@ def greatest(number: int, device: torch.device) -> int:
 
 
 @contextmanager
-def one_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """Process 0 does this before the others, which then find what it has put into a cache."""
-    if COUNT > 1 and NUMBER:
+    if WORLD_SIZE > 1 and RANK:
         dist.barrier()
     try:
         yield
     finally:  # what is refused here, the others will refuse as well
-        if COUNT > 1 and not NUMBER:
+        if WORLD_SIZE > 1 and not RANK:
             dist.barrier()
 
 
@@ -100,14 +102,14 @@ class _MeanOfAll(torch.autograd.Function):
     def forward(_: Any, mine: Tensor) -> Tensor:
         total = mine.clone()
         dist.all_reduce(total)
-        return total / COUNT
+        return total / WORLD_SIZE
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
         return _MeanOfAll.apply(gradient.contiguous())
 
 
-class SharedBatchNorm(_BatchNorm):
+class SyncBatchNorm(_BatchNorm):
     """Batch normalisation over the whole batch, of which each process has a part of the same size.
 
     torch.nn.SyncBatchNorm does this for GPUs alone.
@@ -125,7 +127,7 @@ class SharedBatchNorm(_BatchNorm):
         mean = _MeanOfAll.apply(exact.mean(others))
         spread = exact - mean.view(shape)
         variance = _MeanOfAll.apply(spread.square().mean(others))
-        count = COUNT * inputs.numel() // inputs.shape[1]
+        count = WORLD_SIZE * inputs.numel() // inputs.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -134,13 +136,13 @@ class SharedBatchNorm(_BatchNorm):
         return (spread * scale.view(shape) + self.bias.view(shape)).to(inputs.dtype)
 
 
-def share_batch_norm(network: nn.Module) -> None:
+def sync_batch_norm(network: nn.Module) -> None:
     """Let every BatchNorm in `network` see the whole batch, where that is shared by several processes."""
-    if COUNT == 1:
+    if WORLD_SIZE == 1:
         return
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
+                shared = SyncBatchNorm(child.num_features, child.eps, child.momentum)
                 shared.load_state_dict(child.state_dict())
                 setattr(parent, name, shared)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 ROOM = 65_536  # bytes; status.json and a line of the log take a few thousand
 
 
-def shown(path: Path, start: Path = Path()) -> str:
+def relative_path(path: Path, start: Path = Path()) -> str:
     """The way to `path` from `start`; all of the path where there is none, as to another drive of Windows."""
     try:
         return os.path.relpath(path, start)
@@ -24,7 +24,7 @@ def shown(path: Path, start: Path = Path()) -> str:
 
 
 @contextlib.contextmanager
-def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, durable: bool = True, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open `path` for writing beside itself, and put the new file in its place once it is complete.
 
     Args:
@@ -60,7 +60,7 @@ def whole(path: Path, durable: bool = True, keep: Path | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """While this lasts, other processes that would make `path` as well wait, and then find it there.
 
     Where nothing can be written beside it, nobody can make it, and nobody waits.
@@ -78,7 +78,7 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def last_words(folder: Path) -> Iterator[Callable[[], None]]:
+def reserve_space(folder: Path) -> Iterator[Callable[[], None]]:
     """Hold some room on the disk of `folder` while this lasts, to say what happened once nothing else fits.
 
     What is handed out gives the room back.
@@ -97,7 +97,7 @@ def last_words(folder: Path) -> Iterator[Callable[[], None]]:
         give_back()
 
 
-def remove_parts(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Remove what was being written below `folder` when a process died."""
     for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def remove_parts(folder: Path) -> None:
 
 def write_json(path: Path, value: object, durable: bool = True) -> None:
     """Write `value` as indented JSON."""
-    with whole(path, durable) as file:
+    with atomic_write(path, durable) as file:
         file.write(json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
 
 
@@ -125,11 +125,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Replace the file by these."""
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
-def add_row(path: Path, row: dict[str, Any]) -> None:
+def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add one at the end."""
     with path.open("a") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")

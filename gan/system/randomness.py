@@ -15,7 +15,7 @@ def key(*parts: int | str) -> int:
     return int.from_bytes(digest)
 
 
-def generator(device: torch.device | str, *parts: int | str) -> torch.Generator:
+def random_generator(device: torch.device | str, *parts: int | str) -> torch.Generator:
     """A fresh stream of random numbers on `device` for the purpose that `parts` name."""
     return torch.Generator(device).manual_seed(key(*parts))
 

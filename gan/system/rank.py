@@ -2,6 +2,6 @@
 
 import os
 
-COUNT = int(os.environ.get("WORLD_SIZE", "1"))  # processes that train one run together
-NUMBER = int(os.environ.get("RANK", "0"))  # of this one; number 0 writes the files
-ON_THIS_MACHINE = int(os.environ.get("LOCAL_RANK", "0"))
+WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))  # processes that train one run together
+RANK = int(os.environ.get("RANK", "0"))  # of this one; number 0 writes the files
+LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))

@@ -12,63 +12,63 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gan.config import check
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.schema import Settings
-from gan.data.datasets import Batches, Pictures, scaled
+from gan.data.datasets import Batches, ImageDataset, scaled
 from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
 from gan.models import layers
 from gan.noise import Noise
-from gan.player import Brake, Player, Players
+from gan.player import NonFiniteGuard, Player, Players
 from gan.system import distributed, randomness, rank
-from gan.system.device import doubt_half, flush_tiny_numbers, keep_memory, pick
+from gan.system.device import flush_denormals, keep_freed_memory, select_device, warn_if_bf16_is_slow
 from gan.training import checkpoint
 from gan.training.compatibility import refuse_data, refuse_lonely, refuse_slopes, separated
-from gan.training.ema import Average
-from gan.training.logger import Numbers
+from gan.training.ema import EMA
+from gan.training.logger import MetricAccumulator
 from gan.training.state import Run
-from gan.tricks.base import Game, Tricks
+from gan.tricks.base import TrickContext, Tricks
 
 
-def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
-    """Data first, then the networks that fit it, then what moves them. Raises Refused for what cannot be."""
-    device = pick(settings.device)
+def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
+    """Data first, then the networks that fit it, then what moves them. Raises ConfigError for what cannot be."""
+    device = select_device(settings.device)
     train = settings.train
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    flush_tiny_numbers()
+    flush_denormals()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
         torch.backends.cudnn.deterministic = True
     if settings.precision == "bf16":
-        doubt_half(device)
-    loss, tricks = make(cfg.loss), tricks_of(cfg)
+        warn_if_bf16_is_slow(device)
+    loss, tricks = instantiate_node(cfg.loss), build_tricks(cfg)
     refuse_slopes(loss, tricks)
     refuse_parts(cfg, settings)
-    with distributed.one_first():
-        pictures = load(cfg, settings, "train")
+    with distributed.rank_zero_first():
+        pictures = load_dataset(cfg, settings, "train")
     refuse_data(settings, pictures)
     image, has_classes = pictures.shape, tricks.uses_labels
-    tricks.check(Game(image, train, settings.watch, loss, has_classes, tricks.pictures_per_logit))
-    keep_memory()
-    networks = [network(cfg, name, image) for name in ("generator", "discriminator")]
+    tricks.check(TrickContext(image, train, settings.watch, loss, has_classes, tricks.pictures_per_logit))
+    keep_freed_memory()
+    networks = [build_network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
         networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
     refuse_lonely(networks, train.batch_size, tricks.pictures_per_logit)
-    separate = separated(train.separate_batches, tricks.mixes_pictures or layers.mixes_pictures(networks[1]))
+    separate = separated(train.separate_batches, tricks.mixes_pictures or layers.mixes_images(networks[1]))
     randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
     tricks.prepare_generator(networks[0], image)
     tricks.prepare_discriminator(networks[1], image)
     for each in networks:
-        distributed.share_batch_norm(each)
-    brake = Brake(device)
-    generator = player(cfg, "generator", networks[0], settings, device, brake, None)
-    discriminator = player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
+        distributed.sync_batch_norm(each)
+    brake = NonFiniteGuard(device)
+    generator = build_player(cfg, "generator", networks[0], settings, device, brake, None)
+    discriminator = build_player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
     decay, judges = train.generator_average, None
     if settings.watch.scores_every:
-        with distributed.one_first():
-            judges = reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+        with distributed.rank_zero_first():
+            judges = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
     return Run(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
@@ -79,41 +79,43 @@ def build(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
             train.batch_size,
             settings.seed,
             device,
-            distributed.share(train.batch_size),
+            distributed.local_slice(train.batch_size),
         ),
         shape=image,
         players=Players(generator, discriminator, separate),
-        average=None if decay is None else Average(generator.network, decay),
+        average=None if decay is None else EMA(generator.network, decay),
         loss=loss,
         tricks=tricks,
-        noise=noise(cfg),
-        numbers=Numbers(settings.watch.mean),
+        noise=build_noise(cfg),
+        numbers=MetricAccumulator(settings.watch.mean),
         reference=judges,
     )
 
 
-def tricks_of(cfg: DictConfig) -> Tricks:
+def build_tricks(cfg: DictConfig) -> Tricks:
     """Those of the chosen tricks that are code."""
-    return Tricks([make(node) for node in cfg.trick.values() if "_target_" in node])
+    return Tricks([instantiate_node(node) for node in cfg.trick.values() if "_target_" in node])
 
 
 def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
-    """Raise Refused for what several processes, each with a part of the batch, cannot do yet."""
-    if rank.COUNT == 1:
+    """Raise ConfigError for what several processes, each with a part of the batch, cannot do yet."""
+    if rank.WORLD_SIZE == 1:
         return
-    wanting = [name for name, node in cfg.trick.items() if "_target_" in node and make(node).needs_whole_batch]
+    wanting = [
+        name for name, node in cfg.trick.items() if "_target_" in node and instantiate_node(node).needs_whole_batch
+    ]
     if wanting:
-        raise Refused(
+        raise ConfigError(
             f"trick=[{','.join(wanting)}] is not possible with several processes: each sees a part of a batch, and "
             "that wants all of it."
         )
     if settings.compile:
-        raise Refused("compile=true is not possible with several processes: it should be false.")
+        raise ConfigError("compile=true is not possible with several processes: it should be false.")
 
 
-def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:
+def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDataset:
     """The pictures of a split."""
-    return make(
+    return instantiate_node(
         cfg.dataset,
         data_dir=Path(settings.data_dir),
         cache_dir=Path(settings.cache_dir),
@@ -121,45 +123,45 @@ def load(cfg: DictConfig, settings: Settings, split: str) -> Pictures:
     )
 
 
-def noise(cfg: DictConfig) -> Noise:
+def build_noise(cfg: DictConfig) -> Noise:
     return Noise(cfg.noise.kind, cfg.noise.dim)
 
 
-def network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
+def build_network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
     """The generator or the discriminator, on the CPU. Its weights depend on the seed and its own name alone."""
     given = (image, cfg.noise.dim) if name == "generator" else (image,)
     randomness.reseed(torch.device("cpu"), cfg.seed, name)
-    return make(cfg.model[name], *given)
+    return instantiate_node(cfg.model[name], *given)
 
 
-def player(
+def build_player(
     cfg: DictConfig,
     name: str,
     network: nn.Module,
     settings: Settings,
     device: torch.device,
-    brake: Brake,
+    brake: NonFiniteGuard,
     constrain: Callable[[list[Tensor]], None] | None,
 ) -> Player:
     """The network on its device, and its optimiser."""
     network.to(device, memory_format=torch.channels_last)  # what convolutions like best
-    optimizer = make(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
+    optimizer = instantiate_node(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
     if not optimizer.defaults.get("fused"):  # no other heeds the brake
-        raise Refused(
+        raise ConfigError(
             f"optim.{name} should be fused: gan.optim.adam, gan.optim.sgd, or one of torch.optim with "
             f"+optim.{name}.fused=true."
         )
-    schedule = {number: make(node) for number, node in cfg.optim.schedule.items()}
+    schedule = {number: instantiate_node(node) for number, node in cfg.optim.schedule.items()}
     known = [number for number, value in optimizer.defaults.items() if type(value) in (int, float)]
     if unknown := schedule.keys() - set(known):
-        raise Refused(
+        raise ConfigError(
             f"optim.schedule.{min(unknown)} is not a number of the {name}'s optimiser, which has {', '.join(known)}."
         )
     return Player(network, optimizer, schedule, brake, settings.precision, settings.compile, constrain)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """What a checkpoint holds to draw and to judge with."""
 
     cfg: DictConfig
@@ -169,29 +171,29 @@ class Trained:
     noise: Noise
 
 
-def trained(run: Path, which: str, averaged: bool, device: torch.device) -> Trained:
+def load_trained(run: Path, which: str, averaged: bool, device: torch.device) -> TrainedRun:
     """The players of a run as they are in its checkpoint `which`, last or best.
 
     With `averaged` the generator is the averaged one, where one was kept.
 
-    Raises Refused for a checkpoint that cannot be read, or whose configuration names code that is not ours.
+    Raises ConfigError for a checkpoint that cannot be read, or whose configuration names code that is not ours.
     """
     state = checkpoint.load(run, which)
-    with checkpoint.fitting(run):
+    with checkpoint.compatible_version(run):
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
             check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
-        image, tricks = ImageShape(*state["image"]), tricks_of(cfg)
-        generator, discriminator = (network(cfg, name, image) for name in ("generator", "discriminator"))
+        image, tricks = ImageShape(*state["image"]), build_tricks(cfg)
+        generator, discriminator = (build_network(cfg, name, image) for name in ("generator", "discriminator"))
         tricks.prepare_generator(generator, image)
         tricks.prepare_discriminator(discriminator, image)
         generator.load_state_dict((averaged and state["average"]) or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
-        drawn_from = noise(cfg)
-    return Trained(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)
+        drawn_from = build_noise(cfg)
+    return TrainedRun(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)
 
 
-def reference(
+def build_reference(
     cfg: DictConfig, split: str | None, kind: str, folders: tuple[Path, Path], device: torch.device
 ) -> protocol.Reference:
     """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
@@ -200,13 +202,13 @@ def reference(
     whole = OmegaConf.merge(cfg.dataset, {"limit": None})
     name, has_test = cfg.dataset._target_.rsplit(".", 1)[-1], "test_path" not in whole or whole.test_path is not None
 
-    def load_split(part: str) -> Pictures:
-        return make(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
+    def load_split(part: str) -> ImageDataset:
+        return instantiate_node(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
 
-    return protocol.reference(name, load_split, has_test, split, kind, folders, device)
+    return protocol.load_reference(name, load_split, has_test, split, kind, folders, device)
 
 
-def make(node: DictConfig, *given: Any, **named: Any) -> Any:
+def instantiate_node(node: DictConfig, *given: Any, **named: Any) -> Any:
     """What the node's `_target_` makes of the node's numbers and of what the code gives."""
     try:
         return instantiate(node, *given, **named, _convert_="all")

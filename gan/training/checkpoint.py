@@ -11,9 +11,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.system import files
-from gan.system.rank import NUMBER
+from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +28,21 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
 
     The one before last is kept until the next comes. Raises OSError where it cannot be written.
     """
-    if NUMBER:  # of several processes the first one writes
+    if RANK:  # of several processes the first one writes
         return
-    with files.whole(path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None) as file:
+    with files.atomic_write(
+        path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None
+    ) as file:
         torch.save(state, file)
 
 
 def load(folder: Path, which: str = "last") -> dict[str, Any]:
     """The state of the run in `folder`, on the CPU; where the last is damaged, the one before it.
 
-    Raises Refused where there is none that can be read.
+    Raises ConfigError where there is none that can be read.
     """
     if not folder.is_dir():
-        raise Refused(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
+        raise ConfigError(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
     path = path_in(folder, which)
     damaged = path.exists()
     for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
@@ -50,10 +52,10 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
                 log.warning("%s %s: the one before it is taken, of step %d.", path, why, state["step"])
             return state
     if damaged:
-        raise Refused(f"{path} is damaged or is no checkpoint of this project.")
+        raise ConfigError(f"{path} is damaged or is no checkpoint of this project.")
     if which == "best" and path_in(folder).exists():
-        raise Refused(f"{folder} holds no checkpoint of its best: watch.scores_every=... keeps one.")
-    raise Refused(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.")
+        raise ConfigError(f"{folder} holds no checkpoint of its best: watch.scores_every=... keeps one.")
+    raise ConfigError(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.")
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -69,12 +71,12 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def fitting(folder: Path) -> Iterator[None]:
-    """Around what puts a checkpoint to use: raises Refused where it is whole, but not of this version's making."""
+def compatible_version(folder: Path) -> Iterator[None]:
+    """Around what puts a checkpoint to use: raises ConfigError where it is whole, but not of this version's making."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
-        raise Refused(
+        raise ConfigError(
             f"the checkpoint in {folder} does not fit: another version of this project made it, or it was changed."
         ) from error
 
@@ -95,22 +97,22 @@ FREE = {
 }
 
 
-def same_settings(saved: str, asked: str) -> None:
-    """Raise Refused if two configurations (YAML text) would give different numbers."""
-    before, after = flat(OmegaConf.create(saved)), flat(OmegaConf.create(asked))
+def check_same_settings(saved: str, asked: str) -> None:
+    """Raise ConfigError if two configurations (YAML text) would give different numbers."""
+    before, after = flatten(OmegaConf.create(saved)), flatten(OmegaConf.create(asked))
     changes = [
         f"{name} was {before.get(name)} and is now {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name) and not FREE & {name, name.split(".")[0]}
     ]
     if changes:
-        raise Refused(f"this run cannot go on with other settings than it began with: {'; '.join(changes)}.")
+        raise ConfigError(f"this run cannot go on with other settings than it began with: {'; '.join(changes)}.")
 
 
-def flat(config: DictConfig) -> dict[str, Any]:
+def flatten(config: DictConfig) -> dict[str, Any]:
     """A nested configuration as {"train.batch_size": 64, ...}, with references resolved."""
     found = {}
     for name, value in OmegaConf.to_container(config, resolve=True).items():
-        children = flat(OmegaConf.create(value)) if isinstance(value, dict) else {"": value}
+        children = flatten(OmegaConf.create(value)) if isinstance(value, dict) else {"": value}
         found |= {f"{name}.{child}".rstrip("."): leaf for child, leaf in children.items()}
     return found

@@ -2,61 +2,65 @@
 
 from torch import nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.schema import Settings
-from gan.data.datasets import Pictures
+from gan.data.datasets import ImageDataset
 from gan.losses import Loss
 from gan.tricks.base import Trick
 
 
 def refuse_slopes(loss: Loss, tricks: Trick) -> None:
-    """Raise Refused where nothing keeps D from running away, or two tricks pull its slope in two directions."""
+    """Raise ConfigError where nothing keeps D from running away, or two tricks pull its slope in two directions."""
     if loss.needs_bounded_slope and not tricks.bounds_slope:
-        raise Refused(
+        raise ConfigError(
             f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
             "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
         )
     if tricks.mixes_pictures and tricks.wanted_slopes:
-        raise Refused(
+        raise ConfigError(
             "a penalty on D's slope at each picture makes no sense where trick=minibatch_discrimination lets D compare "
             "the pictures of a batch: choose one."
         )
     if len(tricks.wanted_slopes) > 1:
-        raise Refused(
+        raise ConfigError(
             "trick=[r1] and [r2] want D to be flat, [wgan_gp] and [dragan] want its slope to be 1: choose the ones or "
             "the others."
         )
     if tricks.clips_weights and tricks.scales_weights:
-        raise Refused(
+        raise ConfigError(
             "trick=weight_clipping would change next to nothing, as trick=spectral_norm divides the weights again: "
             "choose one."
         )
     if tricks.clips_weights and tricks.wanted_slopes:
-        raise Refused(
+        raise ConfigError(
             "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
             "the slope that the penalty wants: choose one."
         )
 
 
-def refuse_data(settings: Settings, pictures: Pictures) -> None:
-    """Raise Refused where the data set is too small, or has no classes to score with."""
+def refuse_data(settings: Settings, pictures: ImageDataset) -> None:
+    """Raise ConfigError where the data set is too small, or has no classes to score with."""
     batch_size, times = settings.train.batch_size, settings.train.discriminator_steps
     if batch_size > len(pictures):
-        raise Refused(f"train.batch_size={batch_size} is larger than the data set, which has {len(pictures)} pictures.")
+        raise ConfigError(
+            f"train.batch_size={batch_size} is larger than the data set, which has {len(pictures)} pictures."
+        )
     if (needed := batch_size * times) > len(pictures):
-        raise Refused(
+        raise ConfigError(
             f"train.discriminator_steps={times} with batches of {batch_size} would take {needed} pictures for one "
             f"update of G, and the data set has {len(pictures)}."
         )
     if settings.watch.scores_every and pictures.shape.classes < 2:
-        raise Refused("watch.scores_every needs a data set with classes, for the network that scores are taken with.")
+        raise ConfigError(
+            "watch.scores_every needs a data set with classes, for the network that scores are taken with."
+        )
 
 
 def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit: int) -> None:
-    """Raise Refused where BatchNorm would have a single number to take the mean and the spread of."""
+    """Raise ConfigError where BatchNorm would have a single number to take the mean and the spread of."""
     for network, together in zip(networks, (1, pictures_per_logit), strict=True):
         if batch_size <= together and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
-            raise Refused(
+            raise ConfigError(
                 f"train.batch_size={batch_size} is not possible with BatchNorm in these networks: it should be "
                 f"{2 * together} or more."
             )
@@ -65,12 +69,12 @@ def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit
 def separated(asked: bool | None, mixes: bool) -> bool:
     """Whether real pictures and fakes go through D apart: as asked, or else where it `mixes` the pictures of a batch.
 
-    Raises Refused where what is asked would change nothing.
+    Raises ConfigError where what is asked would change nothing.
     """
     if asked is None:
         return mixes
     if not mixes:
-        raise Refused(
+        raise ConfigError(
             f"train.separate_batches={str(asked).lower()} would change nothing: this discriminator has no BatchNorm, "
             "so it judges each picture alone."
         )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class EMA:
     """An exponential moving average of a network's weights. Its buffers are those of the network.
 
     Args:

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from gan.system import files
 
 
-def draw(folder: Path, undecided: float | None) -> None:
+def plot_figures(folder: Path, undecided: float | None) -> None:
     """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one).
 
     `undecided` is the prediction of a D that cannot tell real from fake; None where its logits say no such thing.

@@ -17,7 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from gan.system import distributed, files
-from gan.system.rank import NUMBER
+from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
 LAYOUT = {  # of TensorBoard's Custom Scalars tab
@@ -28,8 +28,8 @@ LAYOUT = {  # of TensorBoard's Custom Scalars tab
 }
 
 
-class Numbers:
-    """Numbers of a step that stay on the device until they are read.
+class MetricAccumulator:
+    """MetricAccumulator of a step that stay on the device until they are read.
 
     Args:
         mean: whether `read` gives the mean of all steps since `clear`, or the last step's.
@@ -52,7 +52,7 @@ class Numbers:
         if not self.held:
             return {}
         values = torch.stack(list(self.held.values())) / self.count
-        distributed.average([values])
+        distributed.all_reduce_mean([values])
         return dict(zip(self.held, values.tolist(), strict=True))
 
     def clear(self) -> None:
@@ -68,7 +68,7 @@ class Numbers:
         self.held = {name: number.to(device) for name, number in state["held"].items()}
 
 
-class Log:
+class RunLogger:
     """A run's numbers and pictures on their way to files and screen.
 
     Args:
@@ -92,7 +92,7 @@ class Log:
         if self.score_rows.exists():
             files.write_rows(self.score_rows, self.scores)
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
-        self.bar = tqdm(total=total, initial=step, unit="step", disable=True if NUMBER else None, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True)
 
     def describe(self, config: str, settings: dict[str, Any]) -> None:
         """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""
@@ -109,7 +109,7 @@ class Log:
     def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
         """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        files.add_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
+        files.append_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
         scalars = numbers | {"epoch": epoch, "images_per_second": speed}
         entries = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self.board.file_writer.add_summary(Summary(value=entries), step)
@@ -118,7 +118,7 @@ class Log:
     def score(self, step: int, numbers: dict[str, float], taken: dict[str, Any]) -> None:
         """How good the generator is, and by which protocol these scores were `taken`."""
         self.scores.append({"step": step} | numbers | taken)
-        files.add_row(self.score_rows, self.scores[-1])
+        files.append_row(self.score_rows, self.scores[-1])
         for name, number in numbers.items():
             self.board.add_scalar(f"scores/{name}", number, step)
         self.board.flush()
@@ -133,7 +133,7 @@ class Log:
         self.board.add_text("failures", sentence, step)
         self.board.flush()
 
-    def __enter__(self) -> "Log":
+    def __enter__(self) -> "RunLogger":
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:

@@ -14,16 +14,16 @@ from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import sampling
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.data.datasets import scaled
 from gan.metrics import protocol
 from gan.step import Batch
 from gan.step import step as play
 from gan.system import distributed, files, randomness, signals, status
-from gan.system.device import described
-from gan.system.rank import COUNT, NUMBER
+from gan.system.device import describe_device
+from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures
-from gan.training.logger import Log, in_words
+from gan.training.logger import RunLogger, in_words
 from gan.training.state import Run
 
 log = logging.getLogger(__name__)
@@ -37,29 +37,29 @@ def run(run: Run, folder: Path) -> int:
     begun_anew = run.numbers.count == 0  # a row was due at this step, perhaps by another watch.log_every than now
     kept = (partial(belongs, run.step, due) for due in (lambda _: begun_anew, run.score_due))
     with signals.stop_requests() as stop, logging_redirect_tqdm():
-        with Log(folder, run.step, run.total, *kept) as book:
+        with RunLogger(folder, run.step, run.total, *kept) as book:
             book.describe(run.config, run.choices)
             scores = {name: value for name, value in (book.scores or [{}])[-1].items() if name != "step"}
-            machine = described(run.device)
+            machine = describe_device(run.device)
             status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())
             if run.step == 0:
-                draw_samples(run, folder, book)
+                save_samples(run, folder, book)
                 checkpoint.save(folder, run.state())
 
             diverged = train(run, folder, book, stop)
 
             if not diverged:
                 finish(run, folder, book)
-        if NUMBER == 0:
-            sampling.history(folder, run.settings.watch.film_fps)
-            figures.draw(folder, undecided=0.5 if run.loss.undecided_at_zero else None)
+        if RANK == 0:
+            sampling.write_samples_gif(folder, run.settings.watch.film_fps)
+            figures.plot_figures(folder, undecided=0.5 if run.loss.undecided_at_zero else None)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
         reason = stop.reason if state == "stopped" else diverged
         status.update(folder, state=state, error=reason, **run.progress())
     return stop.signal if state == "stopped" else 0
 
 
-def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str | None:
+def train(run: Run, folder: Path, book: RunLogger, stop: signals.StopRequest) -> str | None:
     """Make the steps that are left. Returns a sentence on what was not finite, or None."""
     watch, began, first, before = run.settings.watch, time.perf_counter(), run.step, run.seconds
     saved = began
@@ -72,16 +72,16 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
 
         logging_now, sampling_now = run.log_due(run.step), run.sample_due(run.step)
         epoch_ends = run.step % run.steps_per_epoch == 0
-        together = COUNT == 1 or logging_now or epoch_ends  # a moment that all processes have in common
+        together = WORLD_SIZE == 1 or logging_now or epoch_ends  # a moment that all processes have in common
         overdue = watch.checkpoint_minutes and time.perf_counter() - saved > 60 * watch.checkpoint_minutes
         saving_now = (overdue and together) or run.due(watch.checkpoint_every, run.step)
         scoring_now = run.score_due(run.step)
-        ending = run.step == run.total or (COUNT == 1 and stop.signal != 0)
+        ending = run.step == run.total or (WORLD_SIZE == 1 and stop.signal != 0)
         if not (logging_now or sampling_now or saving_now or scoring_now or epoch_ends or ending):
             continue
 
         if together:
-            stop.signal = distributed.greatest(stop.signal, run.device)
+            stop.signal = distributed.all_reduce_max(stop.signal, run.device)
             ending = ending or stop.signal != 0
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
@@ -95,7 +95,7 @@ def train(run: Run, folder: Path, book: Log, stop: signals.StopRequest) -> str |
             stop.reason = review(run, folder, book, record(run, folder, book))
             run.numbers.clear()
         if sampling_now:
-            draw_samples(run, folder, book)
+            save_samples(run, folder, book)
         if scoring_now:  # before saving, so that a run that is killed here comes back to it
             paused = time.perf_counter()
             score(run, folder, book)
@@ -113,13 +113,13 @@ def update(run: Run) -> dict[str, Tensor]:
     train, seed = run.settings.train, run.settings.seed
     if run.settings.compile:
         torch.compiler.cudagraph_mark_step_begin()  # what CUDA graphs gave in the last step may be overwritten
-    randomness.reseed(run.device, seed, "layers", run.step, *([NUMBER] if COUNT > 1 else []))
+    randomness.reseed(run.device, seed, "layers", run.step, *([RANK] if WORLD_SIZE > 1 else []))
     run.players.begin(run.step, run.step // run.steps_per_epoch)
     run.tricks.begin(run.step)
     times = train.discriminator_steps
     pixel_range = run.players.generator.network.pixel_range
     noises = [
-        run.noise.draw(train.batch_size, randomness.generator(run.device, seed, "noise", run.step, i))[
+        run.noise.draw(train.batch_size, randomness.random_generator(run.device, seed, "noise", run.step, i))[
             run.batches.share
         ]
         for i in range(times + 1)
@@ -152,7 +152,7 @@ def not_finite(run: Run) -> str | None:
     return None
 
 
-def record(run: Run, folder: Path, book: Log) -> dict[str, float]:
+def record(run: Run, folder: Path, book: RunLogger) -> dict[str, float]:
     """Write down the numbers, and return them."""
     numbers = run.numbers.read()
     book.record(run.step, run.epoch, run.seconds, run.speed, numbers)
@@ -161,7 +161,7 @@ def record(run: Run, folder: Path, book: Log) -> dict[str, float]:
     return numbers
 
 
-def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str | None:
+def review(run: Run, folder: Path, book: RunLogger, numbers: dict[str, float]) -> str | None:
     """Write down what the numbers say went wrong. Returns a sentence if the run is to stop for that."""
     failures = run.tricks.review(run.step, numbers)
     for failure in failures:
@@ -173,10 +173,14 @@ def review(run: Run, folder: Path, book: Log, numbers: dict[str, float]) -> str 
     return next((failure.sentence for failure in failures if failure.stop), None)
 
 
-def score(run: Run, folder: Path, book: Log) -> None:
+def score(run: Run, folder: Path, book: RunLogger) -> None:
     """Write down how good the generator is now, and keep it if it has never been better."""
     watch, reference = run.settings.watch, run.reference
-    seen = reference.look(protocol.drawn(run.painter, run.noise, watch.scores_pictures, run.settings.seed, run.device))
+    seen = reference.look(
+        protocol.generate_images(
+            run.sampling_generator, run.noise, watch.scores_pictures, run.settings.seed, run.device
+        )
+    )
     found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_pictures)
     best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
     book.score(run.step, found, taken)
@@ -188,52 +192,54 @@ def score(run: Run, folder: Path, book: Log) -> None:
         checkpoint.save(folder, run.state() | {"scores": found | taken}, "best")
 
 
-def draw_samples(run: Run, folder: Path, book: Log) -> None:
-    """Draw the watched noise with the generator as it is now."""
-    grid = draw(run, run.watched, folder / "samples" / f"step_{run.step:07d}.png")
+def save_samples(run: Run, folder: Path, book: RunLogger) -> None:
+    """Draw the fixed_noise noise with the generator as it is now."""
+    grid = draw(run, run.fixed_noise, folder / "samples" / f"step_{run.step:07d}.png")
     book.picture(run.step, grid)
 
 
 def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
     """Write a grid, a picture for each point of noise."""
-    classes = run.painter.class_count
-    labels = sampling.in_turn(classes, len(noise), run.device)
+    classes = run.sampling_generator.class_count
+    labels = sampling.cycle_labels(classes, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
-    grid = sampling.grid(sampling.generate(run.painter, noise, labels, run.settings.train.batch_size), classes)
-    with files.whole(path, durable=False) as file:
+    grid = sampling.image_grid(
+        sampling.generate(run.sampling_generator, noise, labels, run.settings.train.batch_size), classes
+    )
+    with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")
     return grid
 
 
-def finish(run: Run, folder: Path, book: Log) -> None:
-    """Write down where the run is, if its periods did not just do so, and draw pictures that nobody has watched."""
+def finish(run: Run, folder: Path, book: RunLogger) -> None:
+    """Write down where the run is, if its periods did not just do so, and draw pictures that nobody has fixed_noise."""
     checkpoint.save(folder, run.state())  # first: who was told to stop may not have long
     if not run.log_due(run.step):
         record(run, folder, book)
     if not run.sample_due(run.step):
-        draw_samples(run, folder, book)
+        save_samples(run, folder, book)
     if run.settings.watch.scores_every and run.step == run.total and not run.score_due(run.step):
         score(run, folder, book)
     if count := run.settings.watch.final_samples:
-        stream = randomness.generator("cpu", run.settings.seed, "final")
+        stream = randomness.random_generator("cpu", run.settings.seed, "final")
         draw(run, run.noise.draw(count, stream).to(run.device), folder / "final.png")
 
 
-def go_back(run: Run, folder: Path) -> None:
+def resume(run: Run, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there.
 
-    Raises Refused if that is not possible; then nothing has changed.
+    Raises ConfigError if that is not possible; then nothing has changed.
     """
-    files.remove_parts(folder)
-    state = distributed.from_first(lambda: checkpoint.load(folder))
-    with checkpoint.fitting(folder):
+    files.remove_partial(folder)
+    state = distributed.from_rank_zero(lambda: checkpoint.load(folder))
+    with checkpoint.compatible_version(folder):
         run.restore(state)
-    before = distributed.from_first(lambda: status.read(folder)["state"])
+    before = distributed.from_rank_zero(lambda: status.read(folder)["state"])
     if run.step >= run.total and before == "finished":  # and was not killed while it closed
         train = run.settings.train
         capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
         longer = f"train.max_steps={run.step * 2}" if capped else f"train.epochs={2 * math.ceil(run.epoch)}"
-        raise Refused(
+        raise ConfigError(
             f"{folder} is finished: it has made {run.step} steps and should make {run.total}; {longer} would go on."
         )
     known = status.read(folder)["failures"]

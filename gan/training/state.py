@@ -15,8 +15,8 @@ from gan.noise import Noise
 from gan.player import Players
 from gan.system import randomness
 from gan.training import checkpoint
-from gan.training.ema import Average
-from gan.training.logger import Numbers
+from gan.training.ema import EMA
+from gan.training.logger import MetricAccumulator
 from gan.tricks.base import Tricks
 
 
@@ -39,21 +39,21 @@ class Run:
     batches: Batches
     shape: ImageShape
     players: Players
-    average: Average | None
+    average: EMA | None
     loss: Loss
     tricks: Tricks
     noise: Noise
-    numbers: Numbers
+    numbers: MetricAccumulator
     reference: Reference | None
     step: int = 0
     seconds: float = 0.0
     speed: float = 0.0
-    watched: Tensor = field(init=False)
+    fixed_noise: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         watch = self.settings.watch
-        stream = randomness.generator("cpu", self.settings.seed, "watched")
-        self.watched = self.noise.draw(watch.samples, stream, watch.noise_scale).to(self.device)
+        stream = randomness.random_generator("cpu", self.settings.seed, "fixed_noise")
+        self.fixed_noise = self.noise.draw(watch.samples, stream, watch.noise_scale).to(self.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,7 +82,7 @@ class Run:
         return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
 
     def sample_due(self, step: int) -> bool:
-        """Whether a grid of the watched noise is drawn after `step` updates; one is always drawn before the first."""
+        """Whether a grid of the fixed_noise noise is drawn after `step` updates; one is always drawn before the first."""
         watch = self.settings.watch
         moments = [in_steps(period, self.steps_per_epoch) for period in watch.samples_at]
         return step == 0 or self.due(watch.samples_every, step) or step in moments
@@ -105,7 +105,7 @@ class Run:
         }
 
     @property
-    def painter(self) -> nn.Module:
+    def sampling_generator(self) -> nn.Module:
         """The network that draws the pictures: the generator, or its average where one is kept."""
         return self.average.network if self.average else self.players.generator.network
 
@@ -126,8 +126,8 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to where the checkpoint was. Raises Refused if it was made with other settings."""
-        checkpoint.same_settings(state["config"], self.config)
+        """Go to where the checkpoint was. Raises ConfigError if it was made with other settings."""
+        checkpoint.check_same_settings(state["config"], self.config)
         self.step, self.seconds = state["step"], state["seconds"]
         weights = state["generator"], state["discriminator"]
         for player, learnt, optimizer in zip(self.players, weights, state["optimizers"], strict=True):

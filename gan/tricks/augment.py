@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import NonNegativeFloat, PositiveInt, Probability
 from gan.data.image_shape import ImageShape
-from gan.tricks.base import Game, Trick
+from gan.tricks.base import Trick, TrickContext
 
 Change = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to as many changed ones
 
@@ -27,9 +27,9 @@ class DiffAugment(Trick):
         self.colour, self.shift, self.cutout = colour, shift, cutout
         self.middle, self.span = 0.0, 2.0
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         if not (self.colour or self.shift or self.cutout):
-            raise Refused("this trick would change nothing: its colour, shift and cutout are all 0.")
+            raise ConfigError("this trick would change nothing: its colour, shift and cutout are all 0.")
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         low, high = generator.pixel_range
@@ -100,10 +100,10 @@ class AdaptiveAugment(DiffAugment):
         self.target, self.pictures = target, pictures
         self.share = torch.zeros(())
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         super().check(game)
         if not game.loss.undecided_at_zero:
-            raise Refused(
+            raise ConfigError(
                 f"trick=adaptive_augment is steered by the sign of D's logits, which says nothing with "
                 f"{type(game.loss).__name__}'s loss: choose loss=nonsaturating, minimax, naive_log or hinge."
             )

@@ -13,7 +13,7 @@ Judge = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to logits (B,), in f
 Features = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to what D's last layer sees of them (B, ...)
 
 
-class Game(NamedTuple):
+class TrickContext(NamedTuple):
     """What a trick may have to know before it says whether it makes sense."""
 
     image: ImageShape
@@ -43,8 +43,8 @@ class Trick:
     needs_whole_batch: ClassVar[bool] = False  # whether a part of a batch, in each of several processes, is not enough
     pictures_per_logit: int = 1  # that D judges together
 
-    def check(self, game: Game) -> None:
-        """Learn of the game, once and before all else. Raise Refused where the trick makes no sense in it."""
+    def check(self, game: TrickContext) -> None:
+        """Learn of the game, once and before all else. Raise ConfigError where the trick makes no sense in it."""
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         """Change G's layers in place, once, before training or sampling."""
@@ -113,7 +113,7 @@ class Tricks(Trick):
         self.uses_labels = any(trick.uses_labels for trick in tricks)
         self.pictures_per_logit = max([1, *(trick.pictures_per_logit for trick in tricks)])
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         for trick in self.tricks:
             trick.check(game)
 

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from torch import nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.tricks.base import Game, Trick
-from gan.tricks.layer_edits import products, widen
+from gan.tricks.base import Trick, TrickContext
+from gan.tricks.layer_edits import weight_layers, widen
 
 
 class Conditional(Trick):
@@ -25,22 +25,22 @@ class Conditional(Trick):
     def __init__(self, *, embedding: PositiveInt) -> None:
         self.embedding = embedding
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         if game.image.classes < 2:
-            raise Refused(
+            raise ConfigError(
                 "trick=conditional needs classes, and this data set has none: sort its pictures into a folder for each "
                 "class, or choose one that has labels, such as dataset=digits."
             )
         train = game.train
         if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
-            raise Refused(
+            raise ConfigError(
                 "trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
                 f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside pictures "
                 "of other classes."
             )
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
-        widen(products(generator)[0], self.embedding)
+        widen(weight_layers(generator)[0], self.embedding)
         generator.classes = nn.Embedding(image.classes, self.embedding)
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:

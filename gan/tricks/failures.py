@@ -5,10 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from gan.system.rank import COUNT
-from gan.tricks.base import Failure, Game, Trick
+from gan.system.rank import WORLD_SIZE
+from gan.tricks.base import Failure, Trick, TrickContext
 
 MEANING = {
     "discriminator/loss": "D's loss is nearly 0 ({:.2g}), so that it teaches G little",
@@ -55,13 +55,13 @@ class TrackFailures(Trick):
         self.since: dict[str, int] = {}  # the step at which each began to be wrong
         self.said: list[str] = []
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         if not game.watch.log_every:
-            raise Refused("trick=track_failures looks when numbers are logged: watch.log_every should not be null.")
-        if game.train.batch_size == COUNT:
-            raise Refused(
+            raise ConfigError("trick=track_failures looks when numbers are logged: watch.log_every should not be null.")
+        if game.train.batch_size == WORLD_SIZE:
+            raise ConfigError(
                 "trick=track_failures compares the pictures of a batch: train.batch_size should be "
-                f"{2 * COUNT} or more."
+                f"{2 * WORLD_SIZE} or more."
             )
         if game.loss.needs_bounded_slope:  # such a loss has no bound, and 0 is nothing special
             del self.limits["discriminator/loss"]

@@ -5,12 +5,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 
-def products(network: nn.Module) -> list[nn.Module]:
+def weight_layers(network: nn.Module) -> list[nn.Module]:
     """The layers that are matrix products or convolutions, from the input on."""
     return [module for module in network.modules() if isinstance(module, (nn.Linear, _ConvNd))]
 
 
-def last_product(layers: nn.Sequential) -> int:
+def last_weight_layer(layers: nn.Sequential) -> int:
     """The place in `layers` of the last that is itself a matrix product or convolution."""
     return max(place for place, layer in enumerate(layers) if isinstance(layer, (nn.Linear, _ConvNd)))
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from gan.config.types import PositiveFloat, PositiveInt, Share
 from gan.data.image_shape import ImageShape
 from gan.tricks.base import Trick
-from gan.tricks.layer_edits import products
+from gan.tricks.layer_edits import weight_layers
 
 
 class InstanceNoise(Trick):
@@ -56,7 +56,7 @@ class GeneratorNoise(Trick):
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         std = self.std
-        for layer in products(generator)[1:]:
+        for layer in weight_layers(generator)[1:]:
             layer.register_forward_pre_hook(lambda _, inputs: with_noise(inputs[0], std))
 
 
@@ -78,5 +78,5 @@ class GeneratorDropout(Trick):
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         probability = self.probability
-        for layer in products(generator)[1:]:
+        for layer in weight_layers(generator)[1:]:
             layer.register_forward_pre_hook(lambda _, inputs: F.dropout(inputs[0], probability))

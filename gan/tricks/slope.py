@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.tricks.base import Game, Judge, Trick
-from gan.tricks.layer_edits import products
+from gan.tricks.base import Judge, Trick, TrickContext
+from gan.tricks.layer_edits import weight_layers
 
 
 def squared_slope(judge: Judge, images: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class SlopePenalty(Trick):
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
-            raise Refused(
+            raise ConfigError(
                 "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
                 "choose model.discriminator.norm=none, or leave the penalty out."
             )
@@ -90,7 +90,7 @@ class GradientPenalty(SlopePenalty):
     def __init__(self, *, weight: PositiveFloat) -> None:
         self.weight, self.together = weight, 1
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         self.together = game.pictures_per_logit
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -151,9 +151,9 @@ class SpectralNorm(Trick):
         self.iterations = iterations
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        layers = products(discriminator)
+        layers = weight_layers(discriminator)
         if not all(layer.weight.any() for layer in layers):
-            raise Refused(
+            raise ConfigError(
                 "trick=spectral_norm divides each of D's weight matrices by its largest singular value, and this model "
                 "has some that begin at 0: choose another model."
             )

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan.config.errors import Refused
+from gan.config.errors import ConfigError
 from gan.config.types import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from gan.data.image_shape import ImageShape
-from gan.tricks.base import Features, Game, Trick
-from gan.tricks.layer_edits import append, last_product, products, widen
+from gan.tricks.base import Features, Trick, TrickContext
+from gan.tricks.layer_edits import append, last_weight_layer, weight_layers, widen
 
 
 class Replay(Trick):
@@ -29,17 +29,17 @@ class Replay(Trick):
         self.kept: Tensor | None = None
         self.filled = 0
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         count = self.count(game.train.batch_size)
         if game.train.update == "simultaneous":
-            raise Refused(
+            raise ConfigError(
                 "trick=replay shows D other fakes than G's own, and train.update=simultaneous moves both on the same "
                 "ones: choose discriminator_first or generator_first."
             )
         if game.has_classes:
-            raise Refused("trick=replay keeps fakes without their classes, so it cannot go with trick=conditional.")
+            raise ConfigError("trick=replay keeps fakes without their classes, so it cannot go with trick=conditional.")
         if not 0 < count <= self.pictures:
-            raise Refused(
+            raise ConfigError(
                 f"trick.replay.share={self.share} of a batch of {game.train.batch_size} is {count} pictures: it should "
                 f"be from 1 to trick.replay.pictures={self.pictures}."
             )
@@ -96,16 +96,16 @@ class MinibatchStddev(Trick):
     def __init__(self, *, group: PositiveInt) -> None:
         self.group = group
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         judged = game.train.batch_size // game.pictures_per_logit
         if self.group == 1 or judged % self.group:
-            raise Refused(
+            raise ConfigError(
                 f"trick.minibatch_stddev.group={self.group} does not fit the {judged} that D judges of a batch: it "
                 "should be 2 or more, and divide that."
             )
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        place = last_product(discriminator.logit)
+        place = last_weight_layer(discriminator.logit)
         widen(discriminator.logit[place], 1)
         discriminator.logit.insert(place, Spread(self.group))
 
@@ -145,7 +145,7 @@ class MinibatchDiscrimination(Trick):
         self.kernels, self.dims = kernels, dims
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        widen(discriminator.logit[last_product(discriminator.logit)], self.kernels)
+        widen(discriminator.logit[last_weight_layer(discriminator.logit)], self.kernels)
         discriminator.logit.insert(0, Closeness(discriminator.feature_count, self.kernels, self.dims))
 
 
@@ -192,19 +192,23 @@ class Packing(Trick):
     def __init__(self, *, pictures: PositiveInt) -> None:
         self.pictures = self.pictures_per_logit = pictures
 
-    def check(self, game: Game) -> None:
+    def check(self, game: TrickContext) -> None:
         if self.pictures == 1 or game.train.batch_size % self.pictures:
-            raise Refused(
+            raise ConfigError(
                 f"trick.packing.pictures={self.pictures} does not fit train.batch_size={game.train.batch_size}: it "
                 "should be 2 or more, and divide it."
             )
         if game.has_classes:
-            raise Refused("trick=packing has one logit for pictures of several classes: leave trick=conditional out.")
+            raise ConfigError(
+                "trick=packing has one logit for pictures of several classes: leave trick=conditional out."
+            )
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        layers = products(discriminator.features)
+        layers = weight_layers(discriminator.features)
         if not layers:
-            raise Refused("trick=packing widens D's first layer, and this D has none before its logit: give it one.")
+            raise ConfigError(
+                "trick=packing widens D's first layer, and this D has none before its logit: give it one."
+            )
         first = layers[0]
         widen(first, (self.pictures - 1) * first.weight.shape[1])
         discriminator.features.insert(0, Pack(self.pictures))
