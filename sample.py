@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli.messages import messages, overrides
+from gan.cli import messages, overrides
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
@@ -13,7 +13,7 @@ def main(cfg: DictConfig) -> None:
     try:
         print(f"ImageDataset are in {draw(cfg)}")
     except Exception as error:
-        messages.leave(error)
+        messages.exit_with(error)
 
 
 def draw(cfg: DictConfig) -> Path:
@@ -28,11 +28,11 @@ def draw(cfg: DictConfig) -> Path:
 
     device = select_device(asked.device)
     with memory_errors():
-        run = build.load_trained(Path(asked.run), asked.checkpoint, asked.averaged, device)
+        run = build.load_trained(Path(asked.run), asked.checkpoint, asked.ema, device)
         return sampling.write_samples(run.generator, run.noise, asked, device)
 
 
 if __name__ == "__main__":
-    with messages.plain_errors():
-        overrides.answer_help("sample")
+    with messages.user_errors():
+        overrides.print_help("sample")
         main()

@@ -6,13 +6,13 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli.messages import jobs, messages, overrides
+from gan.cli import jobs, messages, overrides
 from gan.system.rank import RANK
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    return jobs.job(train, cfg)
+    return jobs.run_job(train, cfg)
 
 
 def train(cfg: DictConfig, folder: Path) -> int:
@@ -27,19 +27,19 @@ def train(cfg: DictConfig, folder: Path) -> int:
 
     with memory_errors(), distributed.process_group(select_device(settings.device)):
         if settings.resume is None:
-            distributed.from_rank_zero(lambda: jobs.refuse_used(folder))
-        run = build.build_run(cfg, settings, jobs.choices())
+            distributed.from_rank_zero(lambda: jobs.check_unused(folder))
+        run = build.build_run(cfg, settings, jobs.hparams())
         if settings.resume is not None:
             loop.resume(run, folder)
-            jobs.write_down(cfg, folder)
+            jobs.write_hydra_files(cfg, folder)
         stopped_by = loop.run(run, folder)
     if RANK == 0:
-        jobs.say_what_next(folder)
+        jobs.print_summary(folder)
     return stopped_by
 
 
 if __name__ == "__main__":
-    with messages.plain_errors():
-        overrides.answer_help("train")
-        sys.argv[1:] = overrides.understood(sys.argv[1:])
+    with messages.user_errors():
+        overrides.print_help("train")
+        sys.argv[1:] = overrides.parse_arguments(sys.argv[1:])
         main()

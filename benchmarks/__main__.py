@@ -69,7 +69,7 @@ def steps(
     header += [f"usual / {name}" for name in ours] + ["fp32 / floor", "bf16 / floor", "memory, MiB: usual, ours"]
     row(header)
     row(["---"] * len(header))
-    with colour_pictures() as folder:
+    with colour_images() as folder:
         for setup in setups:
             times, peaks = measure(ways(setup, ours, common, folder), rounds, slice_seconds)
             cells = [spread([1000 * second for second in found]) for found in times.values()]
@@ -97,7 +97,7 @@ def shares(setups: list[str], common: tuple[str, ...], device: Any, slice_second
     kinds = [*KINDS, REST]
     row(["set-up", "precision", "ms a step", "10^9 operations", "ms at that rate", *kinds, "calls"])
     row(["---"] * (len(kinds) + 6))
-    with colour_pictures() as folder:
+    with colour_images() as folder:
         for setup in setups:
             for precision, rate in rates.items():
                 way = ways(setup, OURS, common, folder)[precision]
@@ -112,7 +112,7 @@ def shares(setups: list[str], common: tuple[str, ...], device: Any, slice_second
 
 
 def ways(setup: str, ours: dict[str, list[str]], common: tuple[str, ...], colour: Path) -> dict[str, Way]:
-    """What is compared for a set-up. Its pictures are drawn digits: a step's time does not depend on them."""
+    """What is compared for a set-up. Its images are drawn digits: a step's time does not depend on them."""
     data, small = ["dataset=digits"], None
     if setup == "dcgan_cifar10":
         data, small = ["dataset=image_folder", f"dataset.path={colour}", "dataset.image_size=64"], 32
@@ -193,7 +193,7 @@ def writing(common: tuple[str, ...]) -> None:
 def sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
     """How a step's cost grows."""
     print("## ImageDataset a second, by size (fp32, `trick=[ema]`)\n")
-    row(["model", "batch", "side", "pictures in the set", "pictures a second", "memory, MiB"])
+    row(["model", "batch", "side", "images in the set", "images a second", "memory, MiB"])
     row(["---"] * 6)
     count = 20_000
     groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp", "dcgan")]
@@ -213,15 +213,15 @@ def sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> None:
 
 
 @contextmanager
-def colour_pictures() -> Iterator[Path]:
-    """A folder of 640 colour pictures of 32x32: three drawn digits each, one for each colour."""
+def colour_images() -> Iterator[Path]:
+    """A folder of 640 colour images of 32x32: three drawn digits each, one for each colour."""
     from torchvision.utils import save_image
 
     from gan.data.datasets import ImageDataset, digits
 
-    images = ImageDataset(digits.draw(1920, seed=0, split="train")[0]).resized(32).images
+    images = ImageDataset(digits.draw_digits(1920, seed=0, split="train")[0]).resized(32).images
     with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "pictures"
+        folder = Path(parent) / "images"
         folder.mkdir()
         for number, image in enumerate(images.view(640, 3, 32, 32)):
             save_image(image / 255, folder / f"{number}.png")

@@ -1,6 +1,6 @@
 """The loop that most tutorials write, with torch and torchvision alone: what ours is measured against.
 
-A DataLoader turns pictures into tensors one by one, `backward` finds every gradient there is, optimisers are as
+A DataLoader turns images into tensors one by one, `backward` finds every gradient there is, optimisers are as
 torch makes them by default, and the losses are read in each step.
 """
 
@@ -15,11 +15,11 @@ from torchvision import transforms
 
 
 class PictureByPicture(Dataset):
-    """ImageDataset as torchvision's MNIST and CIFAR10 hand them out: one at a time, through PIL and the transforms.
+    """Images as torchvision's MNIST and CIFAR10 hand them out: one at a time, through PIL and the transforms.
 
     Args:
         images: uint8 (N, C, H, W).
-        size: side that each picture is resized to when it is asked for, or None.
+        size: side that each image is resized to when it is asked for, or None.
         pixel_range: what 0 and 255 become, (-1, 1) or (0, 1).
     """
 
@@ -40,7 +40,7 @@ def usual_loop(
     generator: nn.Module,
     discriminator: nn.Module,
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
-    pictures: Dataset,
+    images: Dataset,
     batch_size: int,
     noise_dim: int,
     update: str,
@@ -48,7 +48,7 @@ def usual_loop(
     device: torch.device,
 ) -> Iterator[dict[str, Any]]:
     """Train for ever, and give what was noted after each step. `discriminator` ends in logits (B,)."""
-    loader = DataLoader(pictures, batch_size=batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=True)
     criterion = nn.BCELoss()
     optimizer_g, optimizer_d = optimizers
     ones, zeros = torch.ones(batch_size, device=device), torch.zeros(batch_size, device=device)

@@ -20,7 +20,7 @@ class Way:
         kind: `usual`, the loop of benchmarks/usual.py; `ours`; `floor`, the arithmetic of ours alone; or `shares`,
             ours under the profiler.
         overrides: of the configuration, as on train.py's command line.
-        small: side of the pictures before the usual loop resizes them one by one; null if it need not.
+        small: side of the images before the usual loop resizes them one by one; null if it need not.
     """
 
     kind: str
@@ -142,8 +142,8 @@ def usual(way: Way, slice_seconds: float) -> Callable[[], float]:
     from gan.training import build
 
     cfg, settings = composed(way.overrides)
-    pictures, device, train = build.load_dataset(cfg, settings, "train"), select_device(settings.device), settings.train
-    networks = [build.build_network(cfg, name, pictures.shape).to(device) for name in ("generator", "discriminator")]
+    images, device, train = build.load_dataset(cfg, settings, "train"), select_device(settings.device), settings.train
+    networks = [build.build_network(cfg, name, images.shape).to(device) for name in ("generator", "discriminator")]
     optimizers = []
     for network, node in zip(networks, (cfg.optim.generator, cfg.optim.discriminator), strict=True):
         for module in network.modules():
@@ -153,8 +153,8 @@ def usual(way: Way, slice_seconds: float) -> Callable[[], float]:
         given = {name: node[name] for name in ("lr", "momentum") if name in node}
         given |= {"betas": tuple(node.betas)} if "betas" in node else {}
         optimizers.append(make(network.parameters(), **given))
-    size = pictures.shape.size if way.small else None
-    shown = PictureByPicture(pictures.resized(way.small).images, size, networks[0].pixel_range)
+    size = images.shape.size if way.small else None
+    shown = PictureByPicture(images.resized(way.small).images, size, networks[0].pixel_range)
     steps = usual_loop(
         *networks,
         optimizers,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli.messages import messages, overrides
+from gan.cli import messages, overrides
 from gan.config.schema import Evaluation
 from gan.report.cells import Number, best, mean_over, protocol_line
 from gan.report.runs import evaluations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
     from gan.metrics.protocol import Reference
     from gan.training.build import TrainedRun
 
-COUNT, STACKED_COUNT = 10_000, 26_000  # pictures to draw, as papers do
+COUNT, STACKED_COUNT = 10_000, 26_000  # images to draw, as papers do
 Scores = dict[str, Number]  # each the mean over seeds of sampling
-SHOWN = 16  # fakes that are shown with the training pictures nearest to them
+SHOWN = 16  # fakes that are shown with the training images nearest to them
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
@@ -28,11 +28,11 @@ def main(cfg: DictConfig) -> None:
     try:
         evaluate(cfg)
     except Exception as error:
-        messages.leave(error)
+        messages.exit_with(error)
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Score every run that is named, and print a table with the floor: what real pictures score."""
+    """Score every run that is named, and print a table with the floor: what real images score."""
     from gan.config import check
 
     asked = check.check_evaluation(cfg)
@@ -44,7 +44,7 @@ def evaluate(cfg: DictConfig) -> None:
     device, references, rows = select_device(asked.device), {}, {}
     with memory_errors():
         # all of them before minutes are spent on the first
-        runs = {name: build.load_trained(Path(name), asked.checkpoint, asked.averaged, device) for name in asked.run}
+        runs = {name: build.load_trained(Path(name), asked.checkpoint, asked.ema, device) for name in asked.run}
         for name, run in runs.items():
             folder = Path(name)
             folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
@@ -69,7 +69,7 @@ def scored(run: "TrainedRun", reference: "Reference", asked: Evaluation, count: 
 
     learned = reference.train.first(run.cfg.dataset.limit)
     generator, batch_size = run.generator, run.cfg.train.batch_size
-    gap = None  # where there are no other pictures than those it learned from
+    gap = None  # where there are no other images than those it learned from
     if reference.split == "test":
         gap = protocol.discriminator_gap(
             run.discriminator,
@@ -82,8 +82,8 @@ def scored(run: "TrainedRun", reference: "Reference", asked: Evaluation, count: 
         )
     found = []
     for seed in range(asked.seed, asked.seed + asked.seeds):
-        pictures = protocol.generate_images(generator, run.noise, count, seed, device)
-        found.append(reference.score(reference.look(pictures), asked.parzen))
+        images = protocol.generate_images(generator, run.noise, count, seed, device)
+        found.append(reference.score(reference.look(images), asked.parzen))
         found[-1] |= {} if gap is None else {"discriminator_gap": gap}
     return {name: mean_over(each[name] for each in found) for name in found[0]}
 
@@ -102,7 +102,7 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
         part: {name: number._asdict() for name, number in numbers.items()}
         for part, numbers in (("scores", found), ("floor", floor))
     }
-    how = {"step": step, "checkpoint": asked.checkpoint, "averaged": asked.averaged, "seeds": seeds, **record}
+    how = {"step": step, "checkpoint": asked.checkpoint, "ema": asked.ema, "seeds": seeds, **record}
     before, others = {}, []
     for each in evaluations(folder):
         if how.items() <= each.items():
@@ -111,7 +111,7 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
             others.append(each)
     whole = how | {part: before.get(part, {}) | numbers for part, numbers in written.items()}
     files.write_json(folder / "scores.json", [*others, whole])
-    if asked.checkpoint == "last" and asked.averaged:  # what the run draws with, as in training
+    if asked.checkpoint == "last" and asked.ema:  # what the run draws with, as in training
         means = {name: number.mean for name, number in found.items()}
         status.update(folder, scores=means | record)
         with SummaryWriter(folder) as board:
@@ -120,7 +120,7 @@ def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str
 
 
 def draw_neighbours(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:
-    """Fakes, and below each the training picture whose pixels are nearest: are any copied?"""
+    """Fakes, and below each the training image whose pixels are nearest: are any copied?"""
     import torch
 
     from gan import sampling
@@ -135,19 +135,19 @@ def draw_neighbours(run: "TrainedRun", reference: "Reference", folder: Path, dev
 
 
 def as_table(runs: dict[str, Scores], floor: Scores) -> str:
-    """Markdown: a row for each run, the best of each column in bold, and real pictures last."""
+    """Markdown: a row for each run, the best of each column in bold, and real images last."""
     names = list(dict.fromkeys(score for row in runs.values() for score in row))
     highest = {name: best(name, (row.get(name) for row in runs.values())) for name in names}
     lines = [["run", *names], ["---"] * (len(names) + 1)]
     for run, row in runs.items():
         marks = {name: "**" for name in row if row[name].mean == highest[name]}
         lines.append([run, *(f"{marks.get(name, '')}{row.get(name, '-')}{marks.get(name, '')}" for name in names)])
-    lines.append(["real pictures", *(str(floor.get(name, "-")) for name in names)])
+    lines.append(["real images", *(str(floor.get(name, "-")) for name in names)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":
-    with messages.plain_errors():
-        overrides.answer_help("evaluate")
-        sys.argv[1:] = overrides.gathered(sys.argv[1:], "run")
+    with messages.user_errors():
+        overrides.print_help("evaluate")
+        sys.argv[1:] = overrides.merge_repeated(sys.argv[1:], "run")
         main()

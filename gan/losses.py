@@ -1,6 +1,6 @@
 """What each player minimises, from logits (B,).
 
-A loss has two methods. `discriminator(real, fake)` gives D's terms by name, as a rule one for real pictures
+A loss has two methods. `discriminator(real, fake)` gives D's terms by name, as a rule one for real images
 and one for fakes, and `total` adds them up or takes their mean. `generator(real, fake)` is what G minimises.
 """
 
@@ -27,7 +27,7 @@ class Loss:
         terms: whether D's loss is the `sum` of its terms or their `mean`. Adam hardly notices, SGD does.
     """
 
-    generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real pictures
+    generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real images
     needs_bounded_slope: ClassVar[bool] = False  # whether D's loss would fall for ever if nothing held D back
     undecided_at_zero: ClassVar[bool] = True  # whether a logit of 0 says that D cannot tell
     terms: Literal["sum", "mean"]
@@ -50,8 +50,8 @@ class NonSaturating(Loss):
     At D = 1/2 everywhere D's loss is 2 log 2 = 1.386 and G's is log 2.
 
     Args:
-        real_target: D's target for real pictures. 1 is the paper; 0.9 is one-sided label smoothing (Salimans
-            et al. 2016, section 3.4); a pair is a range that each picture's target is drawn from. G's own loss
+        real_target: D's target for real images. 1 is the paper; 0.9 is one-sided label smoothing (Salimans
+            et al. 2016, section 3.4); a pair is a range that each image's target is drawn from. G's own loss
             is never smoothed.
         fake_target: D's target for fakes, 0 in the paper.
     """
@@ -73,7 +73,7 @@ class NonSaturating(Loss):
 class Minimax(NonSaturating):
     """Goodfellow et al. 2014, equation 1: one value that D maximises and G minimises.
 
-    G's loss is log(1 - D(G(z))), which is negative, and flat where D is sure that a picture is fake: G then
+    G's loss is log(1 - D(G(z))), which is negative, and flat where D is sure that a image is fake: G then
     hardly learns, which is why section 3 of the paper leaves it for the non-saturating one.
     """
 
@@ -112,7 +112,7 @@ class LeastSquares(Loss):
     With targets 1, 0 and 1, as here by default, D costs at least 0, and 1/4 where it says 1/2 of everything.
 
     Args:
-        real_target: the paper's b. A pair is a range that each picture's target is drawn from.
+        real_target: the paper's b. A pair is a range that each image's target is drawn from.
         fake_target: the paper's a.
         generator_target: the paper's c, what G wants D to say of its fakes.
     """
@@ -136,7 +136,7 @@ class LeastSquares(Loss):
 class Hinge(Loss):
     """The hinge loss (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17).
 
-    D wants real pictures above 1 and fakes below -1, and no further: what is beyond costs nothing. An undecided D
+    D wants real images above 1 and fakes below -1, and no further: what is beyond costs nothing. An undecided D
     costs 2. G's loss is minus the mean score and knows no bound.
     """
 
@@ -151,7 +151,7 @@ class Hinge(Loss):
 class Wasserstein(Loss):
     """The Wasserstein GAN (Arjovsky et al. 2017, equations 2 and 3): how far apart the mean scores are.
 
-    Minus D's loss estimates the distance between real and fake pictures, up to a factor, as long as something keeps
+    Minus D's loss estimates the distance between real and fake images, up to a factor, as long as something keeps
     D's slope bounded; without that it falls for ever.
     """
 
@@ -167,9 +167,9 @@ class Wasserstein(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class Relativistic(Loss):
-    """RpGAN (Jolicoeur-Martineau 2019, section 4): a real picture need only look more real than a fake beside it.
+    """RpGAN (Jolicoeur-Martineau 2019, section 4): a real image need only look more real than a fake beside it.
 
-    ImageDataset are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
+    Images are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
     is G's loss. No fake can be satisfied by joining others at one mode, as it is held against the real ones
     (Huang et al. 2024, section 2).
     """

@@ -1,4 +1,4 @@
-"""What the generator draws pictures from."""
+"""What the generator draws images from."""
 
 import math
 from dataclasses import dataclass

@@ -88,7 +88,7 @@ class Player:
             return self.working(inputs, *given(labels)).float()
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """ImageDataset that nobody will ask this player's gradient of."""
+        """Images that nobody will ask this player's gradient of."""
         with torch.no_grad():
             return self(noise, labels)
 
@@ -177,8 +177,8 @@ class Players:
     """Both of them.
 
     Args:
-        separate: whether real pictures and fakes are batches of their own for D, or go through it in one. That makes
-            a difference where it mixes the pictures of a batch, as BatchNorm does (ganhacks 4).
+        separate: whether real images and fakes are batches of their own for D, or go through it in one. That makes
+            a difference where it mixes the images of a batch, as BatchNorm does (ganhacks 4).
     """
 
     generator: Player
@@ -195,7 +195,7 @@ class Players:
             player.begin(step, epoch)
 
     def judge(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """D's logits (B,) for real pictures and for as many fakes, both of the classes `labels` (B,)."""
+        """D's logits (B,) for real images and for as many fakes, both of the classes `labels` (B,)."""
         if self.separate:
             return self.discriminator(real, labels), self.discriminator(fake, labels)
         both = None if labels is None else labels.repeat(2)

@@ -1,4 +1,4 @@
-"""From noise to pictures, and from pictures to grids, films and walks."""
+"""From noise to images, and from images to grids, films and walks."""
 
 import math
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ MAX_GIF_FRAMES = 500  # frames, which lie in memory until the last is there
 
 @torch.no_grad()
 def generate(generator: nn.Module, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
-    """ImageDataset for `noise` (n, dim), of the classes `labels` (n,) where the generator is told of classes.
+    """Images for `noise` (n, dim), of the classes `labels` (n,) where the generator is told of classes.
 
     `batch_size` are drawn at a time. Returns uint8 (n, C, H, W) on the CPU.
 
-    BatchNorm uses its running statistics, so that a picture does not depend on its neighbours; and the range
+    BatchNorm uses its running statistics, so that a image does not depend on its neighbours; and the range
     of the pixels is the generator's own, so that brightness can be compared between grids.
     """
     was_training = generator.training
@@ -47,20 +47,20 @@ def cycle_labels(classes: int, count: int, device: torch.device, first: int = 0)
 
 
 def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
-    """ImageDataset uint8 (n, C, H, W) in rows: a column for each class if they go through so many, or near to a square."""
+    """Images uint8 (n, C, H, W) in rows: a column for each class if they go through so many, or near to a square."""
     columns = classes if 0 < classes <= len(images) else math.ceil(math.sqrt(len(images)))
     colours = images.shape[1]  # make_grid repeats a single one
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:colours])
 
 
 def read_image(path: Path) -> Image.Image:
-    """A picture from a file, which is closed again."""
+    """A image from a file, which is closed again."""
     with Image.open(path) as opened:
         return opened.copy()
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Of the picture in a file, in pixels across and down."""
+    """Of the image in a file, in pixels across and down."""
     with Image.open(path) as opened:
         return opened.size
 
@@ -77,7 +77,7 @@ def write_samples_gif(folder: Path, fps: float) -> None:
     last = image_size(paths[-1])
     alike = [path for path in paths if image_size(path) == last]  # watch.samples may have changed on the way
     thinned = alike[: -1 : max(1, math.ceil((len(alike) - 1) / (MAX_GIF_FRAMES - 1)))]
-    with files.atomic_write(folder / "history.gif", durable=False) as file:
+    with files.atomic_write(folder / "samples.gif", durable=False) as file:
         write_gif(map(read_image, [*thinned, alike[-1]]), file, fps)
 
 
@@ -85,7 +85,7 @@ def write_samples(generator: nn.Module, noise: Noise, asked: Sampling, device: t
     """Draw what was asked of sample.py. Returns the file or folder that holds it."""
     endings = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
     of_class = "" if asked.class_ is None else f"_class{asked.class_}"
-    which = ("" if asked.checkpoint == "last" else f"_{asked.checkpoint}") + ("" if asked.averaged else "_not-averaged")
+    which = ("" if asked.checkpoint == "last" else f"_{asked.checkpoint}") + ("" if asked.ema else "_not-averaged")
     name = f"{asked.format}{which}{of_class}_seed{asked.seed}_n{asked.n}{endings[asked.format]}"
     out = Path(asked.out) if asked.out else Path(asked.run) / "generated" / name
     ending = endings[asked.format]
@@ -93,7 +93,7 @@ def write_samples(generator: nn.Module, noise: Noise, asked: Sampling, device: t
         raise ConfigError(f"out={out} is not possible with format={asked.format}: it should end in {ending}.")
     if asked.format == "interpolation" and asked.n < 2:
         raise ConfigError(
-            "n=1 is not possible with format=interpolation, which walks between pictures: it should be 2 or more."
+            "n=1 is not possible with format=interpolation, which walks between images: it should be 2 or more."
         )
     points = noise.draw(asked.n, randomness.random_generator("cpu", asked.seed, "sample"))
     labels = sample_labels(generator, asked, device)

@@ -20,9 +20,9 @@ class Batch(NamedTuple):
     """What a player moves on.
 
     Args:
-        real: pictures (B, C, H, W) in the generator's range.
+        real: images (B, C, H, W) in the generator's range.
         noise: (B, noise_dim), a row for each fake.
-        labels: classes int64 (B,) of the real pictures, which the fakes are to have too; None without classes.
+        labels: classes int64 (B,) of the real images, which the fakes are to have too; None without classes.
     """
 
     real: Tensor
@@ -60,7 +60,7 @@ def step(
 
 
 def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> MetricAccumulator:
-    """Move D once, to tell the real pictures from `fake`. G does not change."""
+    """Move D once, to tell the real images from `fake`. G does not change."""
     total, _, numbers = judge(players, loss, tricks, batch, tricks.recall(fake))
     players.discriminator.update(total)
     return numbers
@@ -78,7 +78,7 @@ def step_generator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fa
 
 
 def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> MetricAccumulator:
-    """Move both at once: both gradients come from the same pictures and the same pass through D."""
+    """Move both at once: both gradients come from the same images and the same pass through D."""
     fake = players.generator(batch.noise, batch.labels)
     total, (real_logits, fake_logits), numbers = judge(players, loss, tricks, batch, fake)
     for_generator = loss.generator(real_logits, fake_logits)
@@ -93,7 +93,7 @@ def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> Metr
 def judge(
     players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor], MetricAccumulator]:
-    """D's loss, its logits for the real pictures and for `fake`, and what is logged of both."""
+    """D's loss, its logits for the real images and for `fake`, and what is logged of both."""
     shown = tricks.show(batch.real), tricks.show(fake)
     logits = players.judge(*shown, batch.labels)
     tricks.observe(batch.real, fake, *logits)

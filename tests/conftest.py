@@ -17,7 +17,7 @@ from gan.config import check
 from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 from gan.training import build, checkpoint, loop
-from gan.training.state import Run
+from gan.training.state import TrainingRun
 from gan.tricks.base import TrickContext
 from tests import forked
 from tests.forked import ROOT
@@ -59,11 +59,11 @@ def composed(*overrides: str):
         return compose("train", overrides=list(overrides))
 
 
-def game(image: ImageShape, batch_size: int, loss: Loss | None = None, pictures_per_logit: int = 1) -> TrickContext:
+def game(image: ImageShape, batch_size: int, loss: Loss | None = None, images_per_logit: int = 1) -> TrickContext:
     """What a trick is told before it says whether it makes sense."""
     settings = check.check_config(composed(f"train.batch_size={batch_size}"))
     return TrickContext(
-        image, settings.train, settings.watch, loss, has_classes=False, pictures_per_logit=pictures_per_logit
+        image, settings.train, settings.watch, loss, has_classes=False, images_per_logit=images_per_logit
     )
 
 
@@ -82,14 +82,14 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def small(cache):
-    """Overrides that make any run one of seconds: a few pictures, a few steps, small networks."""
+    """Overrides that make any run one of seconds: a few images, a few steps, small networks."""
     few = ["dataset.count=640", "dataset.limit=64", "train.batch_size=8", "train.max_steps=10"]
     return [f"cache_dir={cache}", "device=cpu", *few]
 
 
 @pytest.fixture
 def make_run(small):
-    def make(*overrides: str) -> Run:
+    def make(*overrides: str) -> TrainingRun:
         cfg = composed(*small, *overrides)
         return build.build_run(cfg, check.check_config(cfg), {})
 
@@ -154,7 +154,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     state = checkpoint.load(folder)
     return {
         f"{player}.{name}": tensor
-        for player in ("generator", "discriminator", "average")
+        for player in ("generator", "discriminator", "ema")
         for name, tensor in (state[player] or {}).items()
     }
 

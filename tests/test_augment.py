@@ -1,4 +1,4 @@
-"""What D is shown in place of pictures."""
+"""What D is shown in place of images."""
 
 import pytest
 import torch
@@ -9,16 +9,16 @@ from gan.tricks.augment import AdaptiveAugment, DiffAugment
 from tests.test_config import NARROW
 
 SIDE = 16
-ALL = {"colour": 1.0, "shift": 0.125, "cutout": 0.5}
+ALL = {"color": 1.0, "translation": 0.125, "cutout": 0.5}
 IMAGES = torch.rand(400, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def adaptive(**changes):
-    return AdaptiveAugment(**({"target": 0.6, "pictures": 1000} | ALL | changes))
+    return AdaptiveAugment(**({"target": 0.6, "images": 1000} | ALL | changes))
 
 
-def test_a_shift_moves_a_picture_whole_and_fills_with_the_middle():
-    shown = DiffAugment(colour=0, shift=0.125, cutout=0).show(IMAGES)
+def test_a_shift_moves_a_image_whole_and_fills_with_the_middle():
+    shown = DiffAugment(color=0, translation=0.125, cutout=0).show(IMAGES)
     padded = torch.nn.functional.pad(IMAGES, [2] * 4)
     found = set()
     for image, large in zip(shown, padded, strict=True):
@@ -31,7 +31,7 @@ def test_a_shift_moves_a_picture_whole_and_fills_with_the_middle():
 
 
 def test_a_cut_takes_a_square_that_may_reach_over_the_edge():
-    shown = DiffAugment(colour=0, shift=0, cutout=0.5).show(IMAGES)
+    shown = DiffAugment(color=0, translation=0, cutout=0.5).show(IMAGES)
     hole = (shown != IMAGES).any(1)
     assert (shown[:, 0][hole] == 0).all()
     sides = [(int(each.any(0).sum()), int(each.any(1).sum())) for each in hole]
@@ -39,8 +39,8 @@ def test_a_cut_takes_a_square_that_may_reach_over_the_edge():
     assert {side for pair in sides for side in pair} == {4, 5, 6, 7, 8}
 
 
-def test_colour_keeps_the_picture_and_moves_its_brightness():
-    shown = DiffAugment(colour=1.0, shift=0, cutout=0).show(IMAGES)
+def test_colour_keeps_the_image_and_moves_its_brightness():
+    shown = DiffAugment(color=1.0, translation=0, cutout=0).show(IMAGES)
     brightness = shown.mean((1, 2, 3)) - IMAGES.mean((1, 2, 3))
     assert brightness.abs().max() <= 0.5 and brightness.std().item() == pytest.approx(1 / 12**0.5, rel=0.1)
     grey = [images.mean(1).flatten(1) for images in (IMAGES, shown)]
@@ -50,7 +50,7 @@ def test_colour_keeps_the_picture_and_moves_its_brightness():
     assert torch.cosine_similarity(*centred).min() > 0.999
 
 
-def test_pictures_from_zero_to_one_are_changed_in_the_same_proportion(make_run):
+def test_images_from_zero_to_one_are_changed_in_the_same_proportion(make_run):
     tricks = make_run("trick=[diffaugment]", "model.generator.output=sigmoid", *NARROW["mlp"]).tricks
     plain = DiffAugment(**ALL)
     torch.manual_seed(0)
@@ -65,7 +65,7 @@ def test_the_gradient_passes_through_to_g():
     assert (images.grad != 0).double().mean() > 0.4  # but for what was cut out or moved away
 
 
-def test_a_share_of_none_leaves_pictures_alone_and_a_share_of_all_changes_them_all():
+def test_a_share_of_none_leaves_images_alone_and_a_share_of_all_changes_them_all():
     trick = adaptive()
     assert torch.equal(trick.show(IMAGES), IMAGES)
     trick.share = torch.tensor(0.3)
@@ -82,11 +82,11 @@ def test_the_share_grows_while_d_is_too_sure(sign, expected):
     trick, logits = adaptive(), torch.full((10,), sign)
     for _ in range(2):
         trick.observe(IMAGES[:10], IMAGES[:10], logits, -logits)
-    assert trick.numbers({})["discriminator/augmented"].item() == pytest.approx(expected)
+    assert trick.numbers({})["discriminator/augment_probability"].item() == pytest.approx(expected)
 
 
 def test_the_share_never_passes_all():
-    trick = adaptive(pictures=4)
+    trick = adaptive(images=4)
     for _ in range(3):
         trick.observe(IMAGES[:10], IMAGES[:10], torch.ones(10), torch.ones(10))
     assert trick.share == 1
@@ -105,7 +105,7 @@ def test_no_change_at_all_is_refused(make_run):
         make_run("trick=[diffaugment]", *zeros, *NARROW["mlp"])
 
 
-def test_both_players_see_changed_pictures(make_run):
+def test_both_players_see_changed_images(make_run):
     run = make_run("trick=[diffaugment]", *NARROW["mlp"])
     seen = []
     show = run.tricks.show

@@ -103,8 +103,8 @@ def test_the_usual_loop_does_the_same_as_ours(monkeypatch, order, reuse):
         [noises[1], noises[0]] if order == "generator_first" else [noises[1]] if order == "simultaneous" else noises
     )
     optimizers = [torch.optim.Adam(network.parameters(), lr=ADAM["lr"], betas=ADAM["betas"]) for network in networks]
-    pictures = usual.PictureByPicture(images, None, (-1.0, 1.0))
-    steps = usual.usual_loop(*networks, optimizers, pictures, 6, 4, order, reuse, torch.device("cpu"))
+    shown = usual.PictureByPicture(images, None, (-1.0, 1.0))
+    steps = usual.usual_loop(*networks, optimizers, shown, 6, 4, order, reuse, torch.device("cpu"))
     monkeypatch.setattr(usual.torch, "randn", lambda *shape, device: next(drawn))
     numbers = next(steps)
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from PIL import Image
 from gan.report import checks, verdicts
 from gan.report.cells import BETTER, PROTOCOL
 from gan.report.checks import Missing
-from gan.report.runs import Run, find_runs
+from gan.report.runs import RunFolder, find_runs
 from tests.conftest import CONF, ROOT, composed
 
 TAKEN = dict.fromkeys(PROTOCOL, "x") | {"split": "test"}
@@ -31,7 +31,7 @@ def write(folder, *said, rows=(), scored=(), steps=100, generated=2000, **status
     (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
     known = {"state": "finished", "step": steps, "epoch": steps / 10, "seconds": 60.0, "machine": "a box"}
     (folder / "status.json").write_text(json.dumps(known | status))
-    return Run(folder)
+    return RunFolder(folder)
 
 
 LOSSES = ["discriminator/loss", "generator/loss"]
@@ -143,11 +143,11 @@ def test_scores_are_the_last_or_the_mean_of_some_epochs(tmp_path):
         run, from_epoch=1, until_epoch=5, by=0.25
     ).held  # 30 is lower than 40 by a quarter
     assert checks.falls_apart(run, times=3).held and not checks.falls_apart(run, times=3.1).held
-    assert checks.score(run, name="fid", at_most=30, pictures=2000).held
+    assert checks.score(run, name="fid", at_most=30, images=2000).held
     for wanted in (
         lambda: checks.score(run, name="kl"),
-        lambda: checks.score(run, name="fid", pictures=2001),
-        lambda: checks.score(run, name="fid", pictures=1999),
+        lambda: checks.score(run, name="fid", images=2001),
+        lambda: checks.score(run, name="fid", images=1999),
         lambda: checks.hardly_improves(run, from_epoch=2, until_epoch=4, by=0.1),
     ):
         with pytest.raises(Missing):
@@ -165,20 +165,20 @@ def test_scores_taken_otherwise_or_elsewhere_do_not_decide(tmp_path):
     early = write(tmp_path / "early", scored=[(9, 30.0)])
     with pytest.raises(Missing, match=r"not taken at the end: python -m gan\.evaluate"):
         checks.score(early, name="fid")
-    with (early.folder / "scores.jsonl").open("a") as file:  # of as many pictures as nothing before
+    with (early.folder / "scores.jsonl").open("a") as file:  # of as many images as nothing before
         file.write(json.dumps(TAKEN | {"generated": 9, "step": 100, "fid": 60.0}) + "\n")
     with pytest.raises(Missing, match="both before"):
-        checks.falls_apart(Run(early.folder), times=2)
+        checks.falls_apart(RunFolder(early.folder), times=2)
 
 
-def test_the_score_of_the_most_pictures_at_the_end_decides(tmp_path):
+def test_the_score_of_the_most_images_at_the_end_decides(tmp_path):
     run = write(tmp_path, scored=[(10, 30.0)])
-    whole = TAKEN | {"generated": 10_000, "step": 100, "checkpoint": "last", "averaged": True}
+    whole = TAKEN | {"generated": 10_000, "step": 100, "checkpoint": "last", "ema": True}
     for change, expected in (
         ({}, 20.0),
         ({"generated": 2000}, 20.0),
         ({"generated": 1999}, 30.0),
-        ({"averaged": False}, 30.0),
+        ({"ema": False}, 30.0),
         ({"checkpoint": "best"}, 30.0),
         ({"step": 9}, 30.0),
         ({"split": "train"}, 30.0),
@@ -189,7 +189,7 @@ def test_the_score_of_the_most_pictures_at_the_end_decides(tmp_path):
     ):
         found = whole | {"scores": {"fid": {"mean": 20.0, "spread": None}}} | change
         (run.folder / "scores.json").write_text(json.dumps([found]))
-        assert checks.at_end(Run(run.folder), "fid")["fid"] == expected
+        assert checks.at_end(RunFolder(run.folder), "fid")["fid"] == expected
 
 
 def test_one_run_beats_another_in_the_same_time_on_the_same_machine(tmp_path):
@@ -215,10 +215,12 @@ def test_only_a_run_of_the_set_up_as_published_is_judged(tmp_path):
         "threads=1",
     ]
     assert not verdicts.also_asked(write(tmp_path / "a", "experiment=blog/mlp", *free))
-    averaged = write(tmp_path / "b", "experiment=blog/mlp", "trick=[ema, r1]", "watch.mean=true")
-    assert verdicts.also_asked(averaged) == {"trick=[ema,r1]", "watch.mean=true"}
+    averaged = write(tmp_path / "b", "experiment=blog/mlp", "trick=[ema, r1]", "watch.log_mean=true")
+    assert verdicts.also_asked(averaged) == {"trick=[ema,r1]", "watch.log_mean=true"}
     text = "\n".join(verdicts.lines([averaged]))
-    assert "b: not judged, as it was also asked for trick=[ema,r1] watch.mean=true" in text and "held" not in text[30:]
+    assert (
+        "b: not judged, as it was also asked for trick=[ema,r1] watch.log_mean=true" in text and "held" not in text[30:]
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,14 +277,14 @@ def test_odd_files_are_no_verdict_and_no_traceback(tmp_path):
     rows = [{"step": 1}, {"step": 2, "epoch": None}, {"step": 3, "epoch": 3, "discriminator/loss": None}]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (run.folder / "scores.json").write_text("[1")
-    (run.folder / "final.png").write_bytes(b"no picture")
+    (run.folder / "final.png").write_bytes(b"no image")
     write(tmp_path / "b" / "run", "experiment=blog/mlp", epoch="2|0")
     text = "\n".join(verdicts.lines(find_runs([tmp_path]), tmp_path / "out"))
     assert "a/run: discriminator/loss was not logged in every row" in text and "b/run: it is running" in text
     assert "![" not in text
 
 
-def test_claims_are_printed_or_written_with_pictures(program, tmp_path):
+def test_claims_are_printed_or_written_with_images(program, tmp_path):
     done = program("gan.report", "--claims", str(tmp_path / "nowhere"))
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "does not exist" in done.stderr
     run = write(tmp_path / "run", "experiment=blog/log_sigmoid", state="diverged", steps=20_000, error="NaN.")
@@ -292,11 +294,9 @@ def test_claims_are_printed_or_written_with_pictures(program, tmp_path):
     written = program("gan.report", "--claims", str(tmp_path), "--out", str(tmp_path / "out"))
     text = (tmp_path / "out" / "claims.md").read_text()
     assert (
-        written.returncode == 0
-        and "![pictures of run](blog-log_sigmoid_pictures.png)" in text
-        and "losses of" not in text
+        written.returncode == 0 and "![images of run](blog-log_sigmoid_images.png)" in text and "losses of" not in text
     )
-    with Image.open(tmp_path / "out" / "blog-log_sigmoid_pictures.png") as image:
+    with Image.open(tmp_path / "out" / "blog-log_sigmoid_images.png") as image:
         assert image.size == (20, 10) and image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
 
 

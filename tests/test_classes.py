@@ -33,16 +33,16 @@ def test_every_model_can_be_told_of_classes(make_run, model):
     assert asked[0] != asked[1]
 
 
-def test_d_adds_the_direction_of_the_class_to_what_it_says_of_the_picture():
+def test_d_adds_the_direction_of_the_class_to_what_it_says_of_the_image():
     discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
-    Conditional(embedding=2).prepare_discriminator(discriminator, ImageShape(1, 2, classes=3))
+    Conditional(embedding_dim=2).prepare_discriminator(discriminator, ImageShape(1, 2, classes=3))
     images, labels = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
     directions = discriminator.classes.weight[labels]  # Miyato and Koyama 2018, equation 3
     expected = discriminator(images) + (directions * images.flatten(1)).sum(1)
     assert torch.allclose(discriminator(images, labels), expected, atol=1e-6)
 
 
-def test_fakes_have_the_classes_of_the_real_pictures_beside_them(make_run):
+def test_fakes_have_the_classes_of_the_real_images_beside_them(make_run):
     run = make_run("trick=[conditional]", "train.discriminator_steps=2", *narrow("mlp"))
     drawn, judged = [], []
     generator, judge = run.players.generator.working, run.players.discriminator.working
@@ -55,7 +55,7 @@ def test_fakes_have_the_classes_of_the_real_pictures_beside_them(make_run):
     assert torch.equal(judged[0], labels[0].repeat(2))
 
 
-def test_a_batch_keeps_each_picture_with_its_label():
+def test_a_batch_keeps_each_image_with_its_label():
     from gan.data.datasets import Batches
 
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)

@@ -8,11 +8,11 @@ import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gan.cli.messages import messages
+from gan.cli import messages
 from gan.cli.overrides import slug
 from gan.config import check
 from gan.config.errors import ConfigError
-from gan.data.datasets import digits
+from gan.data import digits
 from gan.training import build
 from tests.conftest import ROOT, composed, options
 
@@ -26,7 +26,7 @@ TYPED = [
     (
         ["train.batch_size=5000", "dataset.count=640", "dataset.limit=100"],
         "train.batch_size=5000 is larger",
-        "100 pictures",
+        "100 images",
     ),
     (["train.epochs=-1"], "train.epochs=-1", "greater than 0"),
     (["dataset.image_size=7"], "dataset.image_size=7", "8"),
@@ -99,19 +99,19 @@ COMPOSED = [
         "trick.soft_labels",
     ),
     (
-        ["trick=[ema]", "train.generator_average=0.9"],
+        ["trick=[ema]", "train.ema_decay=0.9"],
         "trick.ema.decay would change nothing",
-        "train.generator_average is 0.9;",
+        "train.ema_decay is 0.9;",
     ),
     (
         ["experiment=conv_improved", "dataset=digits", "trick=[two_time_scale]"],
         "trick.two_time_scale.generator_lr would change nothing",
         "optim.generator.lr is",
     ),
-    (["watch.film_fps=0.001"], "watch.film_fps=0.001", "greater than or equal to 0.01"),
-    (["watch.film_fps=51"], "watch.film_fps=51", "less than or equal to 50"),
-    (["trick=[more_discriminator]", "train.batch_size=16"], "would take 80 pictures", "the data set has 64"),
-    (["watch.scores_pictures=10"], "watch.scores_pictures=10", "100"),
+    (["watch.gif_fps=0.001"], "watch.gif_fps=0.001", "greater than or equal to 0.01"),
+    (["watch.gif_fps=51"], "watch.gif_fps=51", "less than or equal to 50"),
+    (["trick=[more_discriminator]", "train.batch_size=16"], "would take 80 images", "the data set has 64"),
+    (["watch.scores_images=10"], "watch.scores_images=10", "100"),
     (["watch.log_every=never"], "watch.log_every=never", "epoch"),
     (["seed=-1"], "seed=-1", "greater than or equal to 0"),
     (["seed=${nothing}"], "nothing", ""),
@@ -165,7 +165,7 @@ def test_a_mistake_is_refused_in_one_sentence(small, arguments, came, allowed):
     except ConfigError as refusal:
         said = str(refusal)
     except (HydraException, OmegaConfBaseException) as error:
-        said = messages.explained(error)
+        said = messages.explain_error(error)
     assert came in said and allowed in said and "\n" not in said and said.endswith((".", "..."))
 
 
@@ -219,7 +219,7 @@ def test_debugging_shows_the_traceback(program, somewhere):
 
 def test_a_bug_is_seen_and_recorded(program, somewhere, tmp_path, monkeypatch):
     """A data set whose loader breaks is nobody's mistake on the command line."""
-    monkeypatch.setattr(digits, "draw", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(digits, "draw_digits", lambda *_, **__: 1 / 0)
     done = program("train.py", *somewhere, "dataset.count=7")
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
     found = json.loads((tmp_path / "run" / "status.json").read_text())

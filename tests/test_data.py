@@ -24,7 +24,8 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data.datasets import Batches, ImageDataset, datasets, downloads, image_folder, scaled
+from gan.data import datasets, downloads, image_folder
+from gan.data.datasets import Batches, ImageDataset, scaled
 from gan.metrics import features
 from gan.system import files
 from tests.conftest import REAL_DATA
@@ -41,11 +42,11 @@ def read_folder(path, cache, **asked):
 
 
 def numbered(count):
-    """ImageDataset that are told apart by their first pixel."""
+    """Images that are told apart by their first pixel."""
     return ImageDataset(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous())
 
 
-def test_a_pass_shows_every_picture_once_and_the_next_pass_in_another_order():
+def test_a_pass_shows_every_image_once_and_the_next_pass_in_another_order():
     batches = Batches(numbered(12), 4, seed=0, device=CPU)
     passes = [torch.cat([batches[3 * epoch + i].images[:, 0, 0, 0] for i in range(3)]) for epoch in range(2)]
     assert all(sorted(order.tolist()) == list(range(12)) for order in passes)
@@ -67,7 +68,7 @@ def test_the_last_short_batch_is_dropped():
 
 
 @pytest.mark.parametrize(("pixel_range", "expected"), [((-1.0, 1.0), [-1, 1, 0.2]), ((0.0, 1.0), [0, 1, 0.6])])
-def test_pictures_span_the_generators_range(pixel_range, expected):
+def test_images_span_the_generators_range(pixel_range, expected):
     pixels = torch.tensor([0, 255, 153], dtype=torch.uint8)
     assert scaled(pixels, pixel_range).tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -97,7 +98,7 @@ def test_training_and_test_digits_differ(cache):
 
 
 def test_digits_of_one_class_look_alike(cache):
-    """A nearest class mean tells them apart: labels and pictures belong together."""
+    """A nearest class mean tells them apart: labels and images belong together."""
     train = datasets.digits(REAL_DATA, cache, "train", count=2000, limit=None, image_size=None)
     test = datasets.digits(REAL_DATA, cache, "test", count=2000, limit=None, image_size=None)
     means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
@@ -122,7 +123,7 @@ def idx_bytes(array):
 
 @pytest.fixture
 def published(monkeypatch):
-    """Ten pictures, published as Fashion-MNIST would be: compressed files, and their checksums."""
+    """Ten images, published as Fashion-MNIST would be: compressed files, and their checksums."""
     images = np.random.default_rng(0).integers(0, 256, (10, 28, 28))
     contents = {"images-idx3-ubyte": idx_bytes(images), "labels-idx1-ubyte": idx_bytes(np.arange(10))}
     archives = {
@@ -207,8 +208,8 @@ def test_of_two_that_want_a_network_for_scores_one_trains_it(tmp_path, monkeypat
 
     trained = []
     monkeypatch.setattr(features, "train_classifier", slowly)
-    pictures = ImageDataset(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
-    one, other = at_once(lambda: features.dataset_classifier("any", pictures, pictures, tmp_path, CPU))
+    images = ImageDataset(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
+    one, other = at_once(lambda: features.dataset_classifier("any", images, images, tmp_path, CPU))
     assert len(trained) == 1 and one.name == other.name
 
 
@@ -317,7 +318,7 @@ def test_cifar_is_read_where_its_checksums_fit(tmp_path, monkeypatch):
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
-# A folder or a zip of pictures
+# A folder or a zip of images
 
 
 def encoded(array, kind="png"):
@@ -339,12 +340,12 @@ def as_set(images):
     return {bytes(image.numpy().tobytes()) for image in images}
 
 
-def test_a_folder_gives_its_pictures_and_classes(tmp_path, cache):
-    arrays = fill(tmp_path / "pictures")
-    found = read_folder(tmp_path / "pictures", cache)
+def test_a_folder_gives_its_images_and_classes(tmp_path, cache):
+    arrays = fill(tmp_path / "images")
+    found = read_folder(tmp_path / "images", cache)
     assert as_set(found.images) == {array.transpose(2, 0, 1).tobytes() for array in arrays.values()}
-    by_picture = {array.transpose(2, 0, 1).tobytes(): "ab".index(name[0]) for name, array in arrays.items()}
-    assert [by_picture[image.numpy().tobytes()] for image in found.images] == found.labels.tolist()
+    by_image = {array.transpose(2, 0, 1).tobytes(): "ab".index(name[0]) for name, array in arrays.items()}
+    assert [by_image[image.numpy().tobytes()] for image in found.images] == found.labels.tolist()
 
 
 def test_a_class_keeps_its_number_where_a_limit_leaves_others_out(tmp_path, cache):
@@ -356,11 +357,11 @@ def test_a_class_keeps_its_number_where_a_limit_leaves_others_out(tmp_path, cach
     assert found.shape.classes == 30
 
 
-def test_only_pictures_that_can_be_read_make_classes(tmp_path, cache):
+def test_only_images_that_can_be_read_make_classes(tmp_path, cache):
     with zipfile.ZipFile(tmp_path / "from_a_mac.zip", "w") as archive:
         for number in range(4):
             archive.writestr(f"{'ab'[number % 2]}/{number}.png", encoded(np.full((16, 16), number, np.uint8)))
-            archive.writestr(f"__MACOSX/{'ab'[number % 2]}/._{number}.png", b"no picture")
+            archive.writestr(f"__MACOSX/{'ab'[number % 2]}/._{number}.png", b"no image")
         archive.writestr("cover.png", b"broken")
     found = read_folder(tmp_path / "from_a_mac.zip", cache)
     assert found.labels.tolist() == (found.images[:, 0, 0, 0] % 2).tolist() and found.shape.classes == 2
@@ -375,11 +376,11 @@ def test_a_zip_may_hold_names_from_the_root(tmp_path, cache):
 
 
 def test_a_zip_gives_what_its_folder_gives(tmp_path, cache):
-    arrays = fill(tmp_path / "pictures")
-    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+    arrays = fill(tmp_path / "images")
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for name, array in arrays.items():
             archive.writestr(name, encoded(array))
-    from_folder, from_zip = (read_folder(tmp_path / name, cache) for name in ("pictures", "pictures.zip"))
+    from_folder, from_zip = (read_folder(tmp_path / name, cache) for name in ("images", "images.zip"))
     assert torch.equal(from_folder.images, from_zip.images) and torch.equal(from_folder.labels, from_zip.labels)
 
 
@@ -389,7 +390,7 @@ def test_a_flat_folder_has_no_classes(tmp_path, cache):
     assert found.images.shape == (1, 1, 16, 16) and found.labels is None
 
 
-def test_pictures_are_decoded_once(tmp_path, cache, monkeypatch):
+def test_images_are_decoded_once(tmp_path, cache, monkeypatch):
     fill(tmp_path)
     first = read_folder(tmp_path, cache)
     monkeypatch.setattr(image_folder, "to_array", None)  # decoding again would fail
@@ -400,10 +401,10 @@ def test_pictures_are_decoded_once(tmp_path, cache, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", [".npy", ".json"])
-def test_pictures_are_decoded_again_where_what_was_kept_is_damaged(tmp_path, ending):
+def test_images_are_decoded_again_where_what_was_kept_is_damaged(tmp_path, ending):
     fill(tmp_path / "own")
     first = read_folder(tmp_path / "own", tmp_path / "cache").images.clone()
-    (kept,) = (tmp_path / "cache").glob(f"pictures-*{ending}")
+    (kept,) = (tmp_path / "cache").glob(f"images-*{ending}")
     kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
     assert torch.equal(read_folder(tmp_path / "own", tmp_path / "cache").images, first)
 
@@ -411,15 +412,15 @@ def test_pictures_are_decoded_again_where_what_was_kept_is_damaged(tmp_path, end
 def test_unreadable_files_are_counted_and_named(tmp_path, cache, caplog):
     fill(tmp_path)
     (tmp_path / "a" / "cut.png").write_bytes(encoded(np.zeros((16, 16, 3), np.uint8))[:40])
-    (tmp_path / "a" / "text.jpg").write_text("no picture")
-    (tmp_path / "a" / "notes.txt").write_text("no picture, and does not claim to be one")
+    (tmp_path / "a" / "text.jpg").write_text("no image")
+    (tmp_path / "a" / "notes.txt").write_text("no image, and does not claim to be one")
     found = read_folder(tmp_path, cache)
     assert len(found) == 6
-    assert "2 pictures" in caplog.text and "cut.png" in caplog.text and "text.jpg" in caplog.text
+    assert "2 images" in caplog.text and "cut.png" in caplog.text and "text.jpg" in caplog.text
     assert "notes.txt" not in caplog.text
 
 
-def test_a_picture_that_cannot_be_read_just_now_is_not_left_out_for_good(tmp_path, cache, monkeypatch):
+def test_a_image_that_cannot_be_read_just_now_is_not_left_out_for_good(tmp_path, cache, monkeypatch):
     fill(tmp_path)
     read, busy = image_folder.Source.read, OSError(errno.EMFILE, "too many open files")
 
@@ -449,10 +450,10 @@ def test_a_picture_that_cannot_be_read_just_now_is_not_left_out_for_good(tmp_pat
     ],
 )
 def test_every_kind_of_pixel_is_read(tmp_path, cache, mode, value):
-    picture = Image.new(mode, (16, 16), value)
+    image = Image.new(mode, (16, 16), value)
     if mode == "P":
-        picture.putpalette([i // 3 for i in range(768)])
-    picture.save(tmp_path / ("x.tif" if mode in ("CMYK", "I;16") else "x.png"))
+        image.putpalette([i // 3 for i in range(768)])
+    image.save(tmp_path / ("x.tif" if mode in ("CMYK", "I;16") else "x.png"))
     found = read_folder(tmp_path, cache, channels=3).images
     assert found.shape == (1, 3, 16, 16)
     assert (found.float() - (255 if mode == "1" else 200)).abs().max() <= 1
@@ -463,7 +464,7 @@ def test_what_is_transparent_is_white(tmp_path, cache):
     assert (read_folder(tmp_path, cache).images == 255).all()
 
 
-def test_pictures_of_any_size_are_cut_to_squares(tmp_path, cache):
+def test_images_of_any_size_are_cut_to_squares(tmp_path, cache):
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 255  # the middle is white
     (tmp_path / "wide.png").write_bytes(encoded(wide))
@@ -485,31 +486,31 @@ def test_the_first_n_come_from_all_subfolders(tmp_path, cache):
     ("make", "sentence"),
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.mkdir(), "holds no pictures"),
+        (lambda path: path.mkdir(), "holds no images"),
         (lambda path: path.write_text("text"), "neither a folder nor a zip"),
     ],
     ids=["absent", "empty", "text"],
 )
-def test_what_is_no_set_of_pictures_is_refused_in_a_sentence(tmp_path, cache, make, sentence):
+def test_what_is_no_set_of_images_is_refused_in_a_sentence(tmp_path, cache, make, sentence):
     make(tmp_path / "set")
     with pytest.raises(ConfigError, match=sentence):
         read_folder(tmp_path / "set", cache)
 
 
-def test_a_folder_without_one_readable_picture_is_refused(tmp_path, cache):
+def test_a_folder_without_one_readable_image_is_refused(tmp_path, cache):
     (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(ConfigError, match="none of the 1 pictures"):
+    with pytest.raises(ConfigError, match="none of the 1 images"):
         read_folder(tmp_path, cache)
 
 
 def test_the_cache_says_what_it_holds(tmp_path):
-    fill(tmp_path / "pictures")
-    read_folder(tmp_path / "pictures", tmp_path / "cache")
+    fill(tmp_path / "images")
+    read_folder(tmp_path / "images", tmp_path / "cache")
     (about,) = (tmp_path / "cache").glob("*.json")
     assert len(json.loads(about.read_text())["names"]) == 6
 
 
-def test_what_is_said_of_test_pictures_names_their_setting(tmp_path, cache):
+def test_what_is_said_of_test_images_names_their_setting(tmp_path, cache):
     fill(tmp_path / "train")
     with pytest.raises(ConfigError, match=r"dataset\.test_path=.*nowhere does not exist"):
         datasets.image_folder(

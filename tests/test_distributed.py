@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.system import distributed, files, status
+from gan.system import distributed, files, rank, status
 from tests import forked
 from tests.conftest import ROOT, TINY, same_weights, weights
 

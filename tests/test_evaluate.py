@@ -13,13 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from gan import evaluate as evaluation
-from gan.cli.messages import jobs, overrides
+from gan.cli import jobs, overrides
 from gan.config import check
 from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.metrics import features, protocol
 from gan.report.cells import Number
-from gan.report.runs import Run
+from gan.report.runs import RunFolder
 from gan.system import files, status
 from gan.training import build, checkpoint
 from tests.conftest import CONF, composed, read_status
@@ -65,13 +65,13 @@ def evaluate(program, cache):
     return call
 
 
-def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
+def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     for name in ("a", "b"):
         train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}", "trick=[ema]")
     done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
     assert done.returncode == 0, done.stderr
     table = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
-    assert table == ["run", "---", f"{tmp_path}/a", f"{tmp_path}/b", "real pictures"]
+    assert table == ["run", "---", f"{tmp_path}/a", f"{tmp_path}/b", "real images"]
     (kept,) = json.loads((tmp_path / "a" / "scores.json").read_text())
     assert set(kept["scores"]) == SCORES | {"parzen", "parzen_error", "parzen_width", "discriminator_gap"}
     assert kept["features"].startswith("digits-28x28x1-") and kept["features"] in done.stdout
@@ -86,8 +86,8 @@ def test_runs_are_scored_beside_real_pictures(train_here, evaluate, tmp_path):
     board.Reload()
     (event,) = board.Scalars("scores/fid")
     assert event.step == 2 and event.value == pytest.approx(kept["scores"]["fid"]["mean"], rel=1e-5)
-    with Image.open(tmp_path / "a" / "figures" / "neighbours.png") as picture:
-        assert picture.size == (16 * 29 + 1, 2 * 29 + 1)
+    with Image.open(tmp_path / "a" / "figures" / "neighbours.png") as image:
+        assert image.size == (16 * 29 + 1, 2 * 29 + 1)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_run_that_is_not_there_is_said_in_one_sentence(evaluate):
     assert done.returncode == 1 and "nowhere is no folder" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_floor_is_that_of_its_own_pictures(tmp_path):
+def test_the_floor_is_that_of_its_own_images(tmp_path):
     network = nn.Module()
     network.name, network.accuracy = "any", None
     network.forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1)[:, :3].float())
@@ -130,8 +130,8 @@ def test_the_floor_is_that_of_its_own_pictures(tmp_path):
 
 
 def test_what_is_said_twice_is_gathered():
-    assert overrides.gathered(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
-    assert overrides.gathered(["run=a", "n=5"], "run") == ["run=a", "n=5"]
+    assert overrides.merge_repeated(["run=a", "n=5", "run=b c"], "run") == ["n=5", "run=['a','b c']"]
+    assert overrides.merge_repeated(["run=a", "n=5"], "run") == ["run=a", "n=5"]
 
 
 def test_help_says_what_can_be_asked(program):
@@ -142,10 +142,10 @@ def test_help_says_what_can_be_asked(program):
 def test_the_generator_itself_is_drawn_from_where_it_is_asked_for(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
     state = checkpoint.load(tmp_path)
-    for averaged, name in ((True, "average"), (False, "generator")):
+    for averaged, name in ((True, "ema"), (False, "generator")):
         weights = build.load_trained(tmp_path, "last", averaged, CPU).generator.state_dict()
         assert all(torch.equal(weights[key], state[name][key]) for key in weights)
-    assert any(not torch.equal(state["average"][key], state["generator"][key]) for key in state["average"])
+    assert any(not torch.equal(state["ema"][key], state["generator"][key]) for key in state["ema"])
 
 
 def test_a_runs_own_scores_are_of_what_it_draws_with_as_it_is_now(train_here, evaluate_here, tmp_path):
@@ -153,12 +153,12 @@ def test_a_runs_own_scores_are_of_what_it_draws_with_as_it_is_now(train_here, ev
         return json.loads((tmp_path / "status.json").read_text())["scores"]
 
     train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
-    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "averaged=false")
+    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "ema=false")
     assert known() == {}
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
     assert known()["fid"] > 0
     (of_itself, averaged) = json.loads((tmp_path / "scores.json").read_text())  # the first is not lost
-    assert (of_itself["averaged"], averaged["averaged"]) == (False, True)
+    assert (of_itself["ema"], averaged["ema"]) == (False, True)
     train_here(tmp_path, "train.max_steps=4", "trick=[ema]", resume=True)
     assert known() == {}
 
@@ -169,7 +169,7 @@ def test_an_evaluation_adds_to_what_was_found_before(train_here, evaluate_here, 
         evaluate_here(f"run={tmp_path}", *asked)
     of_100, of_110 = json.loads((tmp_path / "scores.json").read_text())
     assert (of_100["generated"], of_110["generated"]) == (100, 110) and "parzen" in of_110["scores"]
-    assert [row["generated"] for row in Run(tmp_path).evaluated] == [110, 100]
+    assert [row["generated"] for row in RunFolder(tmp_path).evaluated] == [110, 100]
 
 
 def test_a_folder_that_is_no_run_is_said_before_the_others_are_scored(train_here, evaluate_here, tmp_path):
@@ -190,7 +190,7 @@ def test_scores_that_want_too_much_memory_are_refused(train_here, evaluate_here,
 
 
 def test_scores_in_training_keep_the_best(train_here, tmp_path):
-    asked = ["watch.scores_every=10", "watch.scores_pictures=200", "watch.scores_parzen=true"]
+    asked = ["watch.scores_every=10", "watch.scores_images=200", "watch.scores_parzen=true"]
     train_here(tmp_path, "train.max_steps=40", *asked)
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30, 40] and set(rows[0]) == SCORES | {
@@ -217,7 +217,7 @@ def test_scores_in_training_keep_the_best(train_here, tmp_path):
 
 
 def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path):
-    scored = ["watch.scores_every=4", "watch.scores_pictures=100", "trick=[generator_dropout,conditional]"]
+    scored = ["watch.scores_every=4", "watch.scores_images=100", "trick=[generator_dropout,conditional]"]
     train_here(tmp_path / "plain", "train.max_steps=10", scored[2])
     train_here(tmp_path / "whole", "train.max_steps=10", *scored)
     train_here(tmp_path / "parts", "train.max_steps=6", *scored)
@@ -230,19 +230,19 @@ def test_scoring_moves_nothing_and_outlives_a_stop(train_here, tmp_path):
 
 
 def test_going_on_does_not_cost_a_better_generator(train_here, tmp_path, monkeypatch):
-    scored = ["watch.scores_every=4", "watch.scores_pictures=100"]
+    scored = ["watch.scores_every=4", "watch.scores_images=100"]
     score, fids = protocol.Reference.score, iter([30.0, 10.0, 20.0, 25.0, 40.0])
     monkeypatch.setattr(protocol.Reference, "score", lambda *given: score(*given) | {"fid": next(fids)})
     train_here(tmp_path, "train.max_steps=6", *scored)  # 30 after 4 steps, and 10 at the end
     train_here(tmp_path, "train.max_steps=10", *scored, resume=True)
     assert [row["fid"] for row in files.read_rows(tmp_path / "scores.jsonl")] == [30.0, 20.0, 25.0]
     assert checkpoint.load(tmp_path, "best")["step"] == 6
-    train_here(tmp_path, "train.max_steps=12", *scored[:1], "watch.scores_pictures=200", resume=True)
+    train_here(tmp_path, "train.max_steps=12", *scored[:1], "watch.scores_images=200", resume=True)
     assert checkpoint.load(tmp_path, "best")["step"] == 12  # other scores than before cannot be compared
 
 
 def test_a_score_that_was_cut_short_is_taken_again(train_here, tmp_path, monkeypatch):
-    often = ["train.max_steps=6", "watch.scores_every=2", "watch.scores_pictures=100", "watch.checkpoint_every=1"]
+    often = ["train.max_steps=6", "watch.scores_every=2", "watch.scores_images=100", "watch.checkpoint_every=1"]
     train_here(tmp_path / "whole", *often)
     score, calls = protocol.Reference.score, []
 
@@ -277,11 +277,11 @@ def test_scores_say_how_the_generator_was_when_it_is_told_of_classes():
             return noise[:, :1, None, None].expand(-1, 1, 8, 8)
 
     noise = SimpleNamespace(draw=lambda count, stream: torch.randn(count, 2, generator=stream))
-    pictures = list(protocol.generate_images(Painted(), noise, 600, 0, CPU))
-    assert [len(each) for each in pictures] == [256, 256, 88] and asked == [number % 3 for number in range(600)]
+    images = list(protocol.generate_images(Painted(), noise, 600, 0, CPU))
+    assert [len(each) for each in images] == [256, 256, 88] and asked == [number % 3 for number in range(600)]
 
 
-def test_a_discriminator_that_knows_its_pictures_by_heart_has_a_gap():
+def test_a_discriminator_that_knows_its_images_by_heart_has_a_gap():
     light = ImageDataset(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.arange(40) % 3)
     dark = ImageDataset(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.arange(30) % 4)
 
@@ -308,7 +308,7 @@ def test_players_with_tricks_are_scored_as_they_were_trained(train_here, evaluat
     assert -1 < kept["scores"]["discriminator_gap"]["mean"] < 1 and "parzen" not in kept["scores"]
 
 
-def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache):
+def test_images_are_compared_with_a_test_split_only_where_there_is_one(tmp_path, cache):
     for part, count in (("train", 240), ("other", 120)):
         for number in range(count):
             folder = tmp_path / part / str(number % 2)
@@ -330,14 +330,14 @@ def test_pictures_are_compared_with_a_test_split_only_where_there_is_one(tmp_pat
 @pytest.mark.parametrize(
     ("kind", "wanted"),
     [
-        ("colour", "the test pictures are 8x8x3 in 2 classes and those to train on 8x8x1 in 2 classes"),
-        ("flat", "the test pictures are 8x8x1 in 0 classes"),
-        ("few", "scores need 100 pictures or more"),
+        ("colour", "the test images are 8x8x3 in 2 classes and those to train on 8x8x1 in 2 classes"),
+        ("flat", "the test images are 8x8x1 in 0 classes"),
+        ("few", "scores need 100 images or more"),
         ("absent", "does not exist"),
-        ("renamed", "the folder 0 is not both among the test pictures and among those to train on"),
+        ("renamed", "the folder 0 is not both among the test images and among those to train on"),
     ],
 )
-def test_test_pictures_of_another_kind_are_refused(tmp_path, cache, kind, wanted):
+def test_test_images_of_another_kind_are_refused(tmp_path, cache, kind, wanted):
     for part, count in (("train", 120), ("other", 20 if kind == "few" else 120)):
         for number in range(count):
             name = str(number % 2 + (1 if part == "other" and kind == "renamed" else 0))
@@ -367,14 +367,14 @@ def test_the_best_of_each_score_stands_out():
     rows = {name: {"fid": Number(fid, 0.1), "recall": Number(0.5)} for name, fid in (("a", 2.0), ("b", 3.0))}
     table = as_table(rows, {"fid": Number(0.1)}).splitlines()
     assert table[2] == "| a | **2 ± 0.1** | **0.5** |" and table[3] == "| b | 3 ± 0.1 | **0.5** |"
-    assert table[4] == "| real pictures | 0.1 | - |"
+    assert table[4] == "| real images | 0.1 | - |"
 
 
 def test_a_search_finds_the_settings_with_the_least_fid(program, tmp_path, cache):
     few = [
         "train.max_steps=20",
         "watch.scores_every=20",
-        "watch.scores_pictures=100",
+        "watch.scores_images=100",
         "model.generator.hidden=[32]",
         "model.discriminator.hidden=[32]",
     ]

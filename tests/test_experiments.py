@@ -85,8 +85,8 @@ TABLE = {
         update="generator_first",
         pixels=(-1, 1),
         watch={
-            "log_every": "1 epoch", "mean": False, "samples": 64, "samples_at": ["1 epoch"],
-            "samples_every": "20 epochs", "film_fps": 2,
+            "log_every": "1 epoch", "log_mean": False, "samples": 64, "samples_at": ["1 epoch"],
+            "samples_every": "20 epochs", "gif_fps": 2,
         },
     ),
     "blog/paper_sgd": Published(
@@ -119,7 +119,7 @@ TABLE = {
         update="discriminator_first",
         pixels=(-1, 1),
         terms="mean",
-        watch={"log_every": "1 epoch", "mean": True, "samples": 5},
+        watch={"log_every": "1 epoch", "log_mean": True, "samples": 5},
     ),
     "blog/dcgan_cifar10": Published(
         generator="convT 100-512 k4 s1 p0, norm 512, relu, "
@@ -229,7 +229,7 @@ def test_the_game_is_as_published(name):
     train = settings.train
     assert (train.batch_size, train.epochs, train.max_steps) == (published.batch_size, published.epochs, None)
     assert (train.update, train.reuse_fakes, train.discriminator_steps) == (published.update, published.reuse_fakes, 1)
-    assert train.generator_average is None
+    assert train.ema_decay is None
     assert list(cfg.trick) == (["soft_labels"] if published.real_target != 1.0 else [])
     assert (cfg.dataset._target_, cfg.dataset.limit) == (published.dataset, published.limit)
     assert cfg.dataset.image_size == (64 if published.image.size == 64 else None)
@@ -288,7 +288,7 @@ def test_a_number_that_is_divided_for_ever_stays_at_its_floor():
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "tanh_unit", "linear"])
-def test_an_output_bias_from_the_marginals_starts_from_the_mean_picture(make_run, output):
+def test_an_output_bias_from_the_marginals_starts_from_the_mean_image(make_run, output):
     run = make_run(
         "model.generator.output_bias=marginals",
         f"model.generator.output={output}",

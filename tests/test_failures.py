@@ -4,7 +4,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan.cli.messages import jobs
+from gan.cli import jobs
 from gan.data.image_shape import ImageShape
 from gan.losses import Hinge, NonSaturating, Wasserstein
 from gan.system import status
@@ -14,17 +14,17 @@ from tests.conftest import composed, game, read_status
 from tests.test_config import NARROW
 
 HEALTHY = {
-    "discriminator/loss": 1.0, "discriminator/told_apart": 0.8, "discriminator/gradient_norm": 2.0,
-    "generator/gradient_norm": 2.0, "generator/variety": 0.9,
+    "discriminator/loss": 1.0, "discriminator/auc": 0.8, "discriminator/gradient_norm": 2.0,
+    "generator/gradient_norm": 2.0, "generator/diversity": 0.9,
 }  # fmt: skip
 
 
 def tracker(action="warn"):
     return TrackFailures(
         loss_below=0.01,
-        told_apart_above=0.99,
+        auc_above=0.99,
         gradient_above=100.0,
-        variety_below=0.3,
+        diversity_below=0.3,
         patience_steps=100,
         action=action,
     )
@@ -39,10 +39,10 @@ def test_a_healthy_run_has_no_failure():
     ("name", "value", "words"),
     [
         ("discriminator/loss", 0.001, "D's loss is nearly 0"),
-        ("discriminator/told_apart", 0.999, "D tells nearly every real picture"),
+        ("discriminator/auc", 0.999, "D tells nearly every real image"),
         ("discriminator/gradient_norm", 200.0, "D's gradient is very long"),
         ("generator/gradient_norm", 200.0, "G's gradient is very long"),
-        ("generator/variety", 0.1, "G's pictures are nearly all alike"),
+        ("generator/diversity", 0.1, "G's images are nearly all alike"),
     ],
 )
 def test_each_failure_is_said_once_and_only_when_it_lasts(name, value, words):
@@ -56,7 +56,7 @@ def test_each_failure_is_said_once_and_only_when_it_lasts(name, value, words):
 
 def test_what_gets_better_begins_anew():
     trick = tracker()
-    ill = HEALTHY | {"generator/variety": 0.1}
+    ill = HEALTHY | {"generator/diversity": 0.1}
     numbers = [ill, ill, HEALTHY, ill, ill, ill]
     said = [len(trick.review(50 * number, each)) for number, each in enumerate(numbers)]
     assert said == [0, 0, 0, 0, 0, 1]
@@ -84,12 +84,12 @@ def test_what_it_measures_is_what_it_says():
     weights = [torch.zeros(3, requires_grad=True), torch.zeros(1, requires_grad=True)]
     weights[0].grad, weights[1].grad = torch.tensor([1.0, 2.0, 2.0]), torch.tensor([4.0])
     numbers = trick.numbers({"generator": weights, "discriminator": weights[:1]})
-    assert numbers["discriminator/told_apart"].item() == 0.75  # 1 > 0, 3 > 2 and 3 > 0, but not 1 > 2
-    assert numbers["generator/variety"].item() == pytest.approx(0, abs=1e-6)
+    assert numbers["discriminator/auc"].item() == 0.75  # 1 > 0, 3 > 2 and 3 > 0, but not 1 > 2
+    assert numbers["generator/diversity"].item() == pytest.approx(0, abs=1e-6)
     assert numbers["generator/gradient_norm"].item() == pytest.approx(5)
     assert numbers["discriminator/gradient_norm"].item() == pytest.approx(3) == length(weights[:1]).item()
     trick.observe(real, real / 2, torch.tensor([1.0]), torch.tensor([2.0]))
-    assert trick.seen["generator/variety"].item() == pytest.approx(0.5)
+    assert trick.seen["generator/diversity"].item() == pytest.approx(0.5)
 
 
 def test_looking_moves_nothing(make_run):
@@ -105,7 +105,7 @@ def test_looking_moves_nothing(make_run):
 
 def seeing_failures(action):
     return [
-        "trick=[track_failures]", "trick.track_failures.told_apart_above=1", "trick.track_failures.variety_below=1000", "trick.track_failures.patience_steps=4",
+        "trick=[track_failures]", "trick.track_failures.auc_above=1", "trick.track_failures.diversity_below=1000", "trick.track_failures.patience_steps=4",
         f"trick.track_failures.action={action}", "train.max_steps=10", "watch.log_every=2",
     ]  # fmt: skip
 
@@ -114,12 +114,12 @@ def test_a_failure_stands_in_the_status_and_in_tensorboard(train_here, tmp_path)
     train_here(tmp_path, *seeing_failures("warn"))
     status = read_status(tmp_path)
     assert status["state"] == "finished" and [failure["step"] for failure in status["failures"]] == [6]
-    assert "G's pictures are nearly all alike" in status["failures"][0]["what"]
+    assert "G's images are nearly all alike" in status["failures"][0]["what"]
     board = EventAccumulator(str(tmp_path))
     board.Reload()
     (event,) = board.Tensors("failures/text_summary")
     assert event.step == 6 and b"nearly all alike" in event.tensor_proto.string_val[0]
-    assert "generator/variety" in board.Tags()["scalars"]
+    assert "generator/diversity" in board.Tags()["scalars"]
 
 
 def test_a_stop_between_two_logging_points_changes_no_verdict(train_here, tmp_path):
@@ -138,11 +138,11 @@ def test_what_failed_after_the_checkpoint_is_said_again_once(train_here, tmp_pat
     assert failure["step"] == 6 and "nearly all alike" in failure["what"]
 
 
-@pytest.mark.parametrize(("error", "settled"), [("the pictures are all alike.", True), (None, False)])
+@pytest.mark.parametrize(("error", "settled"), [("the images are all alike.", True), (None, False)])
 def test_a_sweep_leaves_a_run_alone_that_ended_itself(tmp_path, error, settled):
     status.update(tmp_path, state="stopped", error=error)
     cfg = composed()
-    assert jobs.taken_up(cfg, tmp_path, saved=True) is settled
+    assert jobs.already_settled(cfg, tmp_path, saved=True) is settled
     assert cfg.resume == (None if settled else str(tmp_path))
 
 

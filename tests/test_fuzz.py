@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data.datasets import image_folder
+from gan.data import image_folder
 from gan.system import status
 from gan.training import checkpoint
 from tests import forked
@@ -171,8 +171,8 @@ def test_a_run_with_a_damaged_file_goes_on_or_says_why_not(trained, name, conten
     assert outcome.is_fair(), (name, content, outcome.returncode, outcome.stderr)
 
 
-def picture(kind: str, mode: str) -> bytes:
-    """A picture of 20 x 20 pixels, or three of them in a film."""
+def image(kind: str, mode: str) -> bytes:
+    """A image of 20 x 20 pixels, or three of them in a film."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 4), dtype=np.uint8)
     image = Image.fromarray(pixels).convert("RGB").convert(mode if mode != "I;16" else "L")
     if mode == "I;16":
@@ -183,14 +183,14 @@ def picture(kind: str, mode: str) -> bytes:
     return file.getvalue()
 
 
-PICTURES = [
+IMAGES = [
     *(("png", mode) for mode in ("1", "L", "P", "LA", "RGB", "RGBA", "I;16")),
     *(("jpeg", mode) for mode in ("L", "RGB", "CMYK")),
     *(("tiff", mode) for mode in ("1", "L", "RGB", "CMYK", "I;16", "F")),
     *(("gif", "P"), ("webp", "RGB"), ("webp", "RGBA"), ("bmp", "RGB"), ("bmp", "P"), ("ppm", "RGB"), ("ppm", "L")),
 ]
-ENCODED = {f"{kind} {mode}": (kind, picture(kind, mode)) for kind, mode in PICTURES}
-GOOD = picture("png", "RGB")
+ENCODED = {f"{kind} {mode}": (kind, image(kind, mode)) for kind, mode in IMAGES}
+GOOD = image("png", "RGB")
 member_names = some.sampled_from(
     ["x", "a/x", "../x", "../../../../tmp/climbs-out", "/etc/x", "C:\\x", "a//x", "é", " ", "con", "x" * 200]
 )
@@ -199,9 +199,9 @@ member_names = some.sampled_from(
 @given(
     some.lists(some.tuples(some.sampled_from(sorted(ENCODED)), some.data()), min_size=1, max_size=4), some.booleans()
 )
-def test_damaged_pictures_never_cost_the_good_ones(hurt, zipped):
+def test_damaged_images_never_cost_the_good_ones(hurt, zipped):
     with tempfile.TemporaryDirectory() as folder:
-        there = Path(folder) / "pictures"
+        there = Path(folder) / "images"
         there.mkdir()
         contents = {"good0.png": GOOD, "good1.png": GOOD}
         for number, (which, data) in enumerate(hurt):
@@ -209,7 +209,7 @@ def test_damaged_pictures_never_cost_the_good_ones(hurt, zipped):
             name = data.draw(member_names) if zipped else str(number)
             contents[f"{name}.{kind}"] = damaged(content, data.draw(damages(len(content))))
         if zipped:
-            there = Path(folder) / "pictures.zip"
+            there = Path(folder) / "images.zip"
             with zipfile.ZipFile(there, "w") as archive:
                 for name, content in contents.items():
                     archive.writestr(name, content)
@@ -230,7 +230,7 @@ def test_a_damaged_zip_is_read_or_refused(data):
             archive.writestr(f"{number}.png", GOOD)
     content = file.getvalue()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures.zip"
+        path = Path(folder) / "images.zip"
         path.write_bytes(damaged(content, data.draw(damages(len(content)))))
         try:
             images, *_ = image_folder.read(path, Path(folder), 16, 3, None)
@@ -241,8 +241,8 @@ def test_a_damaged_zip_is_read_or_refused(data):
 
 
 def test_what_claims_to_be_huge_is_left_out_and_takes_no_memory(tmp_path, monkeypatch):
-    """A picture of 100 million pixels in 100 kB, one of more than Pillow takes, and a file larger than any picture."""
-    there = tmp_path / "pictures"
+    """A image of 100 million pixels in 100 kB, one of more than Pillow takes, and a file larger than any image."""
+    there = tmp_path / "images"
     there.mkdir()
     (there / "good.png").write_bytes(GOOD)
     Image.new("1", (10_000, 10_000)).save(there / "large.png")
@@ -264,8 +264,8 @@ def test_what_claims_to_be_huge_is_left_out_and_takes_no_memory(tmp_path, monkey
         assert most < 20 * 2**20
 
 
-def test_links_that_lead_nowhere_or_in_a_circle_are_no_pictures(tmp_path):
-    there = tmp_path / "pictures"
+def test_links_that_lead_nowhere_or_in_a_circle_are_no_images(tmp_path):
+    there = tmp_path / "images"
     there.mkdir()
     (there / "good.png").write_bytes(GOOD)
     (there / "circle").symlink_to(there, target_is_directory=True)

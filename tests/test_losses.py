@@ -27,7 +27,7 @@ def test_the_mean_of_the_terms_is_half_their_sum():
     assert close(half.total(half.discriminator(torch.zeros(5), torch.zeros(5))), math.log(2))
 
 
-def test_each_term_looks_at_its_own_pictures():
+def test_each_term_looks_at_its_own_images():
     terms = LOSSES[NonSaturating].discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-1.0]))
     assert close(terms["loss_real"], (math.log(1 + math.exp(-2)) + math.log(2)) / 2)
     assert close(terms["loss_fake"], math.log(1 + math.exp(-1)))
@@ -77,7 +77,7 @@ def test_smoothing_leaves_the_generators_loss_alone():
     assert torch.equal(smooth.generator(None, fake), LOSSES[NonSaturating].generator(None, fake))
 
 
-def test_soft_targets_are_drawn_for_each_picture_within_their_range():
+def test_soft_targets_are_drawn_for_each_image_within_their_range():
     soft = NonSaturating(terms="sum", real_target=(0.7, 1.0), fake_target=0.0)
     # At logit 1 the cross-entropy is softplus(1) - target: it gives the targets away.
     draws = [
@@ -99,7 +99,7 @@ def test_least_squares_pulls_each_score_to_its_number():
 
 
 def test_least_squares_has_the_papers_first_numbers_too(make_run):
-    """Equation 8: -1 for fakes, 1 for real pictures, and G wants 0."""
+    """Equation 8: -1 for fakes, 1 for real images, and G wants 0."""
     run = make_run("loss=least_squares", "loss.fake_target=-1", "loss.generator_target=0")
     terms = run.loss.discriminator(torch.tensor([1.0]), torch.tensor([2.0]))
     assert close(terms["loss_real"], 0) and close(terms["loss_fake"], 9 / 2)
@@ -123,7 +123,7 @@ def test_wasserstein_is_the_difference_of_the_means():
     assert close(LOSSES[Wasserstein].generator(None, torch.tensor([-4.0])), 4)
 
 
-def test_relativistic_compares_a_real_picture_with_the_fake_beside_it():
+def test_relativistic_compares_a_real_image_with_the_fake_beside_it():
     real, fake = torch.tensor([1.0, 0.0], requires_grad=True), torch.tensor([0.0, math.log(3.0)], requires_grad=True)
     terms = LOSSES[Relativistic].discriminator(real, fake)
     assert close(terms["loss_pairs"], (math.log(1 + math.exp(-1)) + math.log(4)) / 2)

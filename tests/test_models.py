@@ -1,4 +1,4 @@
-"""Networks fit any picture, and at the published sizes they are the published networks."""
+"""Networks fit any image, and at the published sizes they are the published networks."""
 
 import functools
 import math
@@ -35,7 +35,7 @@ def weights(network):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 9, 28, 31, 32, 64, 100])
 @pytest.mark.parametrize("name", options("model"))
-def test_every_model_fits_every_picture(name, size, channels):
+def test_every_model_fits_every_image(name, size, channels):
     generator, discriminator = build(name, ImageShape(channels, size))
     fake = generator(torch.randn(2, 100))
     assert fake.shape == (2, channels, size, size)
@@ -45,7 +45,7 @@ def test_every_model_fits_every_picture(name, size, channels):
 
 
 @pytest.mark.parametrize("name", options("model"))
-def test_a_model_fits_the_largest_picture(name):
+def test_a_model_fits_the_largest_image(name):
     generator, discriminator = build(name, ImageShape(3, 256), *narrow(name))
     assert discriminator(generator(torch.randn(2, 100))).shape == (2,)
 
@@ -101,13 +101,13 @@ def test_uniform_weights_stay_within_their_bounds():
     assert weight.abs().max() <= 0.05 and weight.std().item() == pytest.approx(0.05 / 3**0.5, rel=0.02)
 
 
-def test_sigmoid_pictures_lie_between_zero_and_one():
+def test_sigmoid_images_lie_between_zero_and_one():
     generator, _ = build("mlp", ImageShape(1, 8), "model.generator.output=sigmoid")
     assert generator.pixel_range == (0, 1)
     assert generator(torch.randn(50, 100)).min() >= 0
 
 
-def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_pictures():
+def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_images():
     generator, _ = build("mlp", ImageShape(1, 8), "model.generator.output=linear")
     with torch.no_grad():
         generator.layers[-3].bias.fill_(5.0)
@@ -118,7 +118,7 @@ def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_pictures():
 
 
 @pytest.mark.parametrize(("name", "mixes"), [("mlp", False), ("dcgan", True)])
-def test_only_batch_norm_makes_a_picture_depend_on_its_neighbours(name, mixes):
+def test_only_batch_norm_makes_a_image_depend_on_its_neighbours(name, mixes):
     _, discriminator = build(name, ImageShape(1, 16))
     assert layers.mixes_images(discriminator) is mixes
     discriminator.train()
@@ -150,7 +150,7 @@ def test_a_norm_on_the_logit_keeps_a_discriminator_from_telling_two_batches_apar
         assert loss.item() >= 2 * math.log(2) - 1e-6
 
 
-def test_the_residual_network_has_as_many_maps_as_the_picture_can_be_halved():
+def test_the_residual_network_has_as_many_maps_as_the_image_can_be_halved():
     generator, discriminator = build("residual", ImageShape(1, 28))
     assert residual.stages(ImageShape(1, 28), 16) == ([28, 14, 7], [16, 32, 64])
     assert residual.stages(ImageShape(3, 64), 16) == ([64, 32, 16, 8], [16, 32, 64, 64])
@@ -181,10 +181,10 @@ def test_what_passes_an_untrained_residual_network_keeps_its_size_however_deep_i
     torch.manual_seed(0)
     generator, discriminator = build("residual", ImageShape(3, size), "model.generator.output=linear")
     with torch.no_grad():
-        pictures = generator(torch.randn(16, 100))
-        logits = discriminator(pictures)
-    assert 0.3 < pictures.square().mean().sqrt() < 1.5
-    assert 0.05 < logits.std() < 1.5 and logits.abs().max() < 5  # from one picture to the next
+        images = generator(torch.randn(16, 100))
+        logits = discriminator(images)
+    assert 0.3 < images.square().mean().sqrt() < 1.5
+    assert 0.05 < logits.std() < 1.5 and logits.abs().max() < 5  # from one image to the next
 
 
 @pytest.mark.parametrize(("side", "other"), [(28, 14), (7, 4), (14, 28), (5, 9)])

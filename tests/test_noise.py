@@ -55,7 +55,7 @@ def test_a_walk_on_the_sphere_stays_on_it_and_one_in_the_box_is_straight():
     assert torch.allclose(box.walk(stops, 2)[1], stops.mean(0), atol=1e-6)
 
 
-def test_a_walk_through_one_picture_stands_still():
+def test_a_walk_through_one_image_stands_still():
     noise = Noise("normal", 8)
     stop = noise.draw(1, stream())
     assert torch.allclose(noise.walk(stop, 3), stop.expand(3, -1))

@@ -1,4 +1,4 @@
-"""A few steps on the real pictures, where GAN_DATA names a folder that holds them."""
+"""A few steps on the real images, where GAN_DATA names a folder that holds them."""
 
 import pytest
 import torch

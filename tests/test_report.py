@@ -1,4 +1,4 @@
-"""The page about runs: numbers worked out by hand, pictures in their places, and nothing to fetch."""
+"""The page about runs: numbers worked out by hand, images in their places, and nothing to fetch."""
 
 import base64
 import copy
@@ -55,7 +55,7 @@ def write_run(folder, *said, losses=(1.0, 0.5), state="finished", scores=None, e
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Two models by two optimisers by two seeds; one optimiser has no picture."""
+    """Two models by two optimisers by two seeds; one optimiser has no image."""
     number = 0
     for model, optim, losses in (
         ("mlp", "adam", (0.4, 0.6)),
@@ -217,15 +217,15 @@ def test_one_run_has_the_same_page_in_small(tmp_path):
     assert "<h1>only</h1>" in (tmp_path / "only" / "report.html").read_text()
 
 
-def test_pictures_share_a_budget(tmp_path, monkeypatch):
+def test_images_share_a_budget(tmp_path, monkeypatch):
     for number in range(4):
         write_run(tmp_path / str(number), f"seed={number}", frames=30)
     size = (tmp_path / "0" / "samples" / "step_0000029.png").stat().st_size
     runs = find_runs([tmp_path])
     assert len(Report(runs, tmp_path).frames(runs[0])) == 24
-    monkeypatch.setattr("gan.report.page.PICTURE_BYTES", size * 4 * 5)
+    monkeypatch.setattr("gan.report.page.IMAGE_BYTES", size * 4 * 5)
     assert [step for step, _ in Report(runs, tmp_path).frames(runs[0])] == [0, 7, 14, 22, 29]
-    monkeypatch.setattr("gan.report.page.PICTURE_BYTES", 1)
+    monkeypatch.setattr("gan.report.page.IMAGE_BYTES", 1)
     assert [step for step, _ in Report(runs, tmp_path).frames(runs[0])] == [29]
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan.cli.messages import jobs
+from gan.cli import jobs
 from gan.config import check
 from gan.config.errors import ConfigError
 from gan.system import files, signals, status
@@ -201,16 +201,16 @@ def test_a_folder_that_was_removed_ends_the_run(train_here, tmp_path, monkeypatc
 
 
 def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(train_here, tmp_path, monkeypatch):
-    pictures, run = tmp_path / "pictures", tmp_path / "run"
-    pictures.mkdir()
+    images, run = tmp_path / "images", tmp_path / "run"
+    images.mkdir()
     for number in range(32):
-        Image.new("L", (16, 16), number * 8).save(pictures / f"{number}.png")
-    own = ["dataset=image_folder", f"dataset.path={pictures}", f"cache_dir={tmp_path / 'cache'}"]
+        Image.new("L", (16, 16), number * 8).save(images / f"{number}.png")
+    own = ["dataset=image_folder", f"dataset.path={images}", f"cache_dir={tmp_path / 'cache'}"]
     update = loop.update
 
     def deleting(run):
         if run.step == 2:
-            shutil.rmtree(pictures)
+            shutil.rmtree(images)
             shutil.rmtree(tmp_path / "cache")
         return update(run)
 

@@ -23,7 +23,7 @@ from torch import nn
 
 import sample
 from gan import sampling
-from gan.cli.messages import overrides
+from gan.cli import overrides
 from gan.config.errors import ConfigError
 from gan.system import files, status
 from gan.training import checkpoint, figures
@@ -38,7 +38,7 @@ FILES = [
     "train.log",
     "status.json",
     "metrics.jsonl",
-    "history.gif",
+    "samples.gif",
     "figures/losses.png",
     "figures/predictions.png",
     "checkpoints/last.pt",
@@ -55,7 +55,7 @@ def assert_whole(folder, hydra=True):
     for name in FILES[0 if hydra else HYDRAS :]:
         assert (folder / name).stat().st_size > 0 or name.endswith((".jsonl", "overrides.yaml", ".log")), name
     assert list(folder.glob("events.out.tfevents.*"))
-    for path in [*folder.glob("samples/*.png"), *folder.glob("figures/*.png"), folder / "history.gif"]:
+    for path in [*folder.glob("samples/*.png"), *folder.glob("figures/*.png"), folder / "samples.gif"]:
         Image.open(path).load()
     checkpoint.load(folder)
     read_status(folder)
@@ -82,7 +82,7 @@ def test_a_run_leaves_everything_in_its_folder(train, tmp_path):
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
         f"step_{step:07d}.png" for step in (0, 30, 60, 80)
     ]
-    assert Image.open(tmp_path / "history.gif").n_frames == 4
+    assert Image.open(tmp_path / "samples.gif").n_frames == 4
     assert Image.open(tmp_path / "final.png").size == (10 * 29 + 1, 10 * 29 + 1)  # a hundred, with lines between them
     assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
     assert done.stdout.count("epoch ") == 2 and done.stderr == ""
@@ -101,7 +101,7 @@ TRICKS = ["trick=[instance_noise,soft_labels,ema]", "train.discriminator_steps=2
 
 @pytest.mark.parametrize("mean", ["true", "false"])
 def test_five_steps_and_five_more_are_ten_to_the_bit(train_here, tmp_path, mean):
-    often = [*TRICKS, "watch.log_every=3", "watch.samples_every=4", f"watch.mean={mean}"]
+    often = [*TRICKS, "watch.log_every=3", "watch.samples_every=4", f"watch.log_mean={mean}"]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train_here(whole, *often, "train.max_steps=10")
     train_here(halves, *often, "train.max_steps=5")
@@ -112,8 +112,8 @@ def test_five_steps_and_five_more_are_ten_to_the_bit(train_here, tmp_path, mean)
         for folder in (whole, halves)
     ]
     assert timeless[0] == timeless[1]
-    pictures = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (whole, halves)]
-    assert pictures[0] == pictures[1]
+    images = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (whole, halves)]
+    assert images[0] == images[1]
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -221,7 +221,7 @@ def test_resume_refuses_settings_that_change_the_numbers_and_names_them(train, t
     assert "max_steps=6" in (tmp_path / ".hydra" / "overrides.yaml").read_text()
 
 
-def test_a_film_of_many_pictures_is_thinned(train_here, tmp_path, monkeypatch):
+def test_a_film_of_many_images_is_thinned(train_here, tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "MAX_GIF_FRAMES", 4)
     shown = []
     monkeypatch.setattr(
@@ -232,7 +232,7 @@ def test_a_film_of_many_pictures_is_thinned(train_here, tmp_path, monkeypatch):
     assert shown == ["step_0000000", "step_0000004", "step_0000008", "step_0000010"]
 
 
-def test_a_film_may_have_more_pictures_than_files_can_be_open(tmp_path):
+def test_a_film_may_have_more_images_than_files_can_be_open(tmp_path):
     resource = pytest.importorskip("resource")
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -275,7 +275,7 @@ def test_a_run_goes_on_from_a_folder_of_any_name(train_here, train, tmp_path):
     "name", ["a/b", "my run", "läuf", "a(1)", "a,b", "a=b", "it's", "[x]", "5", "null", "~a", "C:\\a b", ""]
 )
 def test_a_value_is_said_so_that_hydra_reads_the_same(name):
-    override = OverridesParser.create().parse_override(overrides.said_as("resume", name))
+    override = OverridesParser.create().parse_override(overrides.quote_override("resume", name))
     assert override.key_or_group == "resume" and override.value() == name
 
 
@@ -295,11 +295,11 @@ def test_a_finished_run_says_how_to_go_on(train_here, tmp_path):
 def test_a_film_is_of_grids_of_one_size(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=2", "watch.samples_every=1", "watch.samples=4")
     train_here(tmp_path, "train.max_steps=4", "watch.samples_every=1", "watch.samples=9", resume=True)
-    with Image.open(tmp_path / "history.gif") as film, Image.open(tmp_path / "samples" / "step_0000004.png") as last:
+    with Image.open(tmp_path / "samples.gif") as film, Image.open(tmp_path / "samples" / "step_0000004.png") as last:
         assert film.size == last.size and film.n_frames == 2
 
 
-def test_where_test_pictures_lie_may_change_on_the_way():
+def test_where_test_images_lie_may_change_on_the_way():
     checkpoint.check_same_settings("dataset: {path: a, test_path: null}", "dataset: {path: a, test_path: b}")
     with pytest.raises(ConfigError, match=r"dataset\.path was a and is now b"):
         checkpoint.check_same_settings("dataset: {path: a, test_path: null}", "dataset: {path: b, test_path: null}")
@@ -327,7 +327,7 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
     assert (np.asarray(Image.open(grid))[1:13, 1:13] == images[0, :, :, 0]).all()
     sample_here("n=3", "format=interpolation", "frames=4", f"out={tmp_path / 'walk.gif'}")
     assert Image.open(tmp_path / "walk.gif").n_frames == 12
-    assert sample_here("n=9", "averaged=false").name == "grid_not-averaged_seed0_n9.png"
+    assert sample_here("n=9", "ema=false").name == "grid_not-averaged_seed0_n9.png"
     with pytest.raises(ConfigError, match=r"last\.pt is not possible with format=grid"):
         sample_here(f"out={run / 'checkpoints' / 'last.pt'}")
     with pytest.raises(ConfigError, match=r"a\.jpg is not possible with format=grid: it should end in \.png"):
@@ -347,7 +347,7 @@ def board(tmp_path):
         server.kill()
 
 
-def test_tensorboard_serves_scalars_pictures_text_and_hyperparameters(train_here, board, tmp_path):
+def test_tensorboard_serves_scalars_images_text_and_hyperparameters(train_here, board, tmp_path):
     """Read back over HTTP, as a browser does."""
     train_here(tmp_path / "run", "train.max_steps=40", "watch.log_every=10")
 

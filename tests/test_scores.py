@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gan.config.errors import ConfigError
-from gan.data.datasets import ImageDataset, datasets
+from gan.data import datasets
+from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.metrics.features import Classifier, PerChannel
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """Two lots of drawn digits that share no picture, and a network trained on them."""
+    """Two lots of drawn digits that share no image, and a network trained on them."""
     folder = tmp_path_factory.mktemp("scores")
     train, test = (
         datasets.digits(folder, folder, part, count=3000, limit=None, image_size=None) for part in ("train", "test")
@@ -29,7 +30,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compared(digits):
-    """The scores of some pictures against half of the real ones; the others stand for a perfect generator."""
+    """The scores of some images against half of the real ones; the others stand for a perfect generator."""
     train, _, network, _ = digits
 
     def look(images):
@@ -51,7 +52,7 @@ def whole(compared):
     return compare(other.images)
 
 
-def test_other_real_pictures_score_near_the_floor(whole):
+def test_other_real_images_score_near_the_floor(whole):
     assert whole["fid"] < 3 and abs(whole["kid"]) < 0.05
     assert whole["precision"] > 0.6 and whole["recall"] > 0.6 and whole["coverage"] > 0.8
     assert whole["density"] == pytest.approx(1, abs=0.25)
@@ -59,7 +60,7 @@ def test_other_real_pictures_score_near_the_floor(whole):
 
 
 @pytest.mark.parametrize(("side", "kept"), [(32, 3), (33, 0)])
-def test_large_pictures_are_not_kept_for_a_score_that_they_do_not_get(side, kept):
+def test_large_images_are_not_kept_for_a_score_that_they_do_not_get(side, kept):
     images = torch.zeros(3, 3, side, side, dtype=torch.uint8)
     seen = formulas.FeatureStats(
         lambda part: (torch.ones(len(part), 4), torch.ones(len(part), 2)), images.split(2), CPU
@@ -84,7 +85,7 @@ def test_noise_costs_precision(compared, whole):
     assert noisy["fid"] > 5 * whole["fid"] and noisy["precision"] < whole["precision"] - 0.2
 
 
-def test_one_picture_repeated_costs_everything_but_precision(compared):
+def test_one_image_repeated_costs_everything_but_precision(compared):
     compare, other = compared
     found = compare(other.images[:1].expand(1500, -1, -1, -1))
     assert found["fid"] > 50 and found["recall"] < 0.01 and found["coverage"] < 0.1
@@ -118,7 +119,7 @@ def test_the_distance_of_two_shifted_clouds_is_the_shift():
     assert formulas.frechet_distance(seen_of(cloud + 3), seen_of(cloud)) == pytest.approx(4 * 9, rel=1e-6)
 
 
-def test_only_so_many_pictures_are_kept_and_all_are_counted(monkeypatch):
+def test_only_so_many_images_are_kept_and_all_are_counted(monkeypatch):
     monkeypatch.setattr(formulas, "KEPT", 150)
     points = torch.randn(1000, 3, dtype=torch.float64)
     seen = seen_of(points)
@@ -164,7 +165,7 @@ def test_parzen_is_the_mean_log_density():
 
 
 @pytest.mark.skipif(not (REAL_DATA / "MNIST").exists(), reason="wants the real MNIST in GAN_DATA")
-def test_parzen_of_real_pictures_is_as_published():
+def test_parzen_of_real_images_is_as_published():
     train, test = (
         datasets.mnist(REAL_DATA, REAL_DATA, part, limit=None, image_size=None).images for part in ("train", "test")
     )
@@ -185,7 +186,7 @@ def test_visible_digits_are_as_likely_as_the_ten_mean_ones():
     assert asked["name"] == "parzen" and found["parzen"] == pytest.approx(asked["at_least"], abs=0.05)
 
 
-def test_the_nearest_picture_is_found():
+def test_the_nearest_image_is_found():
     real = torch.randint(0, 256, (5000, 1, 64, 64), dtype=torch.uint8)  # two blocks
     chosen = torch.tensor([4999, 0, 4096])
     assert torch.equal(formulas.nearest_neighbors(real[chosen], real), chosen)
@@ -200,8 +201,8 @@ def test_a_network_is_trained_once_and_named_after_its_weights(digits, monkeypat
     monkeypatch.setattr(features, "train_classifier", None)  # training again would fail
     again = features.dataset_classifier("digits", train, test, folder, CPU)
     assert again.name == network.name and again.accuracy == network.accuracy
-    pictures = train.images[:5]
-    assert all(torch.equal(a, b) for a, b in zip(again(pictures), network(pictures), strict=True))
+    images = train.images[:5]
+    assert all(torch.equal(a, b) for a, b in zip(again(images), network(images), strict=True))
 
 
 def test_its_features_are_standard_over_what_it_was_trained_on(digits):
@@ -222,7 +223,7 @@ def test_a_damaged_network_is_trained_again(digits, monkeypatch):
     path.write_bytes(whole)
 
 
-def test_the_same_pictures_give_the_same_network(digits, monkeypatch):
+def test_the_same_images_give_the_same_network(digits, monkeypatch):
     train = digits[0]
     monkeypatch.setattr(features, "EPOCHS", 1)
     one, other = (features.train_classifier(train[:256], CPU).state_dict() for _ in range(2))

@@ -169,11 +169,9 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer)
     players.begin(6, 0)
     step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     before = [weights(player) for player in players]
-    for number, pictures in [(7, real * float("nan")), (8, real)]:
+    for number, images in [(7, real * float("nan")), (8, real)]:
         players.begin(number, 0)
-        step(
-            players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(pictures, noise_d), Batch(pictures, noise_g)]
-        )
+        step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(images, noise_d), Batch(images, noise_g)])
     assert [int(player.failed_at) for player in players] == [0, 8]  # the eighth step, in D
     assert all(torch.equal(a, weights(player)) for a, player in zip(before, players, strict=True))
 
@@ -188,11 +186,11 @@ def test_half_precision_keeps_weights_and_logits_in_full(batch):
 
 
 @pytest.mark.parametrize("loss", options("loss"))
-def test_a_tiny_gan_learns_a_constant_picture(make_run, loss):
+def test_a_tiny_gan_learns_a_constant_image(make_run, loss):
     run = make_run(
         f"loss={loss}",
         "train.batch_size=16",
-        "train.generator_average=0.99",
+        "train.ema_decay=0.99",
         f"trick={'[wgan_gp]' if loss == 'wasserstein' else '[]'}",
         "dataset.image_size=8",
         "noise.dim=2",
@@ -207,11 +205,11 @@ def test_a_tiny_gan_learns_a_constant_picture(make_run, loss):
     distance = []
     for _ in range(1000):
         if run.step in (0, 999):
-            distance.append((run.average.network(noise) - 0.6).abs().mean().item())
+            distance.append((run.ema.network(noise) - 0.6).abs().mean().item())
         loop.update(run)
         run.step += 1
-        run.average.follow(run.step)
-    assert run.average.network(noise).mean().item() == pytest.approx(0.6, abs=0.05)
+        run.ema.follow(run.step)
+    assert run.ema.network(noise).mean().item() == pytest.approx(0.6, abs=0.05)
     assert distance[0] > 0.5 and distance[1] < 0.15
 
 
@@ -224,7 +222,7 @@ def test_instance_noise_fades_to_exactly_nothing():
     assert trick.show(images) is images
 
 
-def test_tricks_change_neither_the_pictures_nor_the_noise(make_run, monkeypatch, play=loop.play):
+def test_tricks_change_neither_the_images_nor_the_noise(make_run, monkeypatch, play=loop.play):
     seen = []
 
     def played(*arguments):
@@ -241,7 +239,7 @@ def test_tricks_change_neither_the_pictures_nor_the_noise(make_run, monkeypatch,
     assert len(seen[0]) == 12 and all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
 
-def test_the_shape_of_a_picture_counts_its_pixels():
+def test_the_shape_of_a_image_counts_its_pixels():
     assert ImageShape(3, 32).pixels == 3072
 
 
@@ -283,7 +281,7 @@ def test_a_step_reads_no_number(make_run):
         for _ in range(3):
             run.numbers.add(loop.update(run))
             run.step += 1
-            run.average.follow(run.step)
+            run.ema.follow(run.step)
         with pytest.raises(AssertionError, match="waited"):
             run.players.generator.failed_at.item()
 
@@ -301,7 +299,7 @@ def test_still_weights_pass_a_gradient_on_and_get_none(batch):
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile wants a C++ compiler")
 def test_a_compiled_run_gives_the_same_numbers(train, process, cache, tmp_path):
     """In a process of its own, since the compiler's threads would not outlive the forks of other tests."""
-    few = ["train.max_steps=4", "watch.log_every=4", "watch.mean=false", "trick=[]", "threads=1"]
+    few = ["train.max_steps=4", "watch.log_every=4", "watch.log_mean=false", "trick=[]", "threads=1"]
     assert train(*few, f"hydra.run.dir={tmp_path / 'plain'}").returncode == 0
     compiled = ["compile=true", f"cache_dir={cache}", f"hydra.run.dir={tmp_path / 'compiled'}"]
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiler"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}

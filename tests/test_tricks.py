@@ -35,7 +35,7 @@ def test_r1_and_r2_of_a_linear_discriminator_are_its_squared_weights():
     assert R2(gamma=0.2, every=1).penalties(linear, REAL, FAKE)["r2"].item() == pytest.approx(0.1 * 25)
 
 
-def test_r1_looks_at_real_pictures_and_r2_at_fakes():
+def test_r1_looks_at_real_images_and_r2_at_fakes():
     length = {name: images.flatten(1).square().sum(1).mean().item() for name, images in (("r1", REAL), ("r2", FAKE))}
     assert R1(gamma=2.0, every=1).penalties(square, REAL, FAKE)["r1"].item() == pytest.approx(length["r1"], rel=1e-5)
     assert R2(gamma=2.0, every=1).penalties(square, REAL, FAKE)["r2"].item() == pytest.approx(length["r2"], rel=1e-5)
@@ -52,7 +52,7 @@ def test_a_lazy_penalty_is_the_same_in_the_mean_and_asks_nothing_in_between(name
     assert sum(found) / len(found) == pytest.approx(0.1 * 25)
 
 
-@pytest.mark.parametrize("trick", [GradientPenalty(weight=10.0), Dragan(weight=10.0, spread=0.5)])
+@pytest.mark.parametrize("trick", [GradientPenalty(weight=10.0), Dragan(weight=10.0, noise_scale=0.5)])
 def test_a_slope_of_one_costs_nothing_and_another_its_squared_distance(trick):
     (cost,) = trick.penalties(linear, REAL, FAKE).values()
     assert cost.item() == pytest.approx(10 * (5 - 1) ** 2, rel=1e-5)
@@ -75,10 +75,10 @@ def test_wgan_gp_looks_between_the_two_and_dragan_around_the_real_one():
         return linear(images)
 
     GradientPenalty(weight=1.0).penalties(judge, torch.zeros(500, 1, 2, 2), torch.ones(500, 1, 2, 2))
-    assert (seen[0].flatten(1).std(1) < 1e-6).all()  # each picture has its own share
+    assert (seen[0].flatten(1).std(1) < 1e-6).all()  # each image has its own share
     assert seen[0].mean().item() == pytest.approx(0.5, abs=0.06) and seen[0].min() >= 0 and seen[0].max() <= 1
     real = torch.randn(500, 1, 2, 2)
-    Dragan(weight=1.0, spread=0.5).penalties(judge, real, real)
+    Dragan(weight=1.0, noise_scale=0.5).penalties(judge, real, real)
     distance = (seen[1] - real) / real.std()
     assert distance.min() >= 0 and distance.max() <= 0.5 and distance.mean().item() == pytest.approx(0.25, abs=0.02)
 
@@ -140,7 +140,7 @@ def test_presets_set_the_numbers_they_name(make_run):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_spectral_norm_leaves_no_matrix_that_lengthens(make_run, precision):
     run = make_run(
-        f"precision={precision}", "trick=[spectral_norm]", "trick.spectral_norm.iterations=50", *NARROW["mlp"]
+        f"precision={precision}", "trick=[spectral_norm]", "trick.spectral_norm.power_iterations=50", *NARROW["mlp"]
     )
     for _ in range(3):
         loop.update(run)
@@ -177,7 +177,7 @@ def test_spectral_norm_is_the_same_after_resuming(make_run):
 )
 def test_a_resumed_run_equals_an_unbroken_one_with_every_trick_that_keeps_something(make_run, model, tricks):
     chosen = [f"trick=[{tricks}]", f"model={model}", "dataset.image_size=8", *NARROW[model]]
-    chosen += ["trick.replay.pictures=16", "trick.adaptive_augment.pictures=40"] if "replay" in tricks else []
+    chosen += ["trick.replay.images=16", "trick.adaptive_augment.images=40"] if "replay" in tricks else []
     runs = [make_run(*chosen), make_run(*chosen)]
     for number in range(6):
         if number == 3:
@@ -221,7 +221,7 @@ def test_noise_within_g_stays_when_sampling_and_is_the_seeds(make_run, model, tr
     assert not torch.equal(drawn[0], plain.players.generator.network.eval()(noise))
 
 
-def test_noise_within_g_is_a_share_of_what_each_picture_has_there():
+def test_noise_within_g_is_a_share_of_what_each_image_has_there():
     inputs = torch.randn(50, 1000) * torch.linspace(1, 5, 50)[:, None]
     added = with_noise(inputs, 0.2) - inputs
     assert torch.allclose(added.std(1) / inputs.std(1), torch.tensor(0.2), rtol=0.15)

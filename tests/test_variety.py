@@ -19,12 +19,12 @@ from tests.test_config import NARROW
 
 
 def numbered(first, count):
-    """ImageDataset that can be told apart."""
+    """Images that can be told apart."""
     return torch.arange(first, first + count).float().view(-1, 1, 1, 1)
 
 
 def test_replay_shows_new_fakes_until_it_has_kept_enough_and_then_its_share_of_old_ones():
-    trick = Replay(pictures=8, share=0.5)
+    trick = Replay(images=8, fraction=0.5)
     for step in range(2):
         fake = numbered(4 * step, 4)
         assert torch.equal(trick.recall(fake), fake)
@@ -35,7 +35,7 @@ def test_replay_shows_new_fakes_until_it_has_kept_enough_and_then_its_share_of_o
 
 
 def test_replay_fills_its_last_places_from_a_part_of_a_batch():
-    trick = Replay(pictures=6, share=0.5)
+    trick = Replay(images=6, fraction=0.5)
     trick.recall(numbered(0, 4))
     trick.recall(numbered(4, 4))
     assert sorted(trick.kept.flatten().tolist()) == [0, 1, 2, 3, 4, 5]
@@ -43,7 +43,7 @@ def test_replay_fills_its_last_places_from_a_part_of_a_batch():
 
 def test_replay_changes_what_d_learns_and_not_what_g_draws(make_run):
     runs = [make_run(f"trick={trick}", *NARROW["mlp"]) for trick in ("[]", "[replay]")]
-    runs[1].tricks.tricks[0].pictures = 8
+    runs[1].tricks.tricks[0].images = 8
     rows = [[loop.update(run) for _ in range(3)] for run in runs]
     assert rows[0][0] == rows[1][0] and rows[0][2]["discriminator/loss_fake"] != rows[1][2]["discriminator/loss_fake"]
 
@@ -60,7 +60,7 @@ def test_maps_get_the_spread_as_a_map():
     assert seen.shape == (2, 4, 4, 4) and torch.allclose(seen[:, 3], torch.tensor(0.5), atol=1e-4)
 
 
-def test_pictures_that_are_alike_are_close_and_others_are_not():
+def test_images_that_are_alike_are_close_and_others_are_not():
     layer = Closeness(inputs=3, kernels=2, dims=1)
     nn.init.constant_(layer.project.weight, 1.0)
     features = torch.tensor([[0.0, 0, 0], [0, 0, 0], [math.log(2), 0, 0], [99, 0, 0]])
@@ -77,7 +77,7 @@ def test_d_notices_that_fakes_are_all_alike(make_run, model, trick):
     discriminator = run.players.discriminator.network.eval()
     one = torch.randn(1, 1, 16, 16).expand(8, -1, -1, -1)
     other = torch.cat([one[:1], torch.randn(7, 1, 16, 16)])
-    assert not torch.allclose(discriminator(one)[0], discriminator(other)[0])  # the same picture in other company
+    assert not torch.allclose(discriminator(one)[0], discriminator(other)[0])  # the same image in other company
 
 
 def test_feature_matching_is_the_squared_distance_of_mean_features():
@@ -85,9 +85,9 @@ def test_feature_matching_is_the_squared_distance_of_mean_features():
         return images.flatten(1)
 
     real, fake, loss = torch.tensor([[[[1.0, 3.0]]], [[[3.0, 3.0]]]]), torch.zeros(2, 1, 1, 2), torch.tensor(7.0)
-    assert FeatureMatching(weight=2.0, keep_loss=0.0).guide(loss, features, real, fake) == 2 * (2**2 + 3**2)
-    assert FeatureMatching(weight=2.0, keep_loss=0.5).guide(loss, features, real, fake) == 26 + 3.5
-    assert FeatureMatching(weight=2.0, keep_loss=0.0).guide(loss, features, real, real.flip(0)) == 0
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).guide(loss, features, real, fake) == 2 * (2**2 + 3**2)
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.5).guide(loss, features, real, fake) == 26 + 3.5
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).guide(loss, features, real, real.flip(0)) == 0
 
 
 @pytest.mark.parametrize("update", ["discriminator_first", "simultaneous"])
@@ -102,7 +102,7 @@ def test_feature_matching_moves_g_alone(make_run, update):
     assert numbers[0]["generator/loss"] != numbers[1]["generator/loss"]
 
 
-def test_a_pack_is_its_pictures_one_upon_the_other():
+def test_a_pack_is_its_images_one_upon_the_other():
     images = torch.randn(6, 3, 4, 4)
     packed = Pack(2)(images)
     assert packed.shape == (3, 6, 4, 4)
@@ -112,7 +112,7 @@ def test_a_pack_is_its_pictures_one_upon_the_other():
 @pytest.mark.parametrize("model", ["mlp", "dcgan", "conv", "maxout", "residual"])
 def test_a_packed_d_judges_packs(make_run, model):
     run = make_run(
-        f"model={model}", "trick=[packing]", "trick.packing.pictures=4", "dataset.image_size=16", *NARROW[model]
+        f"model={model}", "trick=[packing]", "trick.packing.images=4", "dataset.image_size=16", *NARROW[model]
     )
     discriminator = run.players.discriminator.network.eval()
     images = torch.randn(8, 1, 16, 16)
@@ -128,7 +128,7 @@ def test_the_slope_of_a_packed_d_is_that_of_the_whole_pack():
     discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
     discriminator.features.append(nn.Linear(4, 4, bias=False))
     nn.init.eye_(discriminator.features[1].weight)
-    Packing(pictures=2).prepare_discriminator(discriminator, ImageShape(1, 2))
+    Packing(images=2).prepare_discriminator(discriminator, ImageShape(1, 2))
     first, last = discriminator.features[2].weight, discriminator.logit[0].weight
     expected = (last @ first).square().sum().item()  # of all 8 pixels of a pack
     found = R1(gamma=2.0, every=1).penalties(discriminator, torch.randn(6, 1, 2, 2), torch.randn(6, 1, 2, 2))["r1"]
@@ -143,7 +143,7 @@ def test_wgan_gp_looks_on_the_line_between_two_packs():
         return images.flatten(1).sum(1).view(-1, 3).sum(1)
 
     trick = GradientPenalty(weight=1.0)
-    trick.check(game(ImageShape(1, 2), 12, pictures_per_logit=3))
+    trick.check(game(ImageShape(1, 2), 12, images_per_logit=3))
     trick.penalties(judge, torch.zeros(12, 1, 2, 2), torch.ones(12, 1, 2, 2))
     shares = seen[0][:, 0, 0, 0].view(4, 3)
     assert (shares == shares[:, :1]).all() and len(set(shares[:, 0].tolist())) == 4
@@ -165,12 +165,15 @@ def test_a_widened_layer_says_the_same_where_nothing_is_new(layer):
     [
         (["trick=[replay]", "train.update=simultaneous"], "other fakes than G's own"),
         (["trick=[replay,conditional]"], "fakes without their classes"),
-        (["trick=[replay]", "trick.replay.share=0.01"], "of a batch of 8 is 0 pictures"),
-        (["trick=[packing]", "trick.packing.pictures=3"], r"packing.pictures=3 does not fit train.batch_size=8"),
-        (["trick=[packing]", "trick.packing.pictures=1"], "2 or more"),
-        (["trick=[packing,conditional]"], "one logit for pictures of several classes"),
-        (["trick=[minibatch_stddev]", "trick.minibatch_stddev.group=3"], "minibatch_stddev.group=3 does not fit the 8"),
-        (["trick=[packing,minibatch_stddev]", "trick.packing.pictures=4"], "group=4 does not fit the 2"),
+        (["trick=[replay]", "trick.replay.fraction=0.01"], "of a batch of 8 is 0 images"),
+        (["trick=[packing]", "trick.packing.images=3"], r"packing.images=3 does not fit train.batch_size=8"),
+        (["trick=[packing]", "trick.packing.images=1"], "2 or more"),
+        (["trick=[packing,conditional]"], "one logit for images of several classes"),
+        (
+            ["trick=[minibatch_stddev]", "trick.minibatch_stddev.group_size=3"],
+            "minibatch_stddev.group_size=3 does not fit the 8",
+        ),
+        (["trick=[packing,minibatch_stddev]", "trick.packing.images=4"], "group_size=4 does not fit the 2"),
     ],
 )
 def test_what_cannot_be_is_refused(make_run, chosen, reason):
@@ -179,5 +182,5 @@ def test_what_cannot_be_is_refused(make_run, chosen, reason):
 
 
 def test_no_trick_changes_nothing():
-    tricks, images = Tricks([MinibatchStddev(group=4)]), torch.randn(2, 1, 4, 4)
+    tricks, images = Tricks([MinibatchStddev(group_size=4)]), torch.randn(2, 1, 4, 4)
     assert tricks.recall(images) is images and tricks.show(images) is images

@@ -4,7 +4,7 @@
     python -m tests.torture --kills 1000 --seed 7
 
 Each run is killed with SIGKILL and taken up again, as often as it takes, until it ends. It must then have the weights,
-the rows and the pictures of a run that nobody disturbed, to the bit.
+the rows and the images of a run that nobody disturbed, to the bit.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SETTINGS = [
     *TINY,
     f"train.max_steps={STEPS}",
     "trick=[instance_noise,soft_labels,replay,track_failures,ema]",
-    "trick.replay.pictures=40",
+    "trick.replay.images=40",
     "watch.log_every=3",
     "watch.samples_every=7",
     "watch.checkpoint_every=5",
@@ -83,11 +83,11 @@ def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | Non
 
 
 def remains(folder: Path) -> dict[str, object]:
-    """All that a run must have in common with another one: every tensor, row and picture."""
+    """All that a run must have in common with another one: every tensor, row and image."""
     state = checkpoint.load(folder)
     tensors = {
         f"{part}.{name}": tensor
-        for part in ("generator", "discriminator", "average")
+        for part in ("generator", "discriminator", "ema")
         for name, tensor in state[part].items()
     }
     tensors |= {
@@ -100,15 +100,15 @@ def remains(folder: Path) -> dict[str, object]:
         {name: value for name, value in row.items() if name != "seconds"}
         for row in files.read_rows(folder / "metrics.jsonl")
     ]
-    pictures = {path.name: path.read_bytes() for path in sorted((folder / "samples").glob("*.png"))}
-    return {"tensors": tensors, "rows": rows, "pictures": pictures, "tricks": repr(state["tricks"])}
+    images = {path.name: path.read_bytes() for path in sorted((folder / "samples").glob("*.png"))}
+    return {"tensors": tensors, "rows": rows, "images": images, "tricks": repr(state["tricks"])}
 
 
 def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
     """Which of them are not the same."""
     a, b = one["tensors"], other["tensors"]
     found = [] if a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) else ["tensors"]
-    return found + [name for name in ("rows", "pictures", "tricks") if one[name] != other[name]]
+    return found + [name for name in ("rows", "images", "tricks") if one[name] != other[name]]
 
 
 def torture(kills: int, seed: int, folder: Path) -> Counter:

@@ -196,14 +196,14 @@ class SweepTable(Callback):
 
 
 def print_summary(folder: Path) -> None:
-    """The last lines of a run: what became of it, where the pictures are, and what to type next."""
+    """The last lines of a run: what became of it, where the images are, and what to type next."""
     found = status.read(folder)
     shown = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     why = f": {found['error']}" if found["error"] else ""
     print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
     if samples:
-        print(f"  pictures    {files.relative_path(samples[-1])}, and the film {shown}/history.gif")
+        print(f"  images    {files.relative_path(samples[-1])}, and the film {shown}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
     print(f"  more        {shell_line('sample.py', quote_override('run', shown), 'n=100')}")
     if found["state"] == "stopped":

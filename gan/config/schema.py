@@ -51,22 +51,22 @@ class Train(Strict):
     update: Update
     reuse_fakes: bool
     separate_batches: bool | None
-    generator_average: Probability | None
+    ema_decay: Probability | None
 
 
 class Watch(Strict):
     log_every: Periods
-    mean: bool
+    log_mean: bool
     samples_every: Periods
     samples_at: list[Period]
     samples: Shown
     noise_scale: PositiveFloat
     final_samples: Shown | None
-    film_fps: Film
+    gif_fps: Film
     checkpoint_every: Periods
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
-    scores_pictures: Scored
+    scores_images: Scored
     scores_parzen: bool
 
 
@@ -92,7 +92,7 @@ class Evaluation(Strict):
 
     run: list[str]
     checkpoint: Literal["last", "best"]
-    averaged: bool
+    ema: bool
     n: Scored | None
     seed: NonNegativeInt
     seeds: Times
@@ -112,7 +112,7 @@ class Sampling(Strict):
     run: str
     n: Count
     checkpoint: Literal["last", "best"]
-    averaged: bool
+    ema: bool
     class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
     format: Literal["grid", "png", "npz", "interpolation"]

@@ -24,8 +24,8 @@ __all__ = [
     "Times",
 ]
 
-SIZES = range(8, 257)  # sides of pictures that the networks can be built for
-LEAST = 100  # pictures to score; below that there are no neighbours to speak of
+SIZES = range(8, 257)  # sides of images that the networks can be built for
+LEAST = 100  # images to score; below that there are no neighbours to speak of
 
 AtLeastOne = Annotated[float, Field(ge=1)]
 Dropped = Annotated[float, Field(ge=0, lt=1)]  # the share that dropout takes
@@ -34,7 +34,7 @@ Film = Annotated[float, Field(ge=0.01, le=50)]  # frames a second that a GIF can
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]  # neither nothing nor all
 Size = Annotated[int, Field(ge=SIZES[0], le=SIZES[-1])]
-Count = Annotated[int, Field(gt=0, le=1_000_000)]  # pictures that are made here: a million take minutes
+Count = Annotated[int, Field(gt=0, le=1_000_000)]  # images that are made here: a million take minutes
 Scored = Annotated[int, Field(ge=LEAST, le=1_000_000)]
-Shown = Annotated[int, Field(gt=0, le=10_000)]  # pictures in one grid
+Shown = Annotated[int, Field(gt=0, le=10_000)]  # images in one grid
 Times = Annotated[int, Field(gt=0, le=1000)]  # that something is done within a step, or at once

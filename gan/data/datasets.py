@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gan.config.errors import ConfigError
 from gan.config.types import Count, PositiveInt, Size
-from gan.data.datasets import digits as drawn
+from gan.data import digits as drawn
 from gan.data.downloads import downloaded, downloading, load_idx
-from gan.data.image_folder import read as read_pictures
+from gan.data.image_folder import read as read_images
 from gan.data.image_shape import ImageShape
 from gan.system import files, randomness
 
@@ -26,7 +26,7 @@ class ImageDataset:
     """`images` uint8 (N, C, H, W) and, where the set has them, `labels` int64 (N,).
 
     Args:
-        classes: how many kinds there are, if that is more than the labels of these pictures show.
+        classes: how many kinds there are, if that is more than the labels of these images show.
         names: of the classes, where they have any.
     """
 
@@ -48,11 +48,11 @@ class ImageDataset:
         return replace(self, images=self.images[part], labels=None if self.labels is None else self.labels[part])
 
     def first(self, limit: int | None) -> "ImageDataset":
-        """The first `limit` pictures, or all of them."""
+        """The first `limit` images, or all of them."""
         return self[:limit]
 
     def resized(self, size: int | None) -> "ImageDataset":
-        """ImageDataset of `size` a side, smoothed where they shrink; as they are for None."""
+        """Images of `size` a side, smoothed where they shrink; as they are for None."""
         if size is None or size == self.shape.size:
             return self
         from torchvision.transforms.v2.functional import resize
@@ -64,17 +64,17 @@ class ImageDataset:
 class Batches:
     """An endless stream of full batches, in an order that only (seed, epoch) decides.
 
-    Each pass shows every picture at most once; the few that do not fill a batch sit the pass out. Of each batch
+    Each pass shows every image at most once; the few that do not fill a batch sit the pass out. Of each batch
     `share` is taken, where several processes divide it.
     """
 
     def __init__(
-        self, pictures: ImageDataset, batch_size: int, seed: int, device: torch.device, share: slice = slice(None)
+        self, images: ImageDataset, batch_size: int, seed: int, device: torch.device, share: slice = slice(None)
     ) -> None:
         self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
-        self.images = pictures.images.to(device) if fits(pictures.images, device) else pictures.images
-        self.labels = None if pictures.labels is None else pictures.labels.to(self.images.device)
-        self.per_epoch = len(pictures) // batch_size
+        self.images = images.images.to(device) if fits(images.images, device) else images.images
+        self.labels = None if images.labels is None else images.labels.to(self.images.device)
+        self.per_epoch = len(images) // batch_size
         self.epoch = -1
         self.order = torch.empty(0)
 
@@ -99,7 +99,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 
 def scaled(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
-    """uint8 pictures as floats from the lowest to the highest value that the generator can draw."""
+    """uint8 images as floats from the lowest to the highest value that the generator can draw."""
     low, high = pixel_range
     return images.float() * ((high - low) / 255) + low
 
@@ -126,7 +126,7 @@ def digits(
     try:
         images, labels = torch.load(path, weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):  # none yet, or damaged
-        images, labels = drawn.draw(count, seed=0, split=split)
+        images, labels = drawn.draw_digits(count, seed=0, split=split)
         with (
             contextlib.suppress(OSError),
             files.atomic_write(path) as file,
@@ -153,7 +153,7 @@ def stacked_mnist(
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> ImageDataset:
-    """Three digits of MNIST as the channels of one picture, 1000 kinds (Metz et al. 2017): `count` to train on.
+    """Three digits of MNIST as the channels of one image, 1000 kinds (Metz et al. 2017): `count` to train on.
 
     For testing there are 10,000. Which digits meet has a seed of its own: `seed` changes the run, never the data.
     """
@@ -197,13 +197,13 @@ def image_folder(
     limit: PositiveInt | None,
     image_size: Size | None,
 ) -> ImageDataset:
-    """Your own pictures, in a folder or a zip, and others to test on: see `gan.data.image_folder.read`."""
+    """Your own images, in a folder or a zip, and others to test on: see `gan.data.image_folder.read`."""
     if split == "test" and test_path is None:
         raise ConfigError(
-            "dataset=image_folder has no test pictures: name their folder or zip with dataset.test_path=..."
+            "dataset=image_folder has no test images: name their folder or zip with dataset.test_path=..."
         )
     found, setting = (path, "dataset.path") if split == "train" else (test_path, "dataset.test_path")
     if not found:
-        raise ConfigError(f"{setting} is empty: it should be a folder or a zip of pictures.")
-    images, labels, names = read_pictures(Path(found), cache_dir, image_size, channels, limit, setting)
+        raise ConfigError(f"{setting} is empty: it should be a folder or a zip of images.")
+    images, labels, names = read_images(Path(found), cache_dir, image_size, channels, limit, setting)
     return ImageDataset(images, labels, len(names), names)

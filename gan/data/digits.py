@@ -1,6 +1,6 @@
 """Drawn digits: what a first run trains on without a download.
 
-Each picture is one of ten digits in one of fourteen typefaces, turned, sheared, scaled and shifted, bent by a
+Each image is one of ten digits in one of fourteen typefaces, turned, sheared, scaled and shifted, bent by a
 mild elastic field, and drawn with a stroke of its own weight. It is nearer to MNIST than print is, and far
 from as hard.
 """
@@ -32,21 +32,21 @@ TYPEFACES = [
     "cmtt10",
 ]
 SIZE = 28
-GLYPH = 64  # pixels a side of the masters that pictures are sampled from
+GLYPH = 64  # pixels a side of the masters that images are sampled from
 
 
 def draw_digits(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
-    """Draw `count` digits. Returns uint8 pictures (count, 1, 28, 28), white on black, and labels (count,)."""
+    """Draw `count` digits. Returns uint8 images (count, 1, 28, 28), white on black, and labels (count,)."""
     masters = glyphs()
     stream = randomness.random_generator("cpu", seed, "digits", split)
     labels = torch.arange(count) % 10
     labels = labels[torch.randperm(count, generator=stream)]
     typefaces = torch.randint(len(TYPEFACES), (count,), generator=stream)
-    pictures = [
+    images = [
         ink(masters[faces, digits], stream)
         for faces, digits in zip(typefaces.split(1000), labels.split(1000), strict=True)
     ]
-    return torch.cat(pictures), labels
+    return torch.cat(images), labels
 
 
 def glyphs() -> Tensor:
@@ -61,12 +61,12 @@ def glyphs() -> Tensor:
     for i, typeface in enumerate(TYPEFACES):
         font = ImageFont.truetype(str(folder / f"{typeface}.ttf"), size=GLYPH * 9 // 10)
         for digit in range(10):
-            picture = Image.new("L", (GLYPH, GLYPH))
+            image = Image.new("L", (GLYPH, GLYPH))
             middle = (GLYPH / 2, GLYPH / 2)
-            left, top, right, bottom = ImageDraw.Draw(picture).textbbox(middle, str(digit), font=font)
+            left, top, right, bottom = ImageDraw.Draw(image).textbbox(middle, str(digit), font=font)
             corner = (GLYPH - (left + right) / 2, GLYPH - (top + bottom) / 2)
-            ImageDraw.Draw(picture).text(corner, str(digit), font=font, fill=255)
-            masters[i, digit, 0] = torch.from_numpy(np.array(picture))
+            ImageDraw.Draw(image).text(corner, str(digit), font=font, fill=255)
+            masters[i, digit, 0] = torch.from_numpy(np.array(image))
     taps = torch.arange(-4.0, 5.0)
     bell = torch.exp(-(taps**2) / (2 * 1.6**2))
     bell = (bell / bell.sum()).view(1, 1, -1, 1)

@@ -1,4 +1,4 @@
-"""A folder or a zip of pictures as one uint8 tensor, decoded once and then read from a cache."""
+"""A folder or a zip of images as one uint8 tensor, decoded once and then read from a cache."""
 
 import errno
 import hashlib
@@ -28,15 +28,15 @@ from gan.system import files
 
 log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-LARGEST_FILE = 256 * 2**20  # bytes; more than any picture, less than a zip bomb
-LARGEST_PICTURE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
-PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # no fault of the picture
-PROBED = 64  # pictures that are opened to see what the set is made of
+LARGEST_FILE = 256 * 2**20  # bytes; more than any image, less than a zip bomb
+LARGEST_IMAGE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # no fault of the image
+PROBED = 64  # images that are opened to see what the set is made of
 
 
 @dataclass(frozen=True)
 class Source:
-    """ImageDataset that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
+    """Images that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
 
     sizes: dict[str, int]
     content: Callable[[str], bytes]
@@ -57,14 +57,14 @@ def read(
     limit: int | None,
     setting: str = "dataset.path",
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Every picture below `path`, cut to a square and resized; the first frame of a film.
+    """Every image below `path`, cut to a square and resized; the first frame of a film.
 
     The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where
-    every picture lies in a subfolder, the names of these are the classes.
+    every image lies in a subfolder, the names of these are the classes.
 
     Args:
-        size: side in pixels; None takes the one that the pictures share.
-        channels: 1 or 3; None takes 3 if any of the first pictures is in colour.
+        size: side in pixels; None takes the one that the images share.
+        channels: 1 or 3; None takes 3 if any of the first images is in colour.
         setting: that named `path`, for what is said of it.
 
     Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`; int64 labels (N,) or None; the classes' names.
@@ -72,14 +72,14 @@ def read(
     """
     place = f"{setting}={path}"
     if not path.exists():
-        raise ConfigError(f"{place} does not exist; it should be a folder or a zip of pictures.")
+        raise ConfigError(f"{place} does not exist; it should be a folder or a zip of images.")
     with ExitStack() as stack:
         source = open_source(path, place, stack)
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
-            raise ConfigError(f"{place} holds no pictures; their names should end in {', '.join(sorted(ENDINGS))}.")
+            raise ConfigError(f"{place} holds no images; their names should end in {', '.join(sorted(ENDINGS))}.")
         wanted = (size, channels, limit, source.stamp, "with classes")
-        cache = cache_dir / f"pictures-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
+        cache = cache_dir / f"images-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
         with files.exclusive(cache):
             if decoded(cache) is None:
                 size, channels = probe(source, names[:PROBED], place, size, channels)
@@ -87,8 +87,8 @@ def read(
                 unreadable = list(reasons)
                 if not kept:
                     why = f"of {unreadable[0]}: {reasons[unreadable[0]]}"
-                    raise ConfigError(f"none of the {len(names)} pictures in {place} can be read; {why}.")
-                # Of all pictures, whatever the limit: classes keep their numbers.
+                    raise ConfigError(f"none of the {len(names)} images in {place} can be read; {why}.")
+                # Of all images, whatever the limit: classes keep their numbers.
                 classes = folders_of(source.sizes.keys() - set(unreadable))
                 about = {"path": str(path), "names": kept, "unreadable": unreadable, "classes": classes}
                 files.write_json(described_in(cache), about)
@@ -96,7 +96,7 @@ def read(
     if described["unreadable"]:
         some = ", ".join(described["unreadable"][:3])
         log.warning(
-            "%d pictures in %s could not be read and are left out: %s",
+            "%d images in %s could not be read and are left out: %s",
             len(described["unreadable"]),
             path,
             some,
@@ -109,7 +109,7 @@ def read(
 
 
 def decoded(cache: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """ImageDataset (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
+    """Images (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
 
     They stay in their file until they are read.
     """
@@ -126,9 +126,9 @@ def described_in(cache: Path) -> Path:
 
 
 def open_source(path: Path, place: str, stack: ExitStack) -> Source:
-    """List the pictures of a folder or a zip. Raises ConfigError if `path` is neither."""
+    """List the images of a folder or a zip. Raises ConfigError if `path` is neither."""
     if path.is_dir():
-        found = [file for file in path.rglob("*") if is_picture(file) and file.is_file()]
+        found = [file for file in path.rglob("*") if is_image(file) and file.is_file()]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
         stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
         sizes = {name: stat.st_size for name, stat in stats.items()}
@@ -137,20 +137,20 @@ def open_source(path: Path, place: str, stack: ExitStack) -> Source:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
         raise ConfigError(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
-    members = [item for item in archive.infolist() if is_picture(PurePosixPath(item.filename))]
+    members = [item for item in archive.infolist() if is_image(PurePosixPath(item.filename))]
     sizes = {item.filename: item.file_size for item in members}
     stat = path.stat()
     return Source(sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
 
 
 def probe(source: Source, names: list[str], place: str, size: int | None, channels: int | None) -> tuple[int, int]:
-    """Settle size and channels from some of the pictures, where they are not given."""
+    """Settle size and channels from some of the images, where they are not given."""
     modes, sides = set(), Counter()
     for name in names:
         try:
-            with Image.open(io.BytesIO(source.read(name))) as picture:
-                modes.add(picture.mode)
-                sides[picture.size] += 1
+            with Image.open(io.BytesIO(source.read(name))) as image:
+                modes.add(image.mode)
+                sides[image.size] += 1
         except Exception:  # counted and named when it is decoded
             continue
     if channels is None:
@@ -160,7 +160,7 @@ def probe(source: Source, names: list[str], place: str, size: int | None, channe
         (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
         if sides and (len(sides) > 1 or width != height or width not in SIZES):
             raise ConfigError(
-                f"the pictures in {place} are {width}x{height}"
+                f"the images in {place} are {width}x{height}"
                 f"{' and of other sizes' if len(sides) > 1 else ''}: "
                 f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
             )
@@ -169,7 +169,7 @@ def probe(source: Source, names: list[str], place: str, size: int | None, channe
 
 
 def decode(source: Source, names: list[str], size: int, channels: int, cache: Path) -> tuple[list[str], dict[str, str]]:
-    """Write every readable picture into `cache`, as an array (n, channels, size, size).
+    """Write every readable image into `cache`, as an array (n, channels, size, size).
 
     Returns the names of those kept, in order, and why each of the others could not be read.
     """
@@ -186,7 +186,7 @@ def decode(source: Source, names: list[str], size: int, channels: int, cache: Pa
     header = {"descr": "|u1", "fortran_order": False}
     with files.atomic_write(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         write_header(file, header, (len(names), channels, size, size))
-        # A window at a time, so that pictures wait on the disk and not in memory.
+        # A window at a time, so that images wait on the disk and not in memory.
         for start in tqdm(range(0, len(names), 1024), desc="decoding", unit="k", disable=None):
             window = names[start : start + 1024]
             for name, array in zip(window, pool.map(attempt, window), strict=True):
@@ -206,32 +206,32 @@ def write_header(file: io.BufferedIOBase, header: dict, shape: tuple[int, ...]) 
 
 
 def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
-    """Decode one picture into uint8 (channels, size, size). Raises whatever Pillow raises."""
+    """Decode one image into uint8 (channels, size, size). Raises whatever Pillow raises."""
     with Image.open(io.BytesIO(content)) as opened:
         opened.draft(None, (size, size))  # a JPEG is decoded near the size that is needed
-        if opened.width * opened.height > LARGEST_PICTURE:
+        if opened.width * opened.height > LARGEST_IMAGE:
             raise ValueError(f"{opened.width}x{opened.height} pixels are too many")
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits and more: Pillow would clip them
-            values = np.asarray(picture, dtype=np.float64)
-            top = 65535 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
-            picture = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        picture = picture.convert("L" if channels == 1 else "RGB")
-        if picture.size != (size, size):
-            picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-        return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: Pillow would clip them
+            values = np.asarray(image, dtype=np.float64)
+            top = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+            image = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("L" if channels == 1 else "RGB")
+        if image.size != (size, size):
+            image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+        return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def is_picture(path: PurePath) -> bool:
+def is_image(path: PurePath) -> bool:
     """By its name; what a Mac puts beside each file of a zip is none."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith("._")
 
 
 def folders_of(names: Iterable[str]) -> list[str]:
-    """The folders that the pictures lie in, two or more; none where some lie in none."""
+    """The folders that the images lie in, two or more; none where some lie in none."""
     folders = sorted({folder_of(name) for name in names})
     return folders if "." not in folders and len(folders) > 1 else []
 

@@ -1,14 +1,14 @@
-"""What a network must know of its pictures."""
+"""What a network must know of its images."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ImageShape:
-    """ImageDataset are square, grey (1 channel) or colour (3).
+    """Images are square, grey (1 channel) or colour (3).
 
     Args:
-        classes: kinds of pictures that the data set tells apart; 0 if it has no labels.
+        classes: kinds of images that the data set tells apart; 0 if it has no labels.
     """
 
     channels: int
@@ -17,5 +17,5 @@ class ImageShape:
 
     @property
     def pixels(self) -> int:
-        """MetricAccumulator in one picture."""
+        """MetricAccumulator in one image."""
         return self.channels * self.size**2

@@ -1,4 +1,4 @@
-"""The networks in whose features pictures are compared.
+"""The networks in whose features images are compared.
 
 A data set with labels gets a small classifier of its own, trained here in a few minutes and kept in the cache; its
 name ends in a hash of its weights, since two scores may only be compared when they were taken with the same one.
@@ -30,9 +30,9 @@ SEED = 0
 
 
 class Classifier(nn.Module):
-    """ImageDataset uint8 (B, C, H, W) in; features (B, 128) and logits (B, classes) out.
+    """Images uint8 (B, C, H, W) in; features (B, 128) and logits (B, classes) out.
 
-    Over the pictures that it was trained on each feature has mean 0 and variance 1, so that scores of different data
+    Over the images that it was trained on each feature has mean 0 and variance 1, so that scores of different data
     sets are of one order.
     """
 
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
 
 class PerChannel(nn.Module):
-    """Each channel of a picture through the same classifier of grey pictures, as stacked MNIST wants it.
+    """Each channel of a image through the same classifier of grey images, as stacked MNIST wants it.
 
     Features stand side by side; classes are all combinations, the first channel's the last to change.
     """
@@ -108,7 +108,7 @@ def dataset_classifier(
     """
     if train.shape.classes < 2:
         raise ConfigError(
-            "scores need a data set with classes, for the network that they are taken with: sort its pictures into a "
+            "scores need a data set with classes, for the network that they are taken with: sort its images into a "
             "folder for each class, or take features=inception."
         )
     if test is None:
@@ -136,7 +136,7 @@ def dataset_classifier(
 
 
 def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
-    """Train a classifier, from SEED alone: Adam with one cycle of the learning rate, and pictures that are shifted."""
+    """Train a classifier, from SEED alone: Adam with one cycle of the learning rate, and images that are shifted."""
     log.info("training the network that scores are taken with, once for this data set")
     began = time.perf_counter()
     randomness.reseed(device, SEED, "features")
@@ -174,21 +174,21 @@ def random_shift(images: Tensor, stream: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, pictures: ImageDataset, device: torch.device) -> float:
-    """Share of `pictures` whose class the network names."""
+def accuracy(network: Classifier, images: ImageDataset, device: torch.device) -> float:
+    """Share of `images` whose class the network names."""
     network.eval()
     right = sum(
         (network(images.to(device))[1].argmax(1).cpu() == labels).sum().item()
-        for images, labels in zip(pictures.images.split(512), pictures.labels.split(512), strict=True)
+        for images, labels in zip(images.images.split(512), images.labels.split(512), strict=True)
     )
-    return right / len(pictures)
+    return right / len(images)
 
 
-def fingerprint(pictures: ImageDataset) -> str:
+def fingerprint(images: ImageDataset) -> str:
     """Tells data sets apart by what is in them."""
     digest = hashlib.blake2b(digest_size=4)
-    labels = [] if pictures.labels is None else [pictures.labels]
-    for part in (*pictures.images.split(4096), *labels):
+    labels = [] if images.labels is None else [images.labels]
+    for part in (*images.images.split(4096), *labels):
         digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()
 

@@ -1,6 +1,6 @@
-"""How good generated pictures are, in numbers. What each means, and what fools it, stands in docs/scores.md.
+"""How good generated images are, in numbers. What each means, and what fools it, stands in docs/scores.md.
 
-ImageDataset are uint8 (n, C, H, W). FID, KID, precision and recall are torch-fidelity's functions on our features.
+Images are uint8 (n, C, H, W). FID, KID, precision and recall are torch-fidelity's functions on our features.
 """
 
 import math
@@ -13,19 +13,19 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to features (n, d) and logits (n, classes)
+Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # images to features (n, d) and logits (n, classes)
 
-PARZEN_PIXELS = 3 * 32 * 32  # a picture of more numbers than this is not given a Parzen score: it takes minutes
-KEPT = 10_000  # pictures that are kept for the scores that compare one by one; FID and classes take all
+PARZEN_PIXELS = 3 * 32 * 32  # a image of more numbers than this is not given a Parzen score: it takes minutes
+KEPT = 10_000  # images that are kept for the scores that compare one by one; FID and classes take all
 NEIGHBOURS = 5  # of density and coverage, as in Naeem et al. 2020; precision and recall take 3, as published
 
 
 class FeatureStats:
-    """What is kept of pictures, however many they are: the moments of their features, their classes, the first few.
+    """What is kept of images, however many they are: the moments of their features, their classes, the first few.
 
     `images` are those of the first few, or none where they are too large for Parzen's score.
 
-    Raises ValueError where there is not one picture.
+    Raises ValueError where there is not one image.
     """
 
     def __init__(self, network: Network, batches: Iterable[Tensor], device: torch.device) -> None:
@@ -63,7 +63,7 @@ class FeatureStats:
 
 
 def compare(fake: FeatureStats, real: FeatureStats) -> dict[str, float]:
-    """All that two sets of pictures and their features say, by name."""
+    """All that two sets of images and their features say, by name."""
     few = min(len(fake.features), len(real.features))
     subset = min(few, 1000)
     kid = kid_features_to_metric(fake.features, real.features, kid_subset_size=subset, verbose=False)
@@ -90,8 +90,8 @@ def frechet_distance(fake: FeatureStats, real: FeatureStats) -> float:
 def density_and_coverage(fake: Tensor, real: Tensor) -> tuple[float, float]:
     """How many real balls a fake lies in, and how many of them hold a fake (Naeem et al. 2020, section 3).
 
-    A ball reaches from a real picture to its 5th neighbour among the real ones. Density is scaled so that real
-    pictures have about 1.
+    A ball reaches from a real image to its 5th neighbour among the real ones. Density is scaled so that real
+    images have about 1.
     """
     neighbours = min(NEIGHBOURS, len(real) - 1)
     inside, covered = 0, 0
@@ -104,10 +104,10 @@ def density_and_coverage(fake: Tensor, real: Tensor) -> tuple[float, float]:
 
 
 def class_balance(classes: Tensor) -> dict[str, float]:
-    """From how many pictures each class has (K,): the classes that are there, and how far from all alike.
+    """From how many images each class has (K,): the classes that are there, and how far from all alike.
 
-    `modes_in_100` is how many classes to expect among a hundred of such pictures: the sum of 1 - (1 - p)^100.
-    `class_distance` is the total variation distance from uniform: the share of pictures that would have to change
+    `modes_in_100` is how many classes to expect among a hundred of such images: the sum of 1 - (1 - p)^100.
+    `class_distance` is the total variation distance from uniform: the share of images that would have to change
     class. `kl` is the Kullback-Leibler divergence from uniform, in nats, as papers on stacked MNIST report it.
     """
     share = classes.double() / classes.sum()
@@ -121,10 +121,10 @@ def class_balance(classes: Tensor) -> dict[str, float]:
 
 
 def parzen(centres: Tensor, validation: Tensor, test: Tensor) -> dict[str, float]:
-    """RunLogger-likelihood of `test` under a Gaussian at each centre, as Goodfellow et al. 2014, section 5, estimate it.
+    """Log-likelihood of `test` under a Gaussian at each centre, as Goodfellow et al. 2014, section 5, estimate it.
 
     Its width is the one of ten, from 0.1 to 1 evenly in logarithm, that is best for the first 1,000 of `validation`.
-    ImageDataset are uint8 (n, C, H, W), read as numbers from 0 to 1. Returns the mean over `test` in nats, its standard
+    Images are uint8 (n, C, H, W), read as numbers from 0 to 1. Returns the mean over `test` in nats, its standard
     error, and the width.
     """
     centres, validation, test = (images.flatten(1).double() / 255 for images in (centres, validation, test))
@@ -148,7 +148,7 @@ def log_likelihoods(centres: Tensor, points: Tensor, widths: Tensor) -> Tensor:
 def nearest_neighbors(fake: Tensor, real: Tensor) -> Tensor:
     """For each of `fake` uint8 (n, C, H, W), which of `real` (m, C, H, W) has the nearest pixels. Returns (n,)."""
     points = fake.flatten(1).float()
-    size = 2**24 // points.shape[1]  # pictures that fill 64 MB
+    size = 2**24 // points.shape[1]  # images that fill 64 MB
     found = [torch.cdist(points, part.flatten(1).float()).min(dim=1) for part in real.split(size)]
     distances, places = torch.stack([each.values for each in found]), torch.stack([each.indices for each in found])
     part = distances.argmin(dim=0)

@@ -1,4 +1,4 @@
-"""How a generator is scored: with which network, on how many pictures, against which real ones.
+"""How a generator is scored: with which network, on how many images, against which real ones.
 
 The same for `python -m gan.evaluate` and for scores in training, so that their numbers can be compared.
 """
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from gan import sampling
 from gan.config.errors import ConfigError
 from gan.config.types import LEAST
-from gan.data.datasets import ImageDataset, datasets, scaled
+from gan.data import datasets
+from gan.data.datasets import ImageDataset, scaled
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.noise import Noise
@@ -34,7 +35,7 @@ class Reference:
 
     Args:
         name: of the data set, as in `dataset=`.
-        train: all pictures that generators of this data set may have learned from.
+        train: all images that generators of this data set may have learned from.
         real: those that scores compare with, of the split `split`.
         network: what the scores are taken with; `network.name` says which it is.
     """
@@ -51,11 +52,11 @@ class Reference:
         self.seen = self.look(self.real.images.split(BATCH))
 
     def look(self, batches: Iterable[Tensor]) -> formulas.FeatureStats:
-        """What the network sees in pictures uint8 (n, C, H, W), batch by batch."""
+        """What the network sees in images uint8 (n, C, H, W), batch by batch."""
         return formulas.FeatureStats(self.network, batches, self.device)
 
     def score(self, seen: formulas.FeatureStats, parzen: bool) -> dict[str, float]:
-        """What can be said of the pictures in `seen`, by name."""
+        """What can be said of the images in `seen`, by name."""
         found = formulas.compare(seen, self.seen)
         if not isinstance(self.network, features.Inception):
             found |= formulas.class_balance(seen.classes)
@@ -65,13 +66,13 @@ class Reference:
 
     @property
     def validation(self) -> Tensor:
-        """The last sixth of the pictures to train on, as Goodfellow et al. 2014 hold it back from MNIST's."""
+        """The last sixth of the images to train on, as Goodfellow et al. 2014 hold it back from MNIST's."""
         return self.train.images[-(len(self.train) // 6 or 1) :]
 
     def floor(self, count: int, parzen: bool, cache_dir: Path) -> dict[str, float]:
-        """What `count` real pictures that are not in `real` score themselves, or as many as there are.
+        """What `count` real images that are not in `real` score themselves, or as many as there are.
 
-        It is kept in the cache. Nothing, where there are no such pictures.
+        It is kept in the cache. Nothing, where there are no such images.
         """
         if self.split == "train":
             return {}
@@ -109,11 +110,11 @@ def load_reference(
 ) -> Reference:
     """What the data set `name` offers to score with.
 
-    Raises ConfigError where it has no classes, not such a split, too few pictures or test pictures of another kind.
+    Raises ConfigError where it has no classes, not such a split, too few images or test images of another kind.
 
     Args:
-        load: gives the pictures of a split, train or test.
-        has_test: whether there are pictures to test on.
+        load: gives the images of a split, train or test.
+        has_test: whether there are images to test on.
         split: the one to compare with; None is test, or train where there are no others.
         kind: of network, `own` or `inception`.
         folders: where downloaded sets lie, and what is made here is kept.
@@ -123,16 +124,16 @@ def load_reference(
     split = split or ("test" if test else "train")
     if test and test.shape != train.shape:
         raise ConfigError(
-            f"the test pictures are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
+            f"the test images are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
             "be alike; dataset.channels and dataset.image_size make them so."
         )
     if test and test.names != train.names:
         raise ConfigError(
-            f"the folder {min({*test.names} ^ {*train.names})} is not both among the test pictures and among those to "
+            f"the folder {min({*test.names} ^ {*train.names})} is not both among the test images and among those to "
             "train on: classes go by the names of their folders, which should be the same."
         )
     if min(len(each) for each in (train, test) if each) < LEAST:
-        raise ConfigError(f"scores need {LEAST} pictures or more to train on, and as many to test on.")
+        raise ConfigError(f"scores need {LEAST} images or more to train on, and as many to test on.")
     if kind == "inception":
         network = features.Inception().to(device)
     elif name == STACKED:
@@ -152,7 +153,7 @@ def in_words(image: ImageShape) -> str:
 def generate_images(
     generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device
 ) -> Iterator[Tensor]:
-    """`count` pictures uint8, in batches; all classes in turn where the generator is told of them."""
+    """`count` images uint8, in batches; all classes in turn where the generator is told of them."""
     randomness.reseed(device, seed, "drawing")
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)
@@ -171,23 +172,23 @@ def discriminator_gap(
     classes: int,
     device: torch.device,
 ) -> float | None:
-    """How much more real D finds the pictures that it `learned` from than `other` ones, from -1 to 1.
+    """How much more real D finds the images that it `learned` from than `other` ones, from -1 to 1.
 
     The share of pairs in which the learned one has the greater logit, less that in which the other has: 0 where D
     cannot tell, whatever its loss, with a standard error of 0.018. From up to 2,000 of each, drawn at random, since
     MNIST's first ones are thinner than its last, and in batches of the size that D was trained on, since some tricks
-    let it compare the pictures of one; None where there is not one such batch. `classes` are those it knows.
+    let it compare the images of one; None where there is not one such batch. `classes` are those it knows.
     """
 
     @torch.no_grad()
-    def judged(pictures: ImageDataset) -> Tensor:
-        chosen = torch.randperm(len(pictures), generator=randomness.random_generator("cpu", "gap"))
+    def judged(images: ImageDataset) -> Tensor:
+        chosen = torch.randperm(len(images), generator=randomness.random_generator("cpu", "gap"))
         if classes:
-            chosen = chosen[pictures.labels[chosen] < classes]
-        pictures = pictures[chosen[:GAP_COUNT]]
-        whole = len(pictures) // batch_size
+            chosen = chosen[images.labels[chosen] < classes]
+        images = images[chosen[:GAP_COUNT]]
+        whole = len(images) // batch_size
         logits = [torch.empty(0)]
-        for part in (pictures[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
+        for part in (images[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
             labels = part.labels.to(device) if classes else None
             logits.append(discriminator(scaled(part.images.to(device), pixel_range), *given(labels)).cpu())
         return torch.cat(logits)

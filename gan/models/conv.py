@@ -10,13 +10,13 @@ from gan.models import layers
 
 
 class Generator(layers.Painter):
-    """Two linear layers to a map of a quarter of the picture's side, two transposed convolutions, one convolution.
+    """Two linear layers to a map of a quarter of the image's side, two transposed convolutions, one convolution.
 
     Nothing has a bias; each layer but the last is followed by norm and activation.
 
     Args:
         hidden: width of the first layer.
-        channels: of the maps at a quarter, half and all of the picture's side.
+        channels: of the maps at a quarter, half and all of the image's side.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Discriminator(layers.Judge):
     """Blocks of a 3x3 convolution, norm, activation and a maximum over 2x2, then one linear layer; nothing has a bias.
 
     Args:
-        channels: of each block; a picture too small for all of them goes through the first few.
-        norm_logit: BatchNorm on the logit itself, as the tutorial has it. Real and fake pictures are batches of
+        channels: of each block; a image too small for all of them goes through the first few.
+        norm_logit: BatchNorm on the logit itself, as the tutorial has it. Real and fake images are batches of
             their own, whose logits then have one and the same mean b; by Jensen's inequality D's loss cannot
             fall below softplus(-b) + softplus(b), which is 2 log 2 at best: D never tells the two apart.
     """

@@ -1,4 +1,4 @@
-"""Deep convolutional GAN (Radford et al. 2016), for any picture size."""
+"""Deep convolutional GAN (Radford et al. 2016), for any image size."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ WIDEST = 8  # times `width`: what a layer has at most, as in the paper's figure 
 
 
 def sizes(image: ImageShape) -> list[int]:
-    """Sides of the feature maps from the picture down to 4 pixels or 3, each half the one before, rounded up.
+    """Sides of the feature maps from the image down to 4 pixels or 3, each half the one before, rounded up.
 
     64 gives 64, 32, 16, 8, 4: the published network. 28 gives 28, 14, 7, 4.
     """
@@ -23,10 +23,10 @@ def sizes(image: ImageShape) -> list[int]:
 
 
 class Generator(layers.Painter):
-    """Noise to a 4x4 map, then transposed convolutions that double it up to the picture.
+    """Noise to a 4x4 map, then transposed convolutions that double it up to the image.
 
     Args:
-        width: channels of the map next to the picture; each smaller map has twice as many, up to 8 times.
+        width: channels of the map next to the image; each smaller map has twice as many, up to 8 times.
         norm: on every layer but the last.
     """
 

@@ -15,7 +15,7 @@ Init = Literal["default", "normal", "uniform"]
 
 
 class Ending(NamedTuple):
-    """How a generator ends: its last layer, the range of real pictures beside it, and what undoes the layer.
+    """How a generator ends: its last layer, the range of real images beside it, and what undoes the layer.
 
     What it makes beyond that range is cut off when it is drawn.
     """
@@ -102,7 +102,7 @@ def init_weights(network: nn.Module, init: Init, scale: float) -> None:
 
 
 def mixes_images(network: nn.Module) -> bool:
-    """Whether what the network says of one picture depends on the others in its batch."""
+    """Whether what the network says of one image depends on the others in its batch."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
@@ -117,7 +117,7 @@ def kernel_size(larger: int) -> int:
 
 
 class Painter(nn.Module):
-    """A generator's layers in a row. Noise (B, noise_dim) in, pictures (B, C, H, W) for `pixel_range` out.
+    """A generator's layers in a row. Noise (B, noise_dim) in, images (B, C, H, W) for `pixel_range` out.
 
     Where `classes` is set, the labels (B,) choose rows of it that are put beside the noise.
     """
@@ -134,7 +134,7 @@ class Painter(nn.Module):
 
     @property
     def class_count(self) -> int:
-        """Kinds of pictures that it can be told to draw; 0 if it is told of none."""
+        """Kinds of images that it can be told to draw; 0 if it is told of none."""
         return self.classes.num_embeddings if self.classes else 0
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -144,10 +144,10 @@ class Painter(nn.Module):
 
 
 class Judge(nn.Module):
-    """A discriminator: `features` of pictures (B, C, H, W), and what `logit` makes of them (B,).
+    """A discriminator: `features` of images (B, C, H, W), and what `logit` makes of them (B,).
 
     Where `classes` is set, each label has a direction in the features that is asked for besides (Miyato and Koyama
-    2018, equation 3). `feature_count` is how many numbers `logit` sees of a picture.
+    2018, equation 3). `feature_count` is how many numbers `logit` sees of a image.
     """
 
     def __init__(self, features: list[nn.Module], logit: list[nn.Module], init: Init, init_scale: float) -> None:

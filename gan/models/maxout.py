@@ -27,8 +27,8 @@ class Discriminator(layers.Judge):
 
     Args:
         units: of each layer, from the pixels on.
-        drop_input: probability that a pixel is set to 0; what is kept is scaled up.
-        drop_hidden: the same for each later layer's inputs.
+        input_dropout: probability that a pixel is set to 0; what is kept is scaled up.
+        hidden_dropout: the same for each later layer's inputs.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class Discriminator(layers.Judge):
         *,
         units: list[PositiveInt],
         pieces: PositiveInt,
-        drop_input: Dropped,
-        drop_hidden: Dropped,
+        input_dropout: Dropped,
+        hidden_dropout: Dropped,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        found = [nn.Flatten(), *layers.dropout(drop_input)]
+        found = [nn.Flatten(), *layers.dropout(input_dropout)]
         for inputs, outputs in pairwise([image.pixels, *units]):
-            found += [Maxout(inputs, outputs, pieces), *layers.dropout(drop_hidden)]
+            found += [Maxout(inputs, outputs, pieces), *layers.dropout(hidden_dropout)]
         super().__init__(found, [nn.Linear([image.pixels, *units][-1], 1)], init, init_scale)
 
 

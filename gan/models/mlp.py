@@ -20,7 +20,7 @@ class Generator(layers.Painter):
     Args:
         hidden: width of each hidden layer, from the noise on.
         dropout: after each hidden layer, or a list with one probability for each.
-        output_bias: `marginals` starts from the mean picture of the data, as Goodfellow et al. 2014 did.
+        output_bias: `marginals` starts from the mean image of the data, as Goodfellow et al. 2014 did.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Generator(layers.Painter):
     ) -> None:
         widths = [noise_dim, *hidden]
         to_pixels = nn.Linear(widths[-1], image.pixels)
-        picture = nn.Unflatten(1, (image.channels, image.size, image.size))
-        found = [*stack(widths, activation, norm, dropout), to_pixels, picture]
+        image = nn.Unflatten(1, (image.channels, image.size, image.size))
+        found = [*stack(widths, activation, norm, dropout), to_pixels, image]
         super().__init__(found, output, init, init_scale)
         self.starts_from_mean = output_bias == "marginals"
 

@@ -14,7 +14,7 @@ WIDEST = 4  # times `width`: what a layer has at most
 
 
 def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
-    """Sides of the maps from the picture down, each half the one before, rounded up; and the channels of each.
+    """Sides of the maps from the image down, each half the one before, rounded up; and the channels of each.
 
     28 gives 28, 14, 7.
     """
@@ -45,7 +45,7 @@ def begin(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
     """Draw first weights that keep what passes through the network at one size, however deep it is.
 
     Their variance is for a leaky ReLU behind each layer but the `last` (He et al. 2015, section 2.2); biases are 0.
-    With torch's own, a sixth of that, what D says hardly depends on the picture at first, nor the picture on the noise.
+    With torch's own, a sixth of that, what D says hardly depends on the image at first, nor the image on the noise.
     """
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
@@ -70,10 +70,10 @@ class Resize(nn.Module):
 
 
 class Generator(layers.Painter):
-    """A linear layer to the smallest map, then blocks, growing to the picture.
+    """A linear layer to the smallest map, then blocks, growing to the image.
 
     Args:
-        width: channels of the map next to the picture; each smaller map has twice as many, up to 4 times.
+        width: channels of the map next to the image; each smaller map has twice as many, up to 4 times.
         blocks: at each size.
     """
 
@@ -101,7 +101,7 @@ class Discriminator(layers.Judge):
     """The generator's mirror: blocks, shrinking to the smallest map, and one linear layer.
 
     Args:
-        width: channels of the map next to the picture.
+        width: channels of the map next to the image.
         blocks: at each size.
     """
 

@@ -1,1 +1,1 @@
-"""Run folders as one page: tables, pictures and curves. Reads files alone, and imports no torch."""
+"""Run folders as one page: tables, images and curves. Reads files alone, and imports no torch."""

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from gan.cli.messages import messages
+from gan.cli import messages
 from gan.report import verdicts
 from gan.report.page import Report
 from gan.report.runs import find_runs
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--claims",
         action="store_true",
-        help="print which claims of published set-ups held in these runs; with --out write that too, with pictures",
+        help="print which claims of published set-ups held in these runs; with --out write that too, with images",
     )
     asked = parser.parse_args()
     runs = find_runs(asked.paths)
@@ -40,5 +40,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with messages.plain_errors():
+    with messages.user_errors():
         main()

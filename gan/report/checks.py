@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from gan.report.cells import PROTOCOL, protocol_line
-from gan.report.runs import Run
+from gan.report.runs import RunFolder
 
 SURE, MOSTLY = 0.9, 0.9
 NOTHING = 0.01  # a loss below this lies at 0 in any figure
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 
 def level(
-    run: Run, *, names: list[str], from_epoch: float, until_epoch: float, within: float, at: float | None = None
+    run: RunFolder, *, names: list[str], from_epoch: float, until_epoch: float, within: float, at: float | None = None
 ) -> Found:
     """Between two epochs each of `names` stays near its median, or near `at`, and does not rise or fall on the whole.
 
@@ -47,7 +47,7 @@ def level(
     return Found(held, f"between epochs {from_epoch:g} and {until_epoch:g} {'; '.join(words)}")
 
 
-def does_not_fall(run: Run, *, names: list[str], by: float) -> Found:
+def does_not_fall(run: RunFolder, *, names: list[str], by: float) -> Found:
     """No mean of `names` over the last tenth of the run is lower than over the first tenth by the share `by`."""
     ends = {name: tenths(logged(run, name)) for name in names}
     words = [f"{name} goes from {first:.3g} to {last:.3g}" for name, (first, last) in ends.items()]
@@ -55,14 +55,14 @@ def does_not_fall(run: Run, *, names: list[str], by: float) -> Found:
     return Found(held, f"{' and '.join(words)} (means of the first and the last tenth of the run)")
 
 
-def climbs(run: Run, *, name: str, after_epoch: float, times: float) -> Found:
+def climbs(run: RunFolder, *, name: str, after_epoch: float, times: float) -> Found:
     """The mean over the last tenth of the run is at least `times` what it was until `after_epoch`."""
     before, (_, last) = statistics.fmean(logged(run, name, 0, after_epoch)), tenths(logged(run, name))
     words = f"{name} is {before:.3g} until epoch {after_epoch:g}, and {last:.3g} in the last tenth of the run (means)"
     return Found(last >= times * before, words)
 
 
-def ordered(run: Run, *, greatest_first: list[str | float], share: float) -> Found:
+def ordered(run: RunFolder, *, greatest_first: list[str | float], share: float) -> Found:
     """In at least this `share` of the logged rows the numbers named, or written, come in this order."""
     names = [name for name in greatest_first if isinstance(name, str)]
     columns = {name: logged(run, name) for name in names}
@@ -74,19 +74,19 @@ def ordered(run: Run, *, greatest_first: list[str | float], share: float) -> Fou
     )
 
 
-def discriminator_wins(run: Run, *, from_epoch: float, until_epoch: float) -> Found:
+def discriminator_wins(run: RunFolder, *, from_epoch: float, until_epoch: float) -> Found:
     """D wins for good, and the epoch from which on it does lies between these two."""
     won, words = victory(run)
     return Found(won is not None and from_epoch <= won <= until_epoch, words)
 
 
-def nobody_wins(run: Run) -> Found:
+def nobody_wins(run: RunFolder) -> Found:
     """D does not win over the last tenth of the run."""
     won, words = victory(run)
     return Found(won is None, words)
 
 
-def diverges(run: Run, *, from_step: int) -> Found:
+def diverges(run: RunFolder, *, from_step: int) -> Found:
     """A loss or a gradient is no finite number any more, at `from_step` or later, and that ends the run."""
     state, step = run.status["state"], run.status["step"]
     if state == "diverged":
@@ -96,7 +96,7 @@ def diverges(run: Run, *, from_step: int) -> Found:
     return Found(False, f"no loss and no gradient became NaN in {step} steps ({last} in the last tenth of the run)")
 
 
-def vanishes(run: Run, *, name: str, below: float, until_epoch: float) -> Found:
+def vanishes(run: RunFolder, *, name: str, below: float, until_epoch: float) -> Found:
     """Over the tenth of the rows before `until_epoch` D wins, and the median is below a share of the first row."""
     values, sure = logged(run, name, 0, until_epoch), surely(run, until_epoch)
     some = math.ceil(len(values) / 10)
@@ -107,41 +107,41 @@ def vanishes(run: Run, *, name: str, below: float, until_epoch: float) -> Found:
 
 
 def score(
-    run: Run,
+    run: RunFolder,
     *,
     name: str,
     at_least: float = -math.inf,
     at_most: float = math.inf,
-    pictures: int | None = None,
+    images: int | None = None,
     epochs: tuple[float, float] | None = None,
 ) -> Found:
     """The score at the end of the run, or the mean of those taken between two `epochs`, lies within bounds.
 
-    That at the end should have been taken with so many `pictures`, where their number moves it.
+    That at the end should have been taken with so many `images`, where their number moves it.
     """
     if epochs is None:
-        value, when = at_end(run, name, pictures)[name], "at the end"
+        value, when = at_end(run, name, images)[name], "at the end"
     else:
         value = statistics.fmean(row[name] for row in taken_in_training(run, name, *epochs))
         when = f"on average between epochs {epochs[0]:g} and {epochs[1]:g}"
     return Found(at_least <= value <= at_most, f"{name} {value:.4g} {when}")
 
 
-def hardly_improves(run: Run, *, from_epoch: float, until_epoch: float, by: float) -> Found:
+def hardly_improves(run: RunFolder, *, from_epoch: float, until_epoch: float, by: float) -> Found:
     """The last FID is not lower by the share `by` than the first one taken between two epochs."""
     early, *_ = taken_in_training(run, "fid", from_epoch, until_epoch)
     *_, last = until_the_end(run, "fid")
     return Found(last["fid"] > (1 - by) * early["fid"], f"FID {two(run, early, last)}")
 
 
-def falls_apart(run: Run, *, times: float) -> Found:
+def falls_apart(run: RunFolder, *, times: float) -> Found:
     """The last FID is at least `times` the least before it."""
     *before, last = until_the_end(run, "fid")
     best = min(before, key=lambda row: row["fid"])
     return Found(last["fid"] >= times * best["fid"], f"FID {two(run, best, last)}")
 
 
-def beats(run: Run, *, than: Run, by: float, slack: float) -> Found:
+def beats(run: RunFolder, *, than: RunFolder, by: float, slack: float) -> Found:
     """Its FID is lower than the other's by the share `by`, and it took no longer, but for the share `slack`."""
     rows = at_end(run, "fid"), at_end(than, "fid")
     if protocol_line(rows[0]) != protocol_line(rows[1]):
@@ -153,7 +153,7 @@ def beats(run: Run, *, than: Run, by: float, slack: float) -> Found:
     return Found(ours <= (1 - by) * theirs and took <= (1 + slack) * other, words)
 
 
-def logged(run: Run, name: str, from_epoch: float = 0, until_epoch: float = math.inf) -> list[float]:
+def logged(run: RunFolder, name: str, from_epoch: float = 0, until_epoch: float = math.inf) -> list[float]:
     """What was logged between two epochs, one number or more."""
     found = [row.get(name) for row in run.rows if from_epoch <= row["epoch"] <= until_epoch]
     if not found:
@@ -169,7 +169,7 @@ def tenths(values: list[float]) -> tuple[float, float]:
     return statistics.fmean(values[:some]), statistics.fmean(values[-some:])
 
 
-def surely(run: Run, until_epoch: float = math.inf) -> list[bool]:
+def surely(run: RunFolder, until_epoch: float = math.inf) -> list[bool]:
     """In which rows D is sure."""
     real, fake = (logged(run, f"discriminator/{which}", 0, until_epoch) for which in ("real", "fake"))
     return [x > SURE and z < 1 - SURE for x, z in zip(real, fake, strict=True)]
@@ -179,7 +179,7 @@ def wins(sure: list[bool]) -> bool:
     return sum(sure) >= MOSTLY * len(sure)
 
 
-def victory(run: Run) -> tuple[float | None, str]:
+def victory(run: RunFolder) -> tuple[float | None, str]:
     """The epoch from which on D wins; None where it does not over the last tenth of the run. And the same in words."""
     sure = surely(run)
     (_, real), (_, fake) = (tenths(logged(run, f"discriminator/{which}")) for which in ("real", "fake"))
@@ -191,7 +191,7 @@ def victory(run: Run) -> tuple[float | None, str]:
 
 
 def taken_in_training(
-    run: Run, name: str, from_epoch: float = 0, until_epoch: float = math.inf
+    run: RunFolder, name: str, from_epoch: float = 0, until_epoch: float = math.inf
 ) -> list[dict[str, Any]]:
     """Rows of scores between two epochs, one or more, all taken as the last one was."""
     rows = [row for row in run.scored if set(PROTOCOL) <= row.keys() and numeric(row, name)]
@@ -202,7 +202,7 @@ def taken_in_training(
     return found
 
 
-def until_the_end(run: Run, name: str) -> list[dict[str, Any]]:
+def until_the_end(run: RunFolder, name: str) -> list[dict[str, Any]]:
     """Rows of scores in training, two or more, all taken as the last one was, which is of the end of the run."""
     rows = taken_in_training(run, name)
     if len(rows) < 2 or rows[-1]["step"] != run.status["step"]:
@@ -210,17 +210,17 @@ def until_the_end(run: Run, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def at_end(run: Run, name: str, pictures: int | None = None) -> dict[str, Any]:
-    """The scores of the last checkpoint, by gan.evaluate or in training: those of so many pictures, or of the most.
+def at_end(run: RunFolder, name: str, images: int | None = None) -> dict[str, Any]:
+    """The scores of the last checkpoint, by gan.evaluate or in training: those of so many images, or of the most.
 
-    Against training pictures, or with Inception's features, a score has other values than those our bounds are for.
+    Against training images, or with Inception's features, a score has other values than those our bounds are for.
     """
     rows = [row for row in (*run.evaluated, *run.scored[::-1]) if row.get("step") == run.status["step"]]
     whole = [row for row in rows if set(PROTOCOL) <= row.keys() and numeric(row, name) and numeric(row, "generated")]
     fair = [row for row in whole if row["split"] == "test" and "inception" not in str(row["features"])]
-    fair = [row for row in fair if pictures in (None, row["generated"])]
+    fair = [row for row in fair if images in (None, row["generated"])]
     if not fair:
-        how = f"python -m gan.evaluate run={run.folder}{f' n={pictures}' if pictures else ''}"
+        how = f"python -m gan.evaluate run={run.folder}{f' n={images}' if images else ''}"
         raise Missing(f"{name} was not taken at the end: {how}")
     return max(fair, key=lambda row: row["generated"])
 
@@ -235,11 +235,11 @@ def between(from_epoch: float, until_epoch: float) -> str:
     return "at all" if math.isinf(until_epoch) else f"between epochs {from_epoch:g} and {until_epoch:g}"
 
 
-def minutes(run: Run) -> str:
+def minutes(run: RunFolder) -> str:
     """How long it trained."""
     return f"{run.status['seconds'] / 60:.1f} minutes"
 
 
-def two(run: Run, early: dict[str, Any], late: dict[str, Any]) -> str:
+def two(run: RunFolder, early: dict[str, Any], late: dict[str, Any]) -> str:
     """Two FIDs with their epochs."""
     return " and ".join(f"{row['fid']:.3g} at epoch {run.epoch_of(row['step']):.3g}" for row in (early, late))

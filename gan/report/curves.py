@@ -14,7 +14,7 @@ DASHES = ["", "6 3", "2 3", "8 3 2 3"]  # for what comes after the tenth
 PANELS = [
     ("D's loss", "discriminator/loss", None),
     ("G's loss", "generator/loss", None),
-    ("D(x), on real pictures", "discriminator/real", (0.0, 1.0)),
+    ("D(x), on real images", "discriminator/real", (0.0, 1.0)),
     ("D(G(z)), on fakes", "discriminator/fake", (0.0, 1.0)),
 ]
 Point = tuple[float, float, float, float]  # step, mean, least and greatest of the group's runs

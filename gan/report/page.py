@@ -12,11 +12,11 @@ import jinja2
 
 from gan.report import curves
 from gan.report.cells import Number, best
-from gan.report.runs import Group, Run, differing, groups, thinned
+from gan.report.runs import Group, RunFolder, differing, groups, thinned
 from gan.system import files
 
-PICTURE_BYTES = 24 * 2**20  # of all pictures in a page, before they are written as text
-FRAMES = 24  # of a run's pictures over time, at most
+IMAGE_BYTES = 24 * 2**20  # of all images in a page, before they are written as text
+FRAMES = 24  # of a run's images over time, at most
 ROWS_FIRST, COLUMNS_FIRST = "model", "optim"  # where these were swept, down and across
 
 
@@ -31,9 +31,9 @@ class Matrix:
 
 
 class Report:
-    """All that the page shows of `runs`, whose pictures share a budget of bytes."""
+    """All that the page shows of `runs`, whose images share a budget of bytes."""
 
-    def __init__(self, runs: list[Run], out: Path) -> None:
+    def __init__(self, runs: list[RunFolder], out: Path) -> None:
         self.runs, self.out, self.groups = runs, out, groups(runs)
         self.names = [name for name in differing(runs) if name != "seed"]
         self.seeds = max(len(group.runs) for group in self.groups)
@@ -88,18 +88,18 @@ class Report:
         others = [name for name in self.names if name != down]
         return down, COLUMNS_FIRST if COLUMNS_FIRST in others else others[0]
 
-    def frames(self, run: Run) -> list[tuple[int, str]]:
-        """Steps and pictures of a run, as many as its share of the page's bytes allows, the last always among them."""
+    def frames(self, run: RunFolder) -> list[tuple[int, str]]:
+        """Steps and images of a run, as many as its share of the page's bytes allows, the last always among them."""
         largest = max((path.stat().st_size for path in run.grids[-1:]), default=1) or 1
-        share = PICTURE_BYTES // len(self.runs) // largest
+        share = IMAGE_BYTES // len(self.runs) // largest
         chosen = thinned(run.grids, min(share, FRAMES)) if share > 1 else run.grids[-1:]
         return [(step_of(path), embedded(path)) for path in chosen]
 
     def final(self, group: Group) -> str | None:
-        """The last picture of the group's first run that has one."""
-        return embedded(group.picture) if group.picture else None
+        """The last image of the group's first run that has one."""
+        return embedded(group.image) if group.image else None
 
-    def troubles(self) -> list[tuple[Run, str]]:
+    def troubles(self) -> list[tuple[RunFolder, str]]:
         """What went wrong, a sentence each: how runs ended, and what failed in the game on the way."""
         found = []
         for run in self.runs:
@@ -124,7 +124,7 @@ class Report:
         return environment.get_template("page.html.jinja").render(report=self, zip=zip, **shown)
 
     def markdown(self) -> str:
-        """The table, the pictures by their paths from here, and what went wrong."""
+        """The table, the images by their paths from here, and what went wrong."""
         several = ["runs"] if self.seeds > 1 else []
         lines = [["run" if not self.names else ", ".join(self.names), "state", *several, *self.columns]]
         lines.append(["---"] * len(lines[0]))
@@ -134,10 +134,10 @@ class Report:
             numbers = ["-" if cell is None else f"**{cell}**" if is_best else str(cell) for cell, is_best in cells]
             lines.append([values, group.state, *count, *numbers])
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        pictures = [
-            f"**{group.label}**\n\n![{group.label}](<{files.relative_path(group.picture, self.out)}>)"
+        images = [
+            f"**{group.label}**\n\n![{group.label}](<{files.relative_path(group.image, self.out)}>)"
             for group in self.groups
-            if group.picture
+            if group.image
         ]
         troubles = [f"* {run.name}: {sentence}" for run, sentence in self.troubles()]
         scored = [f"Scores: {'; '.join(self.protocols)}."] if self.protocols else []
@@ -146,7 +146,7 @@ class Report:
             table,
             *scored,
             *self.machines,
-            *pictures,
+            *images,
             *(["## What went wrong"] if troubles else []),
         ]
         return "\n\n".join([*parts, "\n".join(troubles)]).rstrip() + "\n"
@@ -176,5 +176,5 @@ def step_of(path: Path) -> int:
 
 
 def embedded(path: Path) -> str:
-    """A picture as the text that stands in a page in place of its address."""
+    """A image as the text that stands in a page in place of its address."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -28,7 +28,7 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """One run's files, each read when it is asked for."""
 
     folder: Path
@@ -84,7 +84,7 @@ class Run:
         """The means that gan.evaluate found for what the run draws with, with their protocols, the newest first."""
         rows = []
         for found in reversed(evaluations(self.folder)):
-            if found.get("checkpoint") == "last" and found.get("averaged") is True:
+            if found.get("checkpoint") == "last" and found.get("ema") is True:
                 scores = found["scores"].items()
                 rows.append(found | {name: each["mean"] for name, each in scores if isinstance(each, dict)})
         return rows
@@ -96,7 +96,7 @@ class Run:
 
     @cached_property
     def grids(self) -> list[Path]:
-        """The pictures of the fixed_noise noise, in the order of their steps."""
+        """The images of the fixed noise, in the order of their steps."""
         return sorted((self.folder / "samples").glob("step_*.png"))
 
     @property
@@ -127,7 +127,7 @@ class Group:
     """
 
     settings: dict[str, str]
-    runs: list[Run]
+    runs: list[RunFolder]
 
     @property
     def label(self) -> str:
@@ -141,8 +141,8 @@ class Group:
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
     @property
-    def picture(self) -> Path | None:
-        """The last picture of the first run that has one."""
+    def image(self) -> Path | None:
+        """The last image of the first run that has one."""
         return next((run.grids[-1] for run in self.runs if run.grids), None)
 
     def numbers(self) -> dict[str, Number | None]:
@@ -178,7 +178,7 @@ def thinned(items: list[Any], count: int) -> list[Any]:
     return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
 
 
-def find_runs(paths: list[Path]) -> list[Run]:
+def find_runs(paths: list[Path]) -> list[RunFolder]:
     """Every run at or below `paths`, in the order of their names. Raises ConfigError where there is none."""
     folders = {}
     for path in paths:
@@ -188,7 +188,7 @@ def find_runs(paths: list[Path]) -> list[Run]:
         if not below:
             raise ConfigError(f"{path} holds no run: there is no status.json in it.")
         folders |= dict.fromkeys(sorted(below, key=order))
-    return [Run(folder) for folder in folders]
+    return [RunFolder(folder) for folder in folders]
 
 
 def order(folder: Path) -> tuple[str, int, str]:
@@ -197,16 +197,16 @@ def order(folder: Path) -> tuple[str, int, str]:
     return str(folder.parent), int(number) if number.isdigit() else -1, folder.name
 
 
-def differing(runs: list[Run]) -> list[str]:
+def differing(runs: list[RunFolder]) -> list[str]:
     """The names of what was typed and is not the same in all runs."""
     typed = dict.fromkeys(name for run in runs for name in run.said)
     return [name for name in typed if len({run.setting(name) for run in runs}) > 1]
 
 
-def groups(runs: list[Run]) -> list[Group]:
+def groups(runs: list[RunFolder]) -> list[Group]:
     """The runs, those that differ in their seed alone together, but for refused ones, which made no step to average."""
     names = [name for name in differing(runs) if name != "seed"]
-    found: dict[tuple[bool, tuple[str, ...]], list[Run]] = {}
+    found: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
     for run in runs:
         values = tuple(run.setting(name) for name in names)
         found.setdefault((run.status["state"] == "refused", values), []).append(run)

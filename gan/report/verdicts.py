@@ -15,14 +15,14 @@ from pydantic import Field
 from gan.cli.overrides import BESIDES, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
-from gan.report.runs import Run
+from gan.report.runs import RunFolder
 from gan.system import files
 
 FOLDER = Path(__file__).parent / "claims"
 # What a run may say and still be the set-up: what it runs on and how finely it counts, and how long it trains.
 FREE = BESIDES | {"seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
 ALIKE = ("seed", "device", "precision", "compile")  # of two runs that are compared
-FREE_PARTS = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.film_", "watch.checkpoint_")
+FREE_PARTS = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.gif_", "watch.checkpoint_")
 
 
 class Claim(Strict):
@@ -66,7 +66,7 @@ class Claims(Strict):
 class Verdict:
     """What a run says of a claim: `held` is None where it decides nothing, and `figure` is why."""
 
-    run: Run
+    run: RunFolder
     held: bool | None
     figure: str
 
@@ -77,13 +77,15 @@ def read() -> dict[str, Claims]:
     return {name: Claims.model_validate(yaml.safe_load(path.read_text("utf-8"))) for name, path in paths.items()}
 
 
-def also_asked(run: Run) -> set[str]:
+def also_asked(run: RunFolder) -> set[str]:
     """What a run was asked for that could move its numbers, without its experiment."""
     said = {name: value.replace(" ", "") for name, value in run.said.items() if name not in FREE | {"experiment"}}
     return {f"{name}={value}" for name, value in said.items() if not name.startswith(FREE_PARTS)}
 
 
-def judged(run: Run, claim: Claim, claimed: dict[str, Claims], epochs: int, known: dict[str, list[Run]]) -> Verdict:
+def judged(
+    run: RunFolder, claim: Claim, claimed: dict[str, Claims], epochs: int, known: dict[str, list[RunFolder]]
+) -> Verdict:
     """Hold the claim against the run. `known` are all runs, by experiment."""
     decided_by_ending = claim.check == "diverges" and run.status["state"] == "diverged"
     if not decided_by_ending and (reason := unfit(run, claim.epochs or epochs)):
@@ -103,12 +105,12 @@ def judged(run: Run, claim: Claim, claimed: dict[str, Claims], epochs: int, know
         return Verdict(run, None, str(missing))
 
 
-def alike(one: Run, other: Run) -> bool:
+def alike(one: RunFolder, other: RunFolder) -> bool:
     """Whether two runs may be compared."""
     return all(one.setting(name) == other.setting(name) for name in ALIKE)
 
 
-def unfit(run: Run, epochs: int) -> str | None:
+def unfit(run: RunFolder, epochs: int) -> str | None:
     """Why a run cannot be judged yet; None where it has ended, after so many epochs or more."""
     state, came = run.status["state"], run.status["epoch"]
     if state not in ("finished", "stopped"):
@@ -129,10 +131,10 @@ def in_words(verdicts: list[Verdict]) -> str:
     return f"held in {sum(held)} of {len(held)} runs"
 
 
-def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
+def lines(runs: list[RunFolder], out: Path | None = None) -> Iterator[str]:
     """Markdown: the claims about each set-up, the verdicts, what decides them, and what to type where there is no run.
 
-    With `out`, a run of each set-up shows its pictures and its losses, which are written there: one that was asked
+    With `out`, a run of each set-up shows its images and its losses, which are written there: one that was asked
     for nothing else, if there is any.
     """
     claimed = read()
@@ -160,11 +162,11 @@ def lines(runs: list[Run], out: Path | None = None) -> Iterator[str]:
             if run not in used:
                 yield f"* {label(run, runs)}: not judged, as it was also asked for {' '.join(sorted(also_asked(run)))}"
         if out and used:
-            yield from pictures(min(used, key=lambda run: len(also_asked(run))), experiment.replace("/", "-"), out)
+            yield from images(min(used, key=lambda run: len(also_asked(run))), experiment.replace("/", "-"), out)
         yield ""
 
 
-def about(run: Run) -> str:
+def about(run: RunFolder) -> str:
     """How to make the run again, where it was made and how long it took."""
     asked = [f"{name}={value}" for name, value in run.said.items() if name != "experiment" and "hydra" not in name]
     again = shell_line("train.py", f"experiment={run.setting('experiment')}", *asked)
@@ -172,7 +174,7 @@ def about(run: Run) -> str:
     return f"`{again}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
 
 
-def label(run: Run, runs: list[Run]) -> str:
+def label(run: RunFolder, runs: list[RunFolder]) -> str:
     """The name of its folder, with the one above where that is the name of several."""
     several = sum(other.name == run.name for other in runs) > 1
     return f"{run.folder.resolve().parent.name}/{run.name}" if several else run.name
@@ -183,9 +185,9 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def pictures(run: Run, name: str, out: Path) -> Iterator[str]:
+def images(run: RunFolder, name: str, out: Path) -> Iterator[str]:
     """Small copies of what the run drew last, and of its losses, as Markdown that shows them."""
-    for kind, path in (("pictures", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
+    for kind, path in (("images", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
         try:
             with Image.open(path) as image:
                 small = image.convert("RGB").quantize(32)

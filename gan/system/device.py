@@ -58,7 +58,7 @@ def warn_if_bf16_is_slow(device: torch.device) -> None:
 
 
 def product_seconds(dtype: torch.dtype) -> float:
-    """The time of a matrix product such as a layer of 1,024 units needs for 64 pictures, on the CPU."""
+    """The time of a matrix product such as a layer of 1,024 units needs for 64 images, on the CPU."""
     rows, weights = torch.ones(64, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
     began = time.perf_counter()
     rows @ weights
@@ -85,7 +85,7 @@ def memory_errors() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in TOO_MUCH):
             raise
-        advice = "make the networks, train.batch_size, dataset.image_size or the number of pictures smaller"
+        advice = "make the networks, train.batch_size, dataset.image_size or the number of images smaller"
         raise OSError(errno.ENOMEM, advice) from error
 
 

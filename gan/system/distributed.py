@@ -1,7 +1,7 @@
 """The little that several processes need to train one run: each takes its share of a batch, gradients are averaged.
 
 All have the same weights at all times, since they begin with the same and move along the same gradient. Every
-process draws the noise and the order of the pictures of the whole batch, and takes its share; dropout, and what
+process draws the noise and the order of the images of the whole batch, and takes its share; dropout, and what
 tricks draw, each draws for itself.
 """
 

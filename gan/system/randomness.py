@@ -1,6 +1,6 @@
 """Randomness keyed by (seed, step): a draw depends on what it is for, never on what was drawn before it.
 
-A resumed run therefore equals an unbroken one, and two runs that differ in one trick see the same pictures
+A resumed run therefore equals an unbroken one, and two runs that differ in one trick see the same images
 and the same noise at every step.
 """
 

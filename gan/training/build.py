@@ -26,11 +26,11 @@ from gan.training import checkpoint
 from gan.training.compatibility import refuse_data, refuse_lonely, refuse_slopes, separated
 from gan.training.ema import EMA
 from gan.training.logger import MetricAccumulator
-from gan.training.state import Run
+from gan.training.state import TrainingRun
 from gan.tricks.base import TrickContext, Tricks
 
 
-def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> Run:
+def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> TrainingRun:
     """Data first, then the networks that fit it, then what moves them. Raises ConfigError for what cannot be."""
     device = select_device(settings.device)
     train = settings.train
@@ -46,17 +46,17 @@ def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> R
     refuse_slopes(loss, tricks)
     refuse_parts(cfg, settings)
     with distributed.rank_zero_first():
-        pictures = load_dataset(cfg, settings, "train")
-    refuse_data(settings, pictures)
-    image, has_classes = pictures.shape, tricks.uses_labels
-    tricks.check(TrickContext(image, train, settings.watch, loss, has_classes, tricks.pictures_per_logit))
+        images = load_dataset(cfg, settings, "train")
+    refuse_data(settings, images)
+    image, has_classes = images.shape, tricks.uses_labels
+    tricks.check(TrickContext(image, train, settings.watch, loss, has_classes, tricks.images_per_logit))
     keep_freed_memory()
     networks = [build_network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
-        sums = sum(part.sum(0, dtype=torch.int64) for part in pictures.images.split(4096))
-        networks[0].start_from(scaled(sums / len(pictures), networks[0].pixel_range))
-    refuse_lonely(networks, train.batch_size, tricks.pictures_per_logit)
-    separate = separated(train.separate_batches, tricks.mixes_pictures or layers.mixes_images(networks[1]))
+        sums = sum(part.sum(0, dtype=torch.int64) for part in images.images.split(4096))
+        networks[0].start_from(scaled(sums / len(images), networks[0].pixel_range))
+    refuse_lonely(networks, train.batch_size, tricks.images_per_logit)
+    separate = separated(train.separate_batches, tricks.mixes_images or layers.mixes_images(networks[1]))
     randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
     tricks.prepare_generator(networks[0], image)
     tricks.prepare_discriminator(networks[1], image)
@@ -65,17 +65,17 @@ def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> R
     brake = NonFiniteGuard(device)
     generator = build_player(cfg, "generator", networks[0], settings, device, brake, None)
     discriminator = build_player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
-    decay, judges = train.generator_average, None
+    decay, judges = train.ema_decay, None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():
             judges = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
-    return Run(
+    return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
         choices=choices,
         device=device,
         batches=Batches(
-            pictures if has_classes else replace(pictures, labels=None),
+            images if has_classes else replace(images, labels=None),
             train.batch_size,
             settings.seed,
             device,
@@ -83,11 +83,11 @@ def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> R
         ),
         shape=image,
         players=Players(generator, discriminator, separate),
-        average=None if decay is None else EMA(generator.network, decay),
+        ema=None if decay is None else EMA(generator.network, decay),
         loss=loss,
         tricks=tricks,
         noise=build_noise(cfg),
-        numbers=MetricAccumulator(settings.watch.mean),
+        numbers=MetricAccumulator(settings.watch.log_mean),
         reference=judges,
     )
 
@@ -114,7 +114,7 @@ def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
 
 
 def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDataset:
-    """The pictures of a split."""
+    """The images of a split."""
     return instantiate_node(
         cfg.dataset,
         data_dir=Path(settings.data_dir),
@@ -187,7 +187,7 @@ def load_trained(run: Path, which: str, averaged: bool, device: torch.device) ->
         generator, discriminator = (build_network(cfg, name, image) for name in ("generator", "discriminator"))
         tricks.prepare_generator(generator, image)
         tricks.prepare_discriminator(discriminator, image)
-        generator.load_state_dict((averaged and state["average"]) or state["generator"])
+        generator.load_state_dict((averaged and state["ema"]) or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
         drawn_from = build_noise(cfg)
     return TrainedRun(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)

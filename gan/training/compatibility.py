@@ -16,10 +16,10 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
             f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
             "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
         )
-    if tricks.mixes_pictures and tricks.wanted_slopes:
+    if tricks.mixes_images and tricks.wanted_slopes:
         raise ConfigError(
-            "a penalty on D's slope at each picture makes no sense where trick=minibatch_discrimination lets D compare "
-            "the pictures of a batch: choose one."
+            "a penalty on D's slope at each image makes no sense where trick=minibatch_discrimination lets D compare "
+            "the images of a batch: choose one."
         )
     if len(tricks.wanted_slopes) > 1:
         raise ConfigError(
@@ -38,27 +38,25 @@ def refuse_slopes(loss: Loss, tricks: Trick) -> None:
         )
 
 
-def refuse_data(settings: Settings, pictures: ImageDataset) -> None:
+def refuse_data(settings: Settings, images: ImageDataset) -> None:
     """Raise ConfigError where the data set is too small, or has no classes to score with."""
     batch_size, times = settings.train.batch_size, settings.train.discriminator_steps
-    if batch_size > len(pictures):
+    if batch_size > len(images):
+        raise ConfigError(f"train.batch_size={batch_size} is larger than the data set, which has {len(images)} images.")
+    if (needed := batch_size * times) > len(images):
         raise ConfigError(
-            f"train.batch_size={batch_size} is larger than the data set, which has {len(pictures)} pictures."
+            f"train.discriminator_steps={times} with batches of {batch_size} would take {needed} images for one "
+            f"update of G, and the data set has {len(images)}."
         )
-    if (needed := batch_size * times) > len(pictures):
-        raise ConfigError(
-            f"train.discriminator_steps={times} with batches of {batch_size} would take {needed} pictures for one "
-            f"update of G, and the data set has {len(pictures)}."
-        )
-    if settings.watch.scores_every and pictures.shape.classes < 2:
+    if settings.watch.scores_every and images.shape.classes < 2:
         raise ConfigError(
             "watch.scores_every needs a data set with classes, for the network that scores are taken with."
         )
 
 
-def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit: int) -> None:
+def refuse_lonely(networks: list[nn.Module], batch_size: int, images_per_logit: int) -> None:
     """Raise ConfigError where BatchNorm would have a single number to take the mean and the spread of."""
-    for network, together in zip(networks, (1, pictures_per_logit), strict=True):
+    for network, together in zip(networks, (1, images_per_logit), strict=True):
         if batch_size <= together and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
             raise ConfigError(
                 f"train.batch_size={batch_size} is not possible with BatchNorm in these networks: it should be "
@@ -67,7 +65,7 @@ def refuse_lonely(networks: list[nn.Module], batch_size: int, pictures_per_logit
 
 
 def separated(asked: bool | None, mixes: bool) -> bool:
-    """Whether real pictures and fakes go through D apart: as asked, or else where it `mixes` the pictures of a batch.
+    """Whether real images and fakes go through D apart: as asked, or else where it `mixes` the images of a batch.
 
     Raises ConfigError where what is asked would change nothing.
     """
@@ -76,6 +74,6 @@ def separated(asked: bool | None, mixes: bool) -> bool:
     if not mixes:
         raise ConfigError(
             f"train.separate_batches={str(asked).lower()} would change nothing: this discriminator has no BatchNorm, "
-            "so it judges each picture alone."
+            "so it judges each image alone."
         )
     return asked

@@ -23,13 +23,13 @@ def plot_figures(folder: Path, undecided: float | None) -> None:
     figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
     for axis, (player, color) in zip(axes, panels, strict=True):
         curve(axis, logged, f"{player}/loss", f"{player}'s loss", color)
-    terms = [("loss_real", "its term on real pictures"), ("loss_fake", "its term on fakes")]
+    terms = [("loss_real", "its term on real images"), ("loss_fake", "its term on fakes")]
     for style, (term, label) in zip(("--", ":"), terms, strict=True):
         curve(axes[0], logged, f"discriminator/{term}", label, "tab:blue", linestyle=style, alpha=0.6)
     finish(figure, axes, folder / "figures" / "losses.png")
 
     figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    curve(axis, logged, "discriminator/real", "D(x), real pictures", "tab:blue")
+    curve(axis, logged, "discriminator/real", "D(x), real images", "tab:blue")
     curve(axis, logged, "discriminator/fake", "D(G(z)), fakes, in D's step", "tab:orange")
     curve(axis, logged, "generator/fake", "D(G(z)), in G's step", "tab:orange", linestyle=":", alpha=0.6)
     if undecided is not None:

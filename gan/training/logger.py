@@ -69,7 +69,7 @@ class MetricAccumulator:
 
 
 class RunLogger:
-    """A run's numbers and pictures on their way to files and screen.
+    """A run's numbers and images on their way to files and screen.
 
     Args:
         step: where the run goes on; what an earlier attempt wrote of later steps is dropped.
@@ -123,7 +123,7 @@ class RunLogger:
             self.board.add_scalar(f"scores/{name}", number, step)
         self.board.flush()
 
-    def picture(self, step: int, grid: Image.Image) -> None:
+    def image(self, step: int, grid: Image.Image) -> None:
         """A grid of samples."""
         self.board.add_image("samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW")
         self.board.flush()

@@ -24,12 +24,12 @@ from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures
 from gan.training.logger import RunLogger, in_words
-from gan.training.state import Run
+from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
 
 
-def run(run: Run, folder: Path) -> int:
+def run(run: TrainingRun, folder: Path) -> int:
     """Train in `folder` to the end, or to where a signal, a failure or a loss that is not finite stops it.
 
     Returns the number of the signal that stopped the run, or 0.
@@ -51,7 +51,7 @@ def run(run: Run, folder: Path) -> int:
             if not diverged:
                 finish(run, folder, book)
         if RANK == 0:
-            sampling.write_samples_gif(folder, run.settings.watch.film_fps)
+            sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
             figures.plot_figures(folder, undecided=0.5 if run.loss.undecided_at_zero else None)
         state = "diverged" if diverged else "stopped" if run.step < run.total else "finished"
         reason = stop.reason if state == "stopped" else diverged
@@ -59,15 +59,15 @@ def run(run: Run, folder: Path) -> int:
     return stop.signal if state == "stopped" else 0
 
 
-def train(run: Run, folder: Path, book: RunLogger, stop: signals.StopRequest) -> str | None:
+def train(run: TrainingRun, folder: Path, book: RunLogger, stop: signals.StopRequest) -> str | None:
     """Make the steps that are left. Returns a sentence on what was not finite, or None."""
     watch, began, first, before = run.settings.watch, time.perf_counter(), run.step, run.seconds
     saved = began
     while run.step < run.total:
         run.numbers.add(update(run))
         run.step += 1
-        if run.average:
-            run.average.follow(run.step)
+        if run.ema:
+            run.ema.follow(run.step)
         book.bar.update()
 
         logging_now, sampling_now = run.log_due(run.step), run.sample_due(run.step)
@@ -86,7 +86,7 @@ def train(run: Run, folder: Path, book: RunLogger, stop: signals.StopRequest) ->
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
         run.seconds = before + time.perf_counter() - began
-        run.speed = (run.step - first) * run.pictures_per_step / (run.seconds - before)
+        run.speed = (run.step - first) * run.images_per_step / (run.seconds - before)
         if problem := not_finite(run):
             return problem
         if epoch_ends:
@@ -108,8 +108,8 @@ def train(run: Run, folder: Path, book: RunLogger, stop: signals.StopRequest) ->
     return None
 
 
-def update(run: Run) -> dict[str, Tensor]:
-    """One step of the algorithm, on this step's pictures and noise. Nothing here waits for the device."""
+def update(run: TrainingRun) -> dict[str, Tensor]:
+    """One step of the algorithm, on this step's images and noise. Nothing here waits for the device."""
     train, seed = run.settings.train, run.settings.seed
     if run.settings.compile:
         torch.compiler.cudagraph_mark_step_begin()  # what CUDA graphs gave in the last step may be overwritten
@@ -126,17 +126,17 @@ def update(run: Run) -> dict[str, Tensor]:
     ]
     found = [run.batches[run.step * times + i] for i in range(times)]
     batches = [
-        Batch(scaled(pictures.images, pixel_range), noise, pictures.labels)
-        for pictures, noise in zip(found, noises[:-1], strict=True)
+        Batch(scaled(images.images, pixel_range), noise, images.labels)
+        for images, noise in zip(found, noises[:-1], strict=True)
     ]
-    batches.append(batches[-1]._replace(noise=noises[-1]))  # G moves on the pictures that D has just seen
+    batches.append(batches[-1]._replace(noise=noises[-1]))  # G moves on the images that D has just seen
     numbers = play(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
     return numbers | run.tricks.numbers(
         {"generator": run.players.generator.parameters, "discriminator": run.players.discriminator.parameters}
     )
 
 
-def not_finite(run: Run) -> str | None:
+def not_finite(run: TrainingRun) -> str | None:
     """Say whose loss, gradient or weights were not finite, and at which step. Waits for the device."""
     named = list(zip(("generator", "discriminator"), run.players, strict=True))
     for name, player in named:
@@ -152,7 +152,7 @@ def not_finite(run: Run) -> str | None:
     return None
 
 
-def record(run: Run, folder: Path, book: RunLogger) -> dict[str, float]:
+def record(run: TrainingRun, folder: Path, book: RunLogger) -> dict[str, float]:
     """Write down the numbers, and return them."""
     numbers = run.numbers.read()
     book.record(run.step, run.epoch, run.seconds, run.speed, numbers)
@@ -161,7 +161,7 @@ def record(run: Run, folder: Path, book: RunLogger) -> dict[str, float]:
     return numbers
 
 
-def review(run: Run, folder: Path, book: RunLogger, numbers: dict[str, float]) -> str | None:
+def review(run: TrainingRun, folder: Path, book: RunLogger, numbers: dict[str, float]) -> str | None:
     """Write down what the numbers say went wrong. Returns a sentence if the run is to stop for that."""
     failures = run.tricks.review(run.step, numbers)
     for failure in failures:
@@ -173,15 +173,13 @@ def review(run: Run, folder: Path, book: RunLogger, numbers: dict[str, float]) -
     return next((failure.sentence for failure in failures if failure.stop), None)
 
 
-def score(run: Run, folder: Path, book: RunLogger) -> None:
+def score(run: TrainingRun, folder: Path, book: RunLogger) -> None:
     """Write down how good the generator is now, and keep it if it has never been better."""
     watch, reference = run.settings.watch, run.reference
     seen = reference.look(
-        protocol.generate_images(
-            run.sampling_generator, run.noise, watch.scores_pictures, run.settings.seed, run.device
-        )
+        protocol.generate_images(run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device)
     )
-    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_pictures)
+    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_images)
     best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
     book.score(run.step, found, taken)
     status.update(folder, scores=found | taken)
@@ -192,14 +190,14 @@ def score(run: Run, folder: Path, book: RunLogger) -> None:
         checkpoint.save(folder, run.state() | {"scores": found | taken}, "best")
 
 
-def save_samples(run: Run, folder: Path, book: RunLogger) -> None:
-    """Draw the fixed_noise noise with the generator as it is now."""
+def save_samples(run: TrainingRun, folder: Path, book: RunLogger) -> None:
+    """Draw the fixed noise with the generator as it is now."""
     grid = draw(run, run.fixed_noise, folder / "samples" / f"step_{run.step:07d}.png")
-    book.picture(run.step, grid)
+    book.image(run.step, grid)
 
 
-def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
-    """Write a grid, a picture for each point of noise."""
+def draw(run: TrainingRun, noise: Tensor, path: Path) -> Image.Image:
+    """Write a grid, a image for each point of noise."""
     classes = run.sampling_generator.class_count
     labels = sampling.cycle_labels(classes, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
@@ -211,8 +209,8 @@ def draw(run: Run, noise: Tensor, path: Path) -> Image.Image:
     return grid
 
 
-def finish(run: Run, folder: Path, book: RunLogger) -> None:
-    """Write down where the run is, if its periods did not just do so, and draw pictures that nobody has fixed_noise."""
+def finish(run: TrainingRun, folder: Path, book: RunLogger) -> None:
+    """Write down where the run is, if its periods did not just do so, and draw images that nobody has fixed_noise."""
     checkpoint.save(folder, run.state())  # first: who was told to stop may not have long
     if not run.log_due(run.step):
         record(run, folder, book)
@@ -225,7 +223,7 @@ def finish(run: Run, folder: Path, book: RunLogger) -> None:
         draw(run, run.noise.draw(count, stream).to(run.device), folder / "final.png")
 
 
-def resume(run: Run, folder: Path) -> None:
+def resume(run: TrainingRun, folder: Path) -> None:
     """Go to the last checkpoint, and remove the grids that came after it or only because the run ended there.
 
     Raises ConfigError if that is not possible; then nothing has changed.

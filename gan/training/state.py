@@ -21,7 +21,7 @@ from gan.tricks.base import Tricks
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """Built from the configuration by `gan.training.build`, and moved on by `gan.training.loop`.
 
     Args:
@@ -39,7 +39,7 @@ class Run:
     batches: Batches
     shape: ImageShape
     players: Players
-    average: EMA | None
+    ema: EMA | None
     loss: Loss
     tricks: Tricks
     noise: Noise
@@ -57,12 +57,12 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates of G in which D sees every picture once."""
+        """Updates of G in which D sees every image once."""
         return max(self.batches.per_epoch // self.settings.train.discriminator_steps, 1)
 
     @property
-    def pictures_per_step(self) -> int:
-        """Real pictures that D sees in a step."""
+    def images_per_step(self) -> int:
+        """Real images that D sees in a step."""
         return self.settings.train.batch_size * self.settings.train.discriminator_steps
 
     @property
@@ -82,7 +82,7 @@ class Run:
         return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
 
     def sample_due(self, step: int) -> bool:
-        """Whether a grid of the fixed_noise noise is drawn after `step` updates; one is always drawn before the first."""
+        """Whether a grid of the fixed noise is drawn after `step` updates; one is always drawn before the first."""
         watch = self.settings.watch
         moments = [in_steps(period, self.steps_per_epoch) for period in watch.samples_at]
         return step == 0 or self.due(watch.samples_every, step) or step in moments
@@ -106,8 +106,8 @@ class Run:
 
     @property
     def sampling_generator(self) -> nn.Module:
-        """The network that draws the pictures: the generator, or its average where one is kept."""
-        return self.average.network if self.average else self.players.generator.network
+        """The network that draws the images: the generator, or its average where one is kept."""
+        return self.ema.network if self.ema else self.players.generator.network
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: enough to go on, and to draw without the data."""
@@ -119,7 +119,7 @@ class Run:
             "seconds": self.seconds,
             "generator": generator.network.state_dict(),
             "discriminator": discriminator.network.state_dict(),
-            "average": self.average.network.state_dict() if self.average else None,
+            "ema": self.ema.network.state_dict() if self.ema else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "tricks": self.tricks.state(),
             "numbers": self.numbers.state(),
@@ -132,7 +132,7 @@ class Run:
         weights = state["generator"], state["discriminator"]
         for player, learnt, optimizer in zip(self.players, weights, state["optimizers"], strict=True):
             player.restore(learnt, optimizer)
-        if self.average:
-            self.average.network.load_state_dict(state["average"])
+        if self.ema:
+            self.ema.network.load_state_dict(state["ema"])
         self.tricks.restore(state["tricks"])
         self.numbers.restore(state["numbers"], self.device)

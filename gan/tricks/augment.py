@@ -1,4 +1,4 @@
-"""Changed pictures for D, real and fake alike, so that it cannot learn the few real ones by heart."""
+"""Changed images for D, real and fake alike, so that it cannot learn the few real ones by heart."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,25 +11,25 @@ from gan.config.types import NonNegativeFloat, PositiveInt, Probability
 from gan.data.image_shape import ImageShape
 from gan.tricks.base import Trick, TrickContext
 
-Change = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to as many changed ones
+Change = Callable[[Tensor], Tensor]  # images (B, C, H, W) to as many changed ones
 
 
 class DiffAugment(Trick):
     """Colour, shift and cutout on all that D sees; G's gradient passes through them (Zhao et al. 2020, section 3).
 
     Args:
-        colour: how strong the changes of brightness, saturation and contrast are; 1 as in the authors' code.
-        shift: the furthest that a picture moves, as a share of its side.
-        cutout: the side of the square that is cut out, as a share of the picture's.
+        color: how strong the changes of brightness, saturation and contrast are; 1 as in the authors' code.
+        translation: the furthest that a image moves, as a share of its side.
+        cutout: the side of the square that is cut out, as a share of the image's.
     """
 
-    def __init__(self, *, colour: NonNegativeFloat, shift: Probability, cutout: Probability) -> None:
-        self.colour, self.shift, self.cutout = colour, shift, cutout
+    def __init__(self, *, color: NonNegativeFloat, translation: Probability, cutout: Probability) -> None:
+        self.color, self.translation, self.cutout = color, translation, cutout
         self.middle, self.span = 0.0, 2.0
 
     def check(self, game: TrickContext) -> None:
-        if not (self.colour or self.shift or self.cutout):
-            raise ConfigError("this trick would change nothing: its colour, shift and cutout are all 0.")
+        if not (self.color or self.translation or self.cutout):
+            raise ConfigError("this trick would change nothing: its color, translation and cutout are all 0.")
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         low, high = generator.pixel_range
@@ -41,22 +41,22 @@ class DiffAugment(Trick):
         return images
 
     def changes(self) -> list[Change]:
-        """What is done to pictures, one after another."""
-        found = [self.brightened, self.saturated, self.contrasted] if self.colour else []
-        return [*found, *([self.shifted] if self.shift else []), *([self.cut] if self.cutout else [])]
+        """What is done to images, one after another."""
+        found = [self.brightened, self.saturated, self.contrasted] if self.color else []
+        return [*found, *([self.shifted] if self.translation else []), *([self.cut] if self.cutout else [])]
 
     def brightened(self, images: Tensor) -> Tensor:
-        return images + self.colour * self.span / 2 * (uniform(images) - 0.5)
+        return images + self.color * self.span / 2 * (uniform(images) - 0.5)
 
     def saturated(self, images: Tensor) -> Tensor:
-        return stretched(images, images.mean(dim=1, keepdim=True), 1 + self.colour * (2 * uniform(images) - 1))
+        return stretched(images, images.mean(dim=1, keepdim=True), 1 + self.color * (2 * uniform(images) - 1))
 
     def contrasted(self, images: Tensor) -> Tensor:
-        return stretched(images, images.mean(dim=(1, 2, 3), keepdim=True), 1 + self.colour * (uniform(images) - 0.5))
+        return stretched(images, images.mean(dim=(1, 2, 3), keepdim=True), 1 + self.color * (uniform(images) - 0.5))
 
     def shifted(self, images: Tensor) -> Tensor:
         side = images.shape[2]
-        furthest = int(self.shift * side + 0.5)
+        furthest = int(self.translation * side + 0.5)
         rows, columns = (
             torch.arange(side, device=images.device) + whole(images, -furthest, furthest)[:, None] for _ in range(2)
         )  # where each pixel comes from (B, side)
@@ -76,13 +76,13 @@ class DiffAugment(Trick):
 
 
 class AdaptiveAugment(DiffAugment):
-    """The same changes, each made to a share of the pictures that grows while D is too sure (Karras et al. 2020b).
+    """The same changes, each made to a share of the images that grows while D is too sure (Karras et al. 2020b).
 
-    D is too sure where the mean sign of its logits for real pictures is above `target` (section 3, equation 1).
+    D is too sure where the mean sign of its logits for real images is above `target` (section 3, equation 1).
 
     Args:
         target: the paper's r_t.
-        pictures: real ones that D sees while the share goes from 0 to 1; 500,000 in the paper.
+        images: real ones that D sees while the share goes from 0 to 1; 500,000 in the paper.
     """
 
     needs_whole_batch: ClassVar[bool] = True
@@ -91,13 +91,13 @@ class AdaptiveAugment(DiffAugment):
         self,
         *,
         target: Probability,
-        pictures: PositiveInt,
-        colour: NonNegativeFloat,
-        shift: Probability,
+        images: PositiveInt,
+        color: NonNegativeFloat,
+        translation: Probability,
         cutout: Probability,
     ) -> None:
-        super().__init__(colour=colour, shift=shift, cutout=cutout)
-        self.target, self.pictures = target, pictures
+        super().__init__(color=color, translation=translation, cutout=cutout)
+        self.target, self.images = target, images
         self.share = torch.zeros(())
 
     def check(self, game: TrickContext) -> None:
@@ -117,10 +117,10 @@ class AdaptiveAugment(DiffAugment):
 
     def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> None:
         too_sure = (real_logits.detach().sign().mean() - self.target).sign()
-        self.share = (self.share.to(real.device) + too_sure * (len(real) / self.pictures)).clamp(0, 1)
+        self.share = (self.share.to(real.device) + too_sure * (len(real) / self.images)).clamp(0, 1)
 
     def numbers(self, weights: dict[str, list[Tensor]]) -> dict[str, Tensor]:
-        return {"discriminator/augmented": self.share}
+        return {"discriminator/augment_probability": self.share}
 
     def state(self) -> dict[str, Any]:
         return {"share": self.share}

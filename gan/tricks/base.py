@@ -9,8 +9,8 @@ from gan.config.schema import Train, Watch
 from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 
-Judge = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to logits (B,), in float32
-Features = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) to what D's last layer sees of them (B, ...)
+Judge = Callable[[Tensor], Tensor]  # images (B, C, H, W) to logits (B,), in float32
+Features = Callable[[Tensor], Tensor]  # images (B, C, H, W) to what D's last layer sees of them (B, ...)
 
 
 class TrickContext(NamedTuple):
@@ -21,7 +21,7 @@ class TrickContext(NamedTuple):
     watch: Watch
     loss: Loss
     has_classes: bool  # whether the players are told of classes
-    pictures_per_logit: int  # that D judges together
+    images_per_logit: int  # that D judges together
 
 
 class Failure(NamedTuple):
@@ -34,14 +34,14 @@ class Failure(NamedTuple):
 class Trick:
     """The places where a trick may act, in the order in which they come; here each does nothing."""
 
-    wanted_slopes: ClassVar[frozenset[int]] = frozenset()  # what it wants of how D's logit changes with the picture
+    wanted_slopes: ClassVar[frozenset[int]] = frozenset()  # what it wants of how D's logit changes with the image
     bounds_slope: ClassVar[bool] = False  # whether it keeps that change within bounds
     clips_weights: ClassVar[bool] = False  # whether it does so by cutting weights off
     scales_weights: ClassVar[bool] = False  # whether it does so by dividing them
-    mixes_pictures: ClassVar[bool] = False  # whether it lets D compare the pictures of a batch
+    mixes_images: ClassVar[bool] = False  # whether it lets D compare the images of a batch
     uses_labels: ClassVar[bool] = False  # whether it tells the players of classes
     needs_whole_batch: ClassVar[bool] = False  # whether a part of a batch, in each of several processes, is not enough
-    pictures_per_logit: int = 1  # that D judges together
+    images_per_logit: int = 1  # that D judges together
 
     def check(self, game: TrickContext) -> None:
         """Learn of the game, once and before all else. Raise ConfigError where the trick makes no sense in it."""
@@ -64,10 +64,10 @@ class Trick:
         return images
 
     def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> None:
-        """Called in D's step with the pictures (B, C, H, W), before `show`, and what D said of them (B,)."""
+        """Called in D's step with the images (B, C, H, W), before `show`, and what D said of them (B,)."""
 
     def label(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits (B,) that D is told are of real pictures, and of fakes, in its own step."""
+        """The logits (B,) that D is told are of real images, and of fakes, in its own step."""
         return real, fake
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -109,9 +109,9 @@ class Tricks(Trick):
         self.bounds_slope = any(trick.bounds_slope for trick in tricks)
         self.clips_weights = any(trick.clips_weights for trick in tricks)
         self.scales_weights = any(trick.scales_weights for trick in tricks)
-        self.mixes_pictures = any(trick.mixes_pictures for trick in tricks)
+        self.mixes_images = any(trick.mixes_images for trick in tricks)
         self.uses_labels = any(trick.uses_labels for trick in tricks)
-        self.pictures_per_logit = max([1, *(trick.pictures_per_logit for trick in tricks)])
+        self.images_per_logit = max([1, *(trick.images_per_logit for trick in tricks)])
 
     def check(self, game: TrickContext) -> None:
         for trick in self.tricks:

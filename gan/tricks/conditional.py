@@ -14,7 +14,7 @@ from gan.tricks.layer_edits import weight_layers, widen
 class Conditional(Trick):
     """An embedding of the label beside G's noise, and in D a projection (Miyato and Koyama 2018, section 3).
 
-    Fakes have the classes of the real pictures beside them.
+    Fakes have the classes of the real images beside them.
 
     Args:
         embedding: numbers that stand for a class in G.
@@ -22,26 +22,26 @@ class Conditional(Trick):
 
     uses_labels: ClassVar[bool] = True
 
-    def __init__(self, *, embedding: PositiveInt) -> None:
-        self.embedding = embedding
+    def __init__(self, *, embedding_dim: PositiveInt) -> None:
+        self.embedding_dim = embedding_dim
 
     def check(self, game: TrickContext) -> None:
         if game.image.classes < 2:
             raise ConfigError(
-                "trick=conditional needs classes, and this data set has none: sort its pictures into a folder for each "
+                "trick=conditional needs classes, and this data set has none: sort its images into a folder for each "
                 "class, or choose one that has labels, such as dataset=digits."
             )
         train = game.train
         if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
             raise ConfigError(
                 "trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
-                f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside pictures "
+                f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside images "
                 "of other classes."
             )
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
-        widen(weight_layers(generator)[0], self.embedding)
-        generator.classes = nn.Embedding(image.classes, self.embedding)
+        widen(weight_layers(generator)[0], self.embedding_dim)
+        generator.classes = nn.Embedding(image.classes, self.embedding_dim)
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         discriminator.classes = nn.Linear(discriminator.feature_count, image.classes, bias=False)

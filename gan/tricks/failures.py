@@ -12,10 +12,10 @@ from gan.tricks.base import Failure, Trick, TrickContext
 
 MEANING = {
     "discriminator/loss": "D's loss is nearly 0 ({:.2g}), so that it teaches G little",
-    "discriminator/told_apart": "D tells nearly every real picture from every fake ({:.2%} of the pairs)",
+    "discriminator/auc": "D tells nearly every real image from every fake ({:.2%} of the pairs)",
     "discriminator/gradient_norm": "D's gradient is very long ({:.3g})",
     "generator/gradient_norm": "G's gradient is very long ({:.3g})",
-    "generator/variety": "G's pictures are nearly all alike ({:.2%} of the real ones' spread)",
+    "generator/diversity": "G's images are nearly all alike ({:.2%} of the real ones' spread)",
 }
 
 
@@ -24,10 +24,10 @@ class TrackFailures(Trick):
 
     Args:
         loss_below: D's loss is nearly 0.
-        told_apart_above: share of pairs in which the real picture has the greater logit. D(x) and D(G(z)) lie far
+        auc_above: share of pairs in which the real image has the greater logit. D(x) and D(G(z)) lie far
             apart then, whatever the loss and the scale of its logits.
         gradient_above: length of either player's gradient.
-        variety_below: how much the fakes that D moves on differ from each other, compared with how much real pictures
+        diversity_below: how much the fakes that D moves on differ from each other, compared with how much real images
             do: the mean standard deviation of a pixel over the batch, as a ratio.
         patience_steps: for so many steps.
         action: `warn` goes on, `stop` ends the run there, as if it had been asked to.
@@ -37,18 +37,18 @@ class TrackFailures(Trick):
         self,
         *,
         loss_below: NonNegativeFloat,
-        told_apart_above: Probability,
+        auc_above: Probability,
         gradient_above: PositiveFloat,
-        variety_below: NonNegativeFloat,
+        diversity_below: NonNegativeFloat,
         patience_steps: PositiveInt,
         action: Literal["warn", "stop"],
     ) -> None:
         self.limits = {
             "discriminator/loss": (None, loss_below),
-            "discriminator/told_apart": (told_apart_above, None),
+            "discriminator/auc": (auc_above, None),
             "discriminator/gradient_norm": (gradient_above, None),
             "generator/gradient_norm": (gradient_above, None),
-            "generator/variety": (None, variety_below),
+            "generator/diversity": (None, diversity_below),
         }
         self.patience_steps, self.action = patience_steps, action
         self.seen: dict[str, Tensor] = {}
@@ -60,7 +60,7 @@ class TrackFailures(Trick):
             raise ConfigError("trick=track_failures looks when numbers are logged: watch.log_every should not be null.")
         if game.train.batch_size == WORLD_SIZE:
             raise ConfigError(
-                "trick=track_failures compares the pictures of a batch: train.batch_size should be "
+                "trick=track_failures compares the images of a batch: train.batch_size should be "
                 f"{2 * WORLD_SIZE} or more."
             )
         if game.loss.needs_bounded_slope:  # such a loss has no bound, and 0 is nothing special
@@ -69,8 +69,8 @@ class TrackFailures(Trick):
     def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> None:
         fake = fake.detach()
         self.seen = {
-            "discriminator/told_apart": (real_logits.detach()[:, None] > fake_logits.detach()).float().mean(),
-            "generator/variety": fake.std(dim=0).mean() / real.std(dim=0).mean().clamp(min=1e-8),
+            "discriminator/auc": (real_logits.detach()[:, None] > fake_logits.detach()).float().mean(),
+            "generator/diversity": fake.std(dim=0).mean() / real.std(dim=0).mean().clamp(min=1e-8),
         }
 
     def numbers(self, weights: dict[str, list[Tensor]]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ class InstanceNoise(Trick):
     """Gaussian noise on all that D sees, so that real and fake overlap (Sønderby et al. 2017, section 3).
 
     Args:
-        std: standard deviation at the first step, where pictures span 1 or 2 from black to white.
+        std: standard deviation at the first step, where images span 1 or 2 from black to white.
         fade_steps: after so many steps, down which it falls in a line, the noise is exactly zero.
     """
 
@@ -30,7 +30,7 @@ class InstanceNoise(Trick):
 
 
 class NoisyLabels(Trick):
-    """Now and then tells D that a real picture and the fake beside it are the other way round (ganhacks 6).
+    """Now and then tells D that a real image and the fake beside it are the other way round (ganhacks 6).
 
     Args:
         probability: of that, for each pair. At 1/2 D could learn nothing.
@@ -48,7 +48,7 @@ class GeneratorNoise(Trick):
     """Gaussian noise on what goes into each of G's layers but the first, also when sampling (ganhacks 13).
 
     Args:
-        std: of the noise, as a multiple of the standard deviation of the numbers that a picture has there.
+        std: of the noise, as a multiple of the standard deviation of the numbers that a image has there.
     """
 
     def __init__(self, *, std: PositiveFloat) -> None:

@@ -1,4 +1,4 @@
-"""What keeps D smooth: its slope is the gradient of its logit with respect to the picture."""
+"""What keeps D smooth: its slope is the gradient of its logit with respect to the image."""
 
 from typing import ClassVar
 
@@ -30,7 +30,7 @@ def distance_from_one(judge: Judge, images: Tensor) -> Tensor:
 class SlopePenalty(Trick):
     """What the penalties share: they look at D's slope, and so bound it.
 
-    Where D sees how much the pictures of a group differ (trick=minibatch_stddev), the slope is that of the sum of all
+    Where D sees how much the images of a group differ (trick=minibatch_stddev), the slope is that of the sum of all
     logits, as in Karras et al. 2018.
     """
 
@@ -40,19 +40,19 @@ class SlopePenalty(Trick):
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
             raise ConfigError(
-                "a penalty on D's slope at each picture makes no sense where BatchNorm mixes the pictures of a batch: "
+                "a penalty on D's slope at each image makes no sense where BatchNorm mixes the images of a batch: "
                 "choose model.discriminator.norm=none, or leave the penalty out."
             )
 
 
 class R1(SlopePenalty):
-    """Makes D flat at real pictures, so that the game can come to rest there (Mescheder et al. 2018, equation 9).
+    """Makes D flat at real images, so that the game can come to rest there (Mescheder et al. 2018, equation 9).
 
     Args:
         gamma: half of it times the mean of |dD/dx|^2 is added to D's loss.
         every: the penalty is taken at one step of so many, and weighs as many times more there ("lazy
             regularization", Karras et al. 2020a, appendix B): less work, and a D that is freer in between. With
-            watch.mean=false what is logged of it is 0 wherever it was not its turn.
+            watch.log_mean=false what is logged of it is 0 wherever it was not its turn.
     """
 
     wanted_slopes: ClassVar[frozenset[int]] = frozenset({0})
@@ -67,7 +67,7 @@ class R1(SlopePenalty):
         return {"r1": self.at(judge, real)}
 
     def at(self, judge: Judge, images: Tensor) -> Tensor:
-        """The penalty (0-d) at these pictures; 0 where it is not its turn."""
+        """The penalty (0-d) at these images; 0 where it is not its turn."""
         if not self.due:
             return images.new_zeros(())
         return self.every * self.gamma / 2 * squared_slope(judge, images).mean()
@@ -81,7 +81,7 @@ class R2(R1):
 
 
 class GradientPenalty(SlopePenalty):
-    """Wants D's slope to be 1 between real pictures and fakes (WGAN-GP, Gulrajani et al. 2017, equation 3).
+    """Wants D's slope to be 1 between real images and fakes (WGAN-GP, Gulrajani et al. 2017, equation 3).
 
     Args:
         weight: the paper's lambda.
@@ -91,7 +91,7 @@ class GradientPenalty(SlopePenalty):
         self.weight, self.together = weight, 1
 
     def check(self, game: TrickContext) -> None:
-        self.together = game.pictures_per_logit
+        self.together = game.images_per_logit
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         share = torch.rand(len(real) // self.together, 1, 1, 1, device=real.device).repeat_interleave(self.together, 0)
@@ -100,19 +100,19 @@ class GradientPenalty(SlopePenalty):
 
 
 class Dragan(SlopePenalty):
-    """Wants D's slope to be 1 around real pictures (Kodali et al. 2017, section 2.3).
+    """Wants D's slope to be 1 around real images (Kodali et al. 2017, section 2.3).
 
     Args:
         weight: the paper's lambda.
-        spread: each number of a picture is raised by up to so many standard deviations of all of them, as in the
+        spread: each number of a image is raised by up to so many standard deviations of all of them, as in the
             authors' code, which then goes back a random part of that way; the paper draws a normal distance.
     """
 
-    def __init__(self, *, weight: PositiveFloat, spread: PositiveFloat) -> None:
-        self.weight, self.spread = weight, spread
+    def __init__(self, *, weight: PositiveFloat, noise_scale: PositiveFloat) -> None:
+        self.weight, self.noise_scale = weight, noise_scale
 
     def penalties(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        around = real + self.spread * real.std() * torch.rand_like(real)
+        around = real + self.noise_scale * real.std() * torch.rand_like(real)
         return {"dragan": self.weight * distance_from_one(judge, around)}
 
 
@@ -147,8 +147,8 @@ class SpectralNorm(Trick):
     bounds_slope: ClassVar[bool] = True
     scales_weights: ClassVar[bool] = True
 
-    def __init__(self, *, iterations: PositiveInt) -> None:
-        self.iterations = iterations
+    def __init__(self, *, power_iterations: PositiveInt) -> None:
+        self.power_iterations = power_iterations
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         layers = weight_layers(discriminator)
@@ -158,4 +158,4 @@ class SpectralNorm(Trick):
                 "has some that begin at 0: choose another model."
             )
         for layer in layers:
-            spectral_norm(layer, n_power_iterations=self.iterations)
+            spectral_norm(layer, n_power_iterations=self.power_iterations)

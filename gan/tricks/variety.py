@@ -1,4 +1,4 @@
-"""Against fakes that are all alike: D compares pictures, or G is asked for their statistics."""
+"""Against fakes that are all alike: D compares images, or G is asked for their statistics."""
 
 import math
 from typing import Any, ClassVar
@@ -18,14 +18,14 @@ class Replay(Trick):
     section 2.3).
 
     Args:
-        pictures: that are kept. Each step a few new ones take the places of as many, chosen at random.
+        images: that are kept. Each step a few new ones take the places of as many, chosen at random.
         share: of the fakes that D moves on, how many are old, once so many have been kept.
     """
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, pictures: PositiveInt, share: Share) -> None:
-        self.pictures, self.share = pictures, share
+    def __init__(self, *, images: PositiveInt, fraction: Share) -> None:
+        self.images, self.fraction = images, fraction
         self.kept: Tensor | None = None
         self.filled = 0
 
@@ -38,27 +38,27 @@ class Replay(Trick):
             )
         if game.has_classes:
             raise ConfigError("trick=replay keeps fakes without their classes, so it cannot go with trick=conditional.")
-        if not 0 < count <= self.pictures:
+        if not 0 < count <= self.images:
             raise ConfigError(
-                f"trick.replay.share={self.share} of a batch of {game.train.batch_size} is {count} pictures: it should "
-                f"be from 1 to trick.replay.pictures={self.pictures}."
+                f"trick.replay.fraction={self.fraction} of a batch of {game.train.batch_size} is {count} images: it should "
+                f"be from 1 to trick.replay.images={self.images}."
             )
 
     def count(self, batch_size: int) -> int:
         """How many of a batch are old."""
-        return round(self.share * batch_size)
+        return round(self.fraction * batch_size)
 
     def recall(self, fake: Tensor) -> Tensor:
         if self.kept is None:
-            self.kept = fake.new_empty(self.pictures, *fake.shape[1:])
+            self.kept = fake.new_empty(self.images, *fake.shape[1:])
         self.kept = self.kept.to(fake.device)  # a checkpoint's is on the CPU
-        if self.filled < self.pictures:
-            new = fake[: self.pictures - self.filled]
+        if self.filled < self.images:
+            new = fake[: self.images - self.filled]
             self.kept[self.filled : self.filled + len(new)] = new
             self.filled += len(new)
             return fake
         count = self.count(len(fake))
-        places = torch.randperm(self.pictures, device=fake.device)[:count]
+        places = torch.randperm(self.images, device=fake.device)[:count]
         old = self.kept[places]
         self.kept[places] = fake[-count:]
         return torch.cat([fake[:-count], old])
@@ -71,7 +71,7 @@ class Replay(Trick):
 
 
 class Spread(nn.Module):
-    """Puts beside each picture's features how much they differ within its group: one number for all of them."""
+    """Puts beside each image's features how much they differ within its group: one number for all of them."""
 
     def __init__(self, group: int) -> None:
         super().__init__()
@@ -85,22 +85,22 @@ class Spread(nn.Module):
 
 
 class MinibatchStddev(Trick):
-    """D's last layer sees how much the pictures of a group differ (Karras et al. 2018, section 3).
+    """D's last layer sees how much the images of a group differ (Karras et al. 2018, section 3).
 
     Args:
-        group: pictures that are compared, 4 in the authors' code; the batch is cut into such groups.
+        group: images that are compared, 4 in the authors' code; the batch is cut into such groups.
     """
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, group: PositiveInt) -> None:
-        self.group = group
+    def __init__(self, *, group_size: PositiveInt) -> None:
+        self.group = group_size
 
     def check(self, game: TrickContext) -> None:
-        judged = game.train.batch_size // game.pictures_per_logit
+        judged = game.train.batch_size // game.images_per_logit
         if self.group == 1 or judged % self.group:
             raise ConfigError(
-                f"trick.minibatch_stddev.group={self.group} does not fit the {judged} that D judges of a batch: it "
+                f"trick.minibatch_stddev.group_size={self.group} does not fit the {judged} that D judges of a batch: it "
                 "should be 2 or more, and divide that."
             )
 
@@ -111,7 +111,7 @@ class MinibatchStddev(Trick):
 
 
 class Closeness(nn.Module):
-    """Puts beside each picture's features how close it is to the others of its batch, in so many kernels.
+    """Puts beside each image's features how close it is to the others of its batch, in so many kernels.
 
     Closeness is the mean over the others, from 0 to 1; the paper adds them up, which drowns the other features.
     """
@@ -120,7 +120,7 @@ class Closeness(nn.Module):
         super().__init__()
         self.kernels, self.dims = kernels, dims
         self.project = nn.Linear(inputs, kernels * dims, bias=False)
-        nn.init.normal_(self.project.weight, std=3 / math.sqrt(inputs))  # pictures begin far enough apart to differ
+        nn.init.normal_(self.project.weight, std=3 / math.sqrt(inputs))  # images begin far enough apart to differ
 
     def forward(self, features: Tensor) -> Tensor:
         points = self.project(features.flatten(1)).float().unflatten(1, (self.kernels, self.dims))
@@ -131,14 +131,14 @@ class Closeness(nn.Module):
 
 
 class MinibatchDiscrimination(Trick):
-    """D's last layer sees how close each picture is to the others (Salimans et al. 2016, section 3.2).
+    """D's last layer sees how close each image is to the others (Salimans et al. 2016, section 3.2).
 
     Args:
         kernels: the paper's B, ways to measure closeness.
         dims: the paper's C, numbers that each of them compares.
     """
 
-    mixes_pictures: ClassVar[bool] = True
+    mixes_images: ClassVar[bool] = True
     needs_whole_batch: ClassVar[bool] = True
 
     def __init__(self, *, kernels: PositiveInt, dims: PositiveInt) -> None:
@@ -150,58 +150,56 @@ class MinibatchDiscrimination(Trick):
 
 
 class FeatureMatching(Trick):
-    """G matches the mean of D's features over real pictures (Salimans et al. 2016, section 3.1).
+    """G matches the mean of D's features over real images (Salimans et al. 2016, section 3.1).
 
     The features are what D's last layer sees.
 
     Args:
         weight: of the squared distance between the means.
-        keep_loss: how much of G's own loss stays; 0 as in the paper.
+        adversarial_weight: how much of G's own loss stays; 0 as in the paper.
     """
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, weight: PositiveFloat, keep_loss: NonNegativeFloat) -> None:
-        self.weight, self.keep_loss = weight, keep_loss
+    def __init__(self, *, weight: PositiveFloat, adversarial_weight: NonNegativeFloat) -> None:
+        self.weight, self.adversarial_weight = weight, adversarial_weight
 
     def guide(self, loss: Tensor, features: Features, real: Tensor, fake: Tensor) -> Tensor:
         apart = (features(real).mean(dim=0) - features(fake).mean(dim=0)).square().sum()
-        return self.keep_loss * loss + self.weight * apart if self.keep_loss else self.weight * apart
+        return self.adversarial_weight * loss + self.weight * apart if self.adversarial_weight else self.weight * apart
 
 
 class Pack(nn.Module):
-    """Several pictures as one with more channels: (B, C, H, W) to (B / n, n C, H, W)."""
+    """Several images as one with more channels: (B, C, H, W) to (B / n, n C, H, W)."""
 
-    def __init__(self, pictures: int) -> None:
+    def __init__(self, images: int) -> None:
         super().__init__()
-        self.pictures = pictures
+        self.images = images
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.reshape(-1, self.pictures * images.shape[1], *images.shape[2:])
+        return images.reshape(-1, self.images * images.shape[1], *images.shape[2:])
 
 
 class Packing(Trick):
-    """D judges several pictures at once, all real or all fake (PacGAN, Lin et al. 2018, section 3).
+    """D judges several images at once, all real or all fake (PacGAN, Lin et al. 2018, section 3).
 
     Args:
-        pictures: that D sees together. Its first layer grows to take them; it has one logit for all.
+        images: that D sees together. Its first layer grows to take them; it has one logit for all.
     """
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, pictures: PositiveInt) -> None:
-        self.pictures = self.pictures_per_logit = pictures
+    def __init__(self, *, images: PositiveInt) -> None:
+        self.images = self.images_per_logit = images
 
     def check(self, game: TrickContext) -> None:
-        if self.pictures == 1 or game.train.batch_size % self.pictures:
+        if self.images == 1 or game.train.batch_size % self.images:
             raise ConfigError(
-                f"trick.packing.pictures={self.pictures} does not fit train.batch_size={game.train.batch_size}: it "
+                f"trick.packing.images={self.images} does not fit train.batch_size={game.train.batch_size}: it "
                 "should be 2 or more, and divide it."
             )
         if game.has_classes:
-            raise ConfigError(
-                "trick=packing has one logit for pictures of several classes: leave trick=conditional out."
-            )
+            raise ConfigError("trick=packing has one logit for images of several classes: leave trick=conditional out.")
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
         layers = weight_layers(discriminator.features)
@@ -210,5 +208,5 @@ class Packing(Trick):
                 "trick=packing widens D's first layer, and this D has none before its logit: give it one."
             )
         first = layers[0]
-        widen(first, (self.pictures - 1) * first.weight.shape[1])
-        discriminator.features.insert(0, Pack(self.pictures))
+        widen(first, (self.images - 1) * first.weight.shape[1])
+        discriminator.features.insert(0, Pack(self.images))
