@@ -24,15 +24,16 @@ def train(cfg: DictConfig, folder: Path) -> int:
     from gan.system import distributed
     from gan.system.device import memory_errors, select_device
     from gan.training import build, loop
+    from gan.training.resume import resume
 
     with memory_errors(), distributed.process_group(select_device(settings.device)):
         if settings.resume is None:
             distributed.from_rank_zero(lambda: jobs.check_unused(folder))
         run = build.build_run(cfg, settings, jobs.hparams())
         if settings.resume is not None:
-            loop.resume(run, folder)
+            resume(run, folder)
             jobs.write_hydra_files(cfg, folder)
-        stopped_by = loop.run(run, folder)
+        stopped_by = loop.train(run, folder)
     if RANK == 0:
         jobs.print_summary(folder)
     return stopped_by

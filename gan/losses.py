@@ -1,9 +1,6 @@
-"""What each player minimises, from logits (B,).
+"""The losses of both players, from logits (B,)."""
 
-A loss has two methods. `discriminator(real, fake)` gives D's terms by name, as a rule one for real images
-and one for fakes, and `total` adds them up or takes their mean. `generator(real, fake)` is what G minimises.
-"""
-
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import Probability
+from gan.config.types import Dropped, Probability
 
 Terms = dict[str, Tensor]
 Target = Probability | tuple[Probability, Probability]
@@ -20,44 +17,62 @@ Score = float | tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
-    """What all losses share.
+class Loss(ABC):
+    """Base class. A loss defines `discriminator` and `generator`.
 
     Args:
-        terms: whether D's loss is the `sum` of its terms or their `mean`. Adam hardly notices, SGD does.
+        terms: whether D's loss is the `sum` or the `mean` of its terms. It scales D's gradient, which SGD notices.
+        label_flip_probability: for each pair of a real and a fake image, D's labels are swapped with this probability
+            (ganhacks 6).
     """
 
-    generator_sees_real: ClassVar[bool] = False  # whether G's loss asks for the logits of real images
-    needs_bounded_slope: ClassVar[bool] = False  # whether D's loss would fall for ever if nothing held D back
-    undecided_at_zero: ClassVar[bool] = True  # whether a logit of 0 says that D cannot tell
-    terms: Literal["sum", "mean"]
+    generator_sees_real: ClassVar[bool] = False  # whether G's loss needs the logits of real images
+    requires_lipschitz: ClassVar[bool] = False  # whether D's loss has no lower bound unless D is Lipschitz
+    zero_is_undecided: ClassVar[bool] = True  # whether a positive logit means real, and a negative one fake
+    terms: Literal["sum", "mean"] = "sum"
+    label_flip_probability: Dropped = 0.0
 
     def __post_init__(self) -> None:
         for name, target in vars(self).items():
             if isinstance(target, (list, tuple)) and target[0] > target[1]:
-                raise ConfigError(f"loss.{name}={list(target)} is not possible: the lower end of a range comes first.")
+                raise ConfigError(f"loss.{name}={list(target)}: must be [low, high] with low <= high.")
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        """Terms of D's loss by name, from the logits (B,) of real and of fake images."""
+
+    @abstractmethod
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """G's loss, from the logits (B,) of fake images, and of real ones if `generator_sees_real`."""
+
+    def flip_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B,) of images that D is told are real, and fake."""
+        if not self.label_flip_probability:
+            return real, fake
+        flipped = torch.rand_like(real) < self.label_flip_probability
+        return torch.where(flipped, fake, real), torch.where(flipped, real, fake)
 
     def total(self, terms: Terms) -> Tensor:
         """D's loss."""
-        added = sum(terms.values())
-        return added if self.terms == "sum" else added / len(terms)
+        first, *others = terms.values()
+        total = sum(others, start=first)
+        return total if self.terms == "sum" else total / len(terms)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NonSaturating(Loss):
-    """Goodfellow et al. 2014, section 3: D separates real from fake; G maximises log D(G(z)).
+    """Binary cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014, section 3).
 
-    At D = 1/2 everywhere D's loss is 2 log 2 = 1.386 and G's is log 2.
+    At equilibrium (D = 1/2) the discriminator loss is 2 log 2 = 1.386 and the generator loss log 2.
 
     Args:
-        real_target: D's target for real images. 1 is the paper; 0.9 is one-sided label smoothing (Salimans
-            et al. 2016, section 3.4); a pair is a range that each image's target is drawn from. G's own loss
-            is never smoothed.
-        fake_target: D's target for fakes, 0 in the paper.
+        real_target: target for real images in D's loss, or a range from which the target of each image is drawn.
+            0.9 is one-sided label smoothing (Salimans et al. 2016, section 3.4). Never applied to G's loss.
+        fake_target: the same for fake images.
     """
 
-    real_target: Target
-    fake_target: Target
+    real_target: Target = 1.0
+    fake_target: Target = 0.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {
@@ -71,10 +86,9 @@ class NonSaturating(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class Minimax(NonSaturating):
-    """Goodfellow et al. 2014, equation 1: one value that D maximises and G minimises.
+    """The minimax loss: G minimizes log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1).
 
-    G's loss is log(1 - D(G(z))), which is negative, and flat where D is sure that a image is fake: G then
-    hardly learns, which is why section 3 of the paper leaves it for the non-saturating one.
+    It saturates: where D is sure that an image is fake, G gets almost no gradient (section 3).
     """
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
@@ -83,16 +97,16 @@ class Minimax(NonSaturating):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveLog(Loss):
-    """The non-saturating loss written out on probabilities, without the care that logits allow.
+    """The non-saturating loss, computed from probabilities, as the tutorial "Capstone-4 GAN 요약 및 코드 구현" does.
 
-    log(1 - D) is infinite in float32 from a logit of 17 on, where 1 - D rounds to 0. This shows how training
-    ends then (the tutorial "Capstone-4 GAN 요약 및 코드 구현"); `nonsaturating` is the same function, computed well.
+    It can become infinite or NaN: in float32, log(1 - D) is infinite from a logit of 17 on, where 1 - D rounds to 0.
+    `nonsaturating` is the same function, computed from logits.
 
     Args:
-        saturating: G minimises log(1 - D(G(z))), as in the minimax game, in place of -log D(G(z)).
+        saturating: whether G minimizes log(1 - D(G(z))) in place of -log D(G(z)).
     """
 
-    saturating: bool
+    saturating: bool = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {
@@ -107,20 +121,20 @@ class NaiveLog(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class LeastSquares(Loss):
-    """LSGAN (Mao et al. 2017, equation 2): each score is pulled to a number, so that even a sure D teaches G.
+    """LSGAN (Mao et al. 2017, equation 2). G gets a gradient even where D is sure.
 
-    With targets 1, 0 and 1, as here by default, D costs at least 0, and 1/4 where it says 1/2 of everything.
+    With the default targets, D's loss is 1/4 if it outputs 1/2 for all images.
 
     Args:
-        real_target: the paper's b. A pair is a range that each image's target is drawn from.
-        fake_target: the paper's a.
-        generator_target: the paper's c, what G wants D to say of its fakes.
+        real_target: b in the paper, or a range from which the target of each image is drawn.
+        fake_target: a in the paper, or a range.
+        generator_target: c in the paper.
     """
 
-    undecided_at_zero: ClassVar[bool] = False  # it is half way between the targets
-    real_target: Score
-    fake_target: Score
-    generator_target: float
+    zero_is_undecided: ClassVar[bool] = False  # the point halfway between the targets is
+    real_target: Score = 1.0
+    fake_target: Score = 0.0
+    generator_target: float = 1.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {
@@ -136,8 +150,7 @@ class LeastSquares(Loss):
 class Hinge(Loss):
     """The hinge loss (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17).
 
-    D wants real images above 1 and fakes below -1, and no further: what is beyond costs nothing. An undecided D
-    costs 2. G's loss is minus the mean score and knows no bound.
+    Real logits above 1 and fake logits below -1 cost D nothing. D's loss is 2 where all logits are 0.
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
@@ -149,14 +162,13 @@ class Hinge(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class Wasserstein(Loss):
-    """The Wasserstein GAN (Arjovsky et al. 2017, equations 2 and 3): how far apart the mean scores are.
+    """The Wasserstein GAN loss (Arjovsky et al. 2017, equations 2 and 3).
 
-    Minus D's loss estimates the distance between real and fake images, up to a factor, as long as something keeps
-    D's slope bounded; without that it falls for ever.
+    Minus D's loss estimates the Wasserstein distance up to a factor, if D is Lipschitz. Otherwise it has no bound.
     """
 
-    needs_bounded_slope: ClassVar[bool] = True
-    undecided_at_zero: ClassVar[bool] = False
+    requires_lipschitz: ClassVar[bool] = True
+    zero_is_undecided: ClassVar[bool] = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {"loss_real": -real.mean(), "loss_fake": fake.mean()}
@@ -167,30 +179,30 @@ class Wasserstein(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class Relativistic(Loss):
-    """RpGAN (Jolicoeur-Martineau 2019, section 4): a real image need only look more real than a fake beside it.
+    """The relativistic pairing loss, RpGAN (Jolicoeur-Martineau 2019, section 4).
 
-    Images are compared in pairs, in the order they come. D's one term is log 2 where it sees no difference, and so
-    is G's loss. No fake can be satisfied by joining others at one mode, as it is held against the real ones
-    (Huang et al. 2024, section 2).
+    D compares each real image with the fake image at the same position of the batch. Both losses are log 2 if it sees
+    no difference. Huang et al. 2024 (section 2) argue that it prevents mode collapse.
     """
 
     generator_sees_real: ClassVar[bool] = True
-    undecided_at_zero: ClassVar[bool] = False
+    zero_is_undecided: ClassVar[bool] = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {"loss_pairs": F.softplus(fake - real).mean()}
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        assert real is not None
         return F.softplus(real - fake).mean()
 
 
 def cross_entropy(logits: Tensor, target: Score) -> Tensor:
-    """Mean binary cross-entropy of sigmoid(logits) against `target`."""
+    """Mean binary cross-entropy of sigmoid(logits) with `target`."""
     return F.binary_cross_entropy_with_logits(logits, targets(logits, target))
 
 
 def targets(logits: Tensor, target: Score) -> Tensor:
-    """The same target for each of the `logits`, or one drawn for each from a range."""
+    """`target` for each of the `logits`, drawn uniformly if it is a range."""
     if isinstance(target, (int, float)):
         return torch.full_like(logits, target)
     return torch.empty_like(logits).uniform_(*target)

@@ -1,7 +1,4 @@
-"""Optimisers with the settings that GANs turn, and schedules that torch does not have.
-
-Both optimisers run fused: one call for all weights.
-"""
+"""Optimizers, fused, and schedules for their options."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from torch import nn
 from gan.config.errors import ConfigError
 from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
-Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, and the steps and epochs before
+Schedule = Callable[[float, int, int], float]  # (initial value, steps so far, epochs so far) to the value
 
 
 def adam(
@@ -23,8 +20,9 @@ def adam(
     eps: PositiveFloat,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
-    """Adam (Kingma and Ba 2015). GANs are trained with betas[0] = 0.5 since DCGAN (Radford et al. 2016)."""
-    return torch.optim.Adam(parameters, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True)
+    """Adam (Kingma and Ba 2015). DCGAN made betas[0] = 0.5 usual for GANs (Radford et al. 2016)."""
+    first, second = betas
+    return torch.optim.Adam(parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def sgd(
@@ -35,33 +33,32 @@ def sgd(
     nesterov: bool,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.SGD:
-    """Stochastic gradient descent with momentum. Raises ConfigError for Nesterov's kind without any."""
+    """Stochastic gradient descent with momentum."""
     if nesterov and not momentum:
-        raise ConfigError("nesterov=true is not possible with momentum=0: it should be above 0.")
-    return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
-    )
+        raise ConfigError("nesterov=true needs a momentum > 0.")
+    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+    return torch.optim.SGD(parameters, lr=lr, fused=True, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decay:
-    """A number that is divided by `factor` after every step, down to `floor`."""
+    """Divide a value by `factor` after each step, down to `floor`."""
 
     factor: AtLeastOne
     floor: NonNegativeFloat
 
-    def __call__(self, first: float, step: int, epoch: int) -> float:
+    def __call__(self, initial: float, step: int, epoch: int) -> float:
         try:
-            return max(first / self.factor**step, self.floor)
-        except OverflowError:  # what it is divided by is beyond all numbers
+            return max(initial / self.factor**step, self.floor)
+        except OverflowError:  # the divisor is too large for a float
             return self.floor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp:
-    """A number that goes in a line to `to` between two passes through the data, the first of which is 1.
+    """Change a value linearly to `to`, from epoch `from_epoch` to epoch `to_epoch`.
 
-    As in pylearn2, which the authors of Goodfellow et al. 2014 used: the first pass is made with the first value.
+    Epochs are counted as in pylearn2, which Goodfellow et al. 2014 used: the first one runs with the initial value.
     """
 
     to: float
@@ -70,11 +67,8 @@ class Ramp:
 
     def __post_init__(self) -> None:
         if self.from_epoch >= self.to_epoch:
-            raise ConfigError(
-                f"a ramp from_epoch={self.from_epoch} to_epoch={self.to_epoch} is not possible: it should end later "
-                "than it begins."
-            )
+            raise ConfigError(f"from_epoch={self.from_epoch}: must be < to_epoch={self.to_epoch}.")
 
-    def __call__(self, first: float, step: int, epoch: int) -> float:
-        share = (epoch + 1 - self.from_epoch) / (self.to_epoch - self.from_epoch)
-        return first + (self.to - first) * min(max(share, 0.0), 1.0)
+    def __call__(self, initial: float, step: int, epoch: int) -> float:
+        fraction = (epoch + 1 - self.from_epoch) / (self.to_epoch - self.from_epoch)
+        return initial + (self.to - initial) * min(max(fraction, 0.0), 1.0)

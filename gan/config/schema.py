@@ -52,6 +52,7 @@ class Train(Strict):
     reuse_fakes: bool
     separate_batches: bool | None
     ema_decay: Probability | None
+    weight_clip: PositiveFloat | None
 
 
 class Watch(Strict):

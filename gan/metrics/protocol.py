@@ -21,7 +21,6 @@ from gan.data.datasets import ImageDataset, scaled
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.noise import Noise
-from gan.player import given
 from gan.system import files, randomness
 
 BATCH = 256
@@ -157,7 +156,7 @@ def generate_images(
     randomness.reseed(device, seed, "drawing")
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)
-        points = noise.draw(size, randomness.random_generator("cpu", seed, "scores", first)).to(device)
+        points = noise.sample(size, randomness.random_generator("cpu", seed, "scores", first)).to(device)
         yield sampling.generate(
             generator, points, sampling.cycle_labels(generator.class_count, size, device, first), BATCH
         )
@@ -190,7 +189,7 @@ def discriminator_gap(
         logits = [torch.empty(0)]
         for part in (images[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
             labels = part.labels.to(device) if classes else None
-            logits.append(discriminator(scaled(part.images.to(device), pixel_range), *given(labels)).cpu())
+            logits.append(discriminator(scaled(part.images.to(device), pixel_range), labels).cpu())
         return torch.cat(logits)
 
     ours, theirs = judged(learned)[:, None], judged(other)

@@ -6,17 +6,17 @@ from torch import nn
 
 from gan.config.types import PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models import base, layers
 
 
-class Generator(layers.Painter):
-    """Two linear layers to a map of a quarter of the image's side, two transposed convolutions, one convolution.
+class Generator(base.Generator):
+    """Two linear layers to a feature map of a quarter of the image size, two transposed convolutions, a convolution.
 
-    Nothing has a bias; each layer but the last is followed by norm and activation.
+    No layer has a bias. Each layer but the last is followed by norm and activation.
 
     Args:
         hidden: width of the first layer.
-        channels: of the maps at a quarter, half and all of the image's side.
+        channels: of the feature maps at a quarter, half and all of the image size.
     """
 
     def __init__(
@@ -36,26 +36,28 @@ class Generator(layers.Painter):
         quarter = layers.halve(half)
         first = nn.Linear(noise_dim, hidden, bias=False)
         second = nn.Linear(hidden, channels[0] * quarter**2, bias=False)
-        found = [
+        modules = [
             *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
             *(second, *layers.batch_norm(norm, second), layers.activation_layer(activation)),
             nn.Unflatten(1, (channels[0], quarter, quarter)),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), (half, image.size), strict=True):
             up = nn.ConvTranspose2d(inputs, outputs, layers.kernel_size(side), stride=2, padding=1, bias=False)
-            found += [up, *layers.batch_norm(norm, up), layers.activation_layer(activation)]
+            modules += [up, *layers.batch_norm(norm, up), layers.activation_layer(activation)]
         last = nn.Conv2d(channels[-1], image.channels, 3, padding=1, bias=False)
-        super().__init__([*found, last], output, init, init_scale)
+        ending = layers.OUTPUTS[output]
+        super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
+        layers.init_weights(self, init, init_scale)
 
 
-class Discriminator(layers.Judge):
-    """Blocks of a 3x3 convolution, norm, activation and a maximum over 2x2, then one linear layer; nothing has a bias.
+class Discriminator(base.Discriminator):
+    """Blocks of 3x3 convolution, norm, activation and 2x2 max-pooling, then a linear layer. No layer has a bias.
 
     Args:
-        channels: of each block; a image too small for all of them goes through the first few.
-        norm_logit: BatchNorm on the logit itself, as the tutorial has it. Real and fake images are batches of
-            their own, whose logits then have one and the same mean b; by Jensen's inequality D's loss cannot
-            fall below softplus(-b) + softplus(b), which is 2 log 2 at best: D never tells the two apart.
+        channels: of each block. Small images use only the first blocks.
+        norm_logit: BatchNorm on the logit, as in the tutorial. Real and fake images are separate batches, so both have
+            logits of the same mean b. By Jensen's inequality the discriminator loss is then at least
+            softplus(-b) + softplus(b) >= 2 log 2: D cannot learn to separate them.
     """
 
     def __init__(
@@ -69,18 +71,16 @@ class Discriminator(layers.Judge):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        found, inputs, side = [], image.channels, image.size
+        modules: list[nn.Module] = []
+        inputs, side = image.channels, image.size
         for outputs in channels:
-            if side < 4:  # a convolution and a maximum would leave nothing
+            if side < 4:  # convolution and pooling would leave nothing
                 break
             convolution = nn.Conv2d(inputs, outputs, 3, bias=False)
-            found += [
-                convolution,
-                *layers.batch_norm(norm, convolution),
-                layers.activation_layer(activation),
-                nn.MaxPool2d(2),
-            ]
+            modules += [convolution, *layers.batch_norm(norm, convolution)]
+            modules += [layers.activation_layer(activation), nn.MaxPool2d(2)]
             inputs, side = outputs, (side - 2) // 2
         logit = nn.Linear(inputs * side**2, 1, bias=False)
-        normed = layers.batch_norm("batch", logit) if norm_logit else []
-        super().__init__([*found, nn.Flatten()], [logit, *normed], init, init_scale)
+        logit_norm = layers.batch_norm("batch" if norm_logit else "none", logit)
+        super().__init__(nn.Sequential(*modules, nn.Flatten()), nn.Sequential(logit, *logit_norm))
+        layers.init_weights(self, init, init_scale)

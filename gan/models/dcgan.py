@@ -1,4 +1,4 @@
-"""Deep convolutional GAN (Radford et al. 2016), for any image size."""
+"""DCGAN (Radford et al. 2016), for any image size."""
 
 from itertools import pairwise
 
@@ -6,28 +6,28 @@ from torch import nn
 
 from gan.config.types import Dropped, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models import base, layers
 
-WIDEST = 8  # times `width`: what a layer has at most, as in the paper's figure 1
+MAX_WIDTH_FACTOR = 8  # a layer has at most so many times `width` channels, as in figure 1 of the paper
 
 
-def sizes(image: ImageShape) -> list[int]:
-    """Sides of the feature maps from the image down to 4 pixels or 3, each half the one before, rounded up.
+def feature_map_sizes(image: ImageShape) -> list[int]:
+    """Sides of the feature maps, halved from the image size down to 4 or 3 and rounded up.
 
     64 gives 64, 32, 16, 8, 4: the published network. 28 gives 28, 14, 7, 4.
     """
-    found = [image.size]
-    while found[-1] > 4:
-        found.append(layers.halve(found[-1]))
-    return found
+    sides = [image.size]
+    while sides[-1] > 4:
+        sides.append(layers.halve(sides[-1]))
+    return sides
 
 
-class Generator(layers.Painter):
-    """Noise to a 4x4 map, then transposed convolutions that double it up to the image.
+class Generator(base.Generator):
+    """A 4x4 feature map from the noise, then transposed convolutions that double its size up to the image.
 
     Args:
-        width: channels of the map next to the image; each smaller map has twice as many, up to 8 times.
-        norm: on every layer but the last.
+        width: channels of the feature map next to the image, doubled at each smaller size up to 8 times.
+        norm: after every layer but the last.
     """
 
     def __init__(
@@ -43,31 +43,31 @@ class Generator(layers.Painter):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        sides = sizes(image)[::-1]
-        channels = [min(2**level, WIDEST) * width for level in range(len(sides) - 1)][::-1]
+        sides = feature_map_sizes(image)[::-1]
+        channels = [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
         first = nn.ConvTranspose2d(noise_dim, channels[0], sides[0], bias=bias)
-        found = [
+        modules = [
             nn.Unflatten(1, (-1, 1, 1)),
-            first,
-            *layers.batch_norm(norm, first),
-            layers.activation_layer(activation),
+            *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:-1], strict=True):
             up = nn.ConvTranspose2d(inputs, outputs, layers.kernel_size(side), stride=2, padding=1, bias=bias)
-            found += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up), layers.activation_layer(activation)]
-        last = nn.ConvTranspose2d(
-            channels[-1], image.channels, layers.kernel_size(sides[-1]), stride=2, padding=1, bias=bias
-        )
-        super().__init__([*found, last], output, init, init_scale)
+            modules += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up)]
+            modules += [layers.activation_layer(activation)]
+        kernel = layers.kernel_size(sides[-1])
+        last = nn.ConvTranspose2d(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
+        ending = layers.OUTPUTS[output]
+        super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
+        layers.init_weights(self, init, init_scale)
 
 
-class Discriminator(layers.Judge):
-    """The generator's mirror: convolutions of stride 2 down to 4x4, then one that sees all of it.
+class Discriminator(base.Discriminator):
+    """The mirror of the generator: convolutions of stride 2 down to 4x4, then a 4x4 convolution to the logit.
 
     Args:
         width: channels of the first layer.
-        norm: on every layer but the first and the last.
+        norm: after every layer but the first and the last.
     """
 
     def __init__(
@@ -81,12 +81,13 @@ class Discriminator(layers.Judge):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        sides = sizes(image)
-        channels = [image.channels] + [min(2**level, WIDEST) * width for level in range(len(sides) - 1)]
+        sides = feature_map_sizes(image)
+        channels = [image.channels] + [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)]
         bias = norm == "none"
-        found = []
+        modules: list[nn.Module] = []
         for level, (inputs, outputs) in enumerate(pairwise(channels)):
             down = nn.Conv2d(inputs, outputs, layers.kernel_size(sides[level]), stride=2, padding=1, bias=bias)
-            normed = layers.batch_norm(norm, down) if level > 0 else []
-            found += [down, *normed, layers.activation_layer(activation), *layers.dropout(dropout)]
-        super().__init__(found, [nn.Conv2d(channels[-1], 1, sides[-1], bias=bias)], init, init_scale)
+            modules += [down, *layers.batch_norm(norm if level > 0 else "none", down)]
+            modules += [layers.activation_layer(activation), *layers.dropout(dropout)]
+        super().__init__(nn.Sequential(*modules), nn.Conv2d(channels[-1], 1, sides[-1], bias=bias))
+        layers.init_weights(self, init, init_scale)

@@ -1,4 +1,4 @@
-"""Bricks that several architectures share."""
+"""Layers that several architectures share."""
 
 import copy
 from collections.abc import Callable
@@ -7,49 +7,51 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
 Output = Literal["tanh", "tanh_unit", "sigmoid", "linear"]
 Init = Literal["default", "normal", "uniform"]
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),  # negative slope of DCGAN (Radford et al. 2016, section 4)
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 
-class Ending(NamedTuple):
-    """How a generator ends: its last layer, the range of real images beside it, and what undoes the layer.
 
-    What it makes beyond that range is cut off when it is drawn.
+class OutputLayer(NamedTuple):
+    """The last layer of a generator, the range of real images, and the inverse of the layer.
+
+    Generated pixels outside the range are clipped when images are saved.
     """
 
-    layer: type[nn.Module]
+    layer: Callable[[], nn.Module]
     pixel_range: tuple[float, float]
     inverse: Callable[[Tensor], Tensor]
 
 
-ENDINGS = {
-    "tanh": Ending(nn.Tanh, (-1.0, 1.0), torch.atanh),
-    "tanh_unit": Ending(nn.Tanh, (0.0, 1.0), torch.atanh),
-    "sigmoid": Ending(nn.Sigmoid, (0.0, 1.0), torch.logit),
-    "linear": Ending(nn.Identity, (-1.0, 1.0), torch.clone),
+OUTPUTS = {
+    "tanh": OutputLayer(nn.Tanh, (-1.0, 1.0), torch.atanh),
+    "tanh_unit": OutputLayer(nn.Tanh, (0.0, 1.0), torch.atanh),
+    "sigmoid": OutputLayer(nn.Sigmoid, (0.0, 1.0), torch.logit),
+    "linear": OutputLayer(nn.Identity, (-1.0, 1.0), torch.clone),
 }
 
 
 def activation_layer(activation: Activation) -> nn.Module:
-    """A fresh activation layer: one of those with a name, or like what the configuration builds."""
+    """A new activation layer. Each layer gets its own copy of a module with parameters."""
     if isinstance(activation, nn.Module):
         return copy.deepcopy(activation)
-    named = {
-        "relu": nn.ReLU,
-        "leaky_relu": partial(nn.LeakyReLU, 0.2),  # the slope of DCGAN (Radford et al. 2016, section 4)
-        "elu": nn.ELU,
-        "gelu": nn.GELU,
-        "silu": nn.SiLU,
-        "tanh": nn.Tanh,
-    }
-    return named[activation]() if isinstance(activation, str) else activation()
+    return ACTIVATIONS[activation]() if isinstance(activation, str) else activation()
 
 
-def batch_norm(norm: Norm, layer: nn.Module) -> list[nn.Module]:
-    """Batch normalisation (Ioffe and Szegedy 2015) for what comes out of `layer`, or nothing."""
+def batch_norm(norm: Norm, layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    """Batch normalization (Ioffe and Szegedy 2015) of the outputs of `layer`; empty for norm="none"."""
     if norm == "none":
         return []
     if isinstance(layer, nn.Linear):
@@ -58,11 +60,10 @@ def batch_norm(norm: Norm, layer: nn.Module) -> list[nn.Module]:
 
 
 class Dropout(nn.Dropout):
-    """Dropout (Srivastava et al. 2014) that costs a CPU little: torch's draws each decision alone.
+    """Dropout (Srivastava et al. 2014) that is fast on a CPU: one 64-bit random number makes four decisions.
 
-    Here a random number of 64 bits makes four decisions. The probability is therefore a multiple of 2**-16, the
-    nearest to `p`; what is kept is scaled by the inverse of exactly its share, so that the mean stays (in bfloat16
-    that inverse is rounded like everything else).
+    The probability is therefore rounded to a multiple of 2**-16. Values that are kept are scaled by the inverse of
+    exactly the share that is kept, so the mean is preserved (in bfloat16 up to rounding).
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -70,26 +71,26 @@ class Dropout(nn.Dropout):
             return super().forward(inputs)
         dropped = min(round(self.p * 2**16), 2**16 - 1)
         bits = torch.randint(-(2**63), 2**63 - 1, (-(-inputs.numel() // 4),)).view(torch.int16)
-        drawn = bits[: inputs.numel()].view(inputs.shape)
-        kept = torch.ge(drawn, dropped - 2**15, out=torch.empty_like(inputs, requires_grad=False))
-        return inputs * kept.mul_(1 / (1 - dropped / 2**16))
+        decisions = bits[: inputs.numel()].view(inputs.shape)
+        mask = torch.ge(decisions, dropped - 2**15, out=torch.empty_like(inputs, requires_grad=False))
+        return inputs * mask.mul_(1 / (1 - dropped / 2**16))
 
 
 def dropout(probability: float) -> list[nn.Module]:
-    """Dropout, or nothing at 0: a layer that does nothing still costs a call."""
+    """A dropout layer; empty for probability 0, as a layer that does nothing still costs a call."""
     return [Dropout(probability)] if probability > 0 else []
 
 
 def init_weights(network: nn.Module, init: Init, scale: float) -> None:
-    """Draw the weights of all linear and convolutional layers anew; biases become 0 with them.
+    """Initialize all linear and convolutional layers; their biases become 0.
 
-    `default` leaves what torch drew. `normal` is N(0, scale), and BatchNorm's weights N(1, scale) as DCGAN has
-    them (Radford et al. 2016, section 4, and its code). `uniform` is U(-scale, scale).
+    `default` keeps torch's initialization. `normal` is N(0, scale), with BatchNorm weights N(1, scale) as in DCGAN
+    (Radford et al. 2016, section 4, and its code). `uniform` is U(-scale, scale).
     """
     if init == "default":
         return
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and init == "normal":
+        if isinstance(module, _BatchNorm) and init == "normal":
             nn.init.normal_(module.weight, 1.0, scale)
             nn.init.zeros_(module.bias)
         elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
@@ -101,9 +102,9 @@ def init_weights(network: nn.Module, init: Init, scale: float) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def mixes_images(network: nn.Module) -> bool:
-    """Whether what the network says of one image depends on the others in its batch."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether the output for one image depends on the other images of its batch."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def halve(side: int) -> int:
@@ -112,54 +113,5 @@ def halve(side: int) -> int:
 
 
 def kernel_size(larger: int) -> int:
-    """The kernel that, with stride 2 and padding 1, leads from half of `larger`, rounded up, to it and back."""
+    """Kernel that, with stride 2 and padding 1, maps a side `larger` to `halve(larger)` and back when transposed."""
     return 4 if larger % 2 == 0 else 3
-
-
-class Painter(nn.Module):
-    """A generator's layers in a row. Noise (B, noise_dim) in, images (B, C, H, W) for `pixel_range` out.
-
-    Where `classes` is set, the labels (B,) choose rows of it that are put beside the noise.
-    """
-
-    starts_from_mean = False  # whether `start_from` wants to be called before training
-
-    def __init__(self, found: list[nn.Module], output: Output, init: Init, init_scale: float) -> None:
-        super().__init__()
-        self.ending = ENDINGS[output]
-        self.pixel_range = self.ending.pixel_range
-        self.layers = nn.Sequential(*found, self.ending.layer())
-        self.classes: nn.Embedding | None = None
-        init_weights(self, init, init_scale)
-
-    @property
-    def class_count(self) -> int:
-        """Kinds of images that it can be told to draw; 0 if it is told of none."""
-        return self.classes.num_embeddings if self.classes else 0
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        if labels is not None:
-            noise = torch.cat([noise, self.classes(labels)], dim=1)
-        return self.layers(noise)
-
-
-class Judge(nn.Module):
-    """A discriminator: `features` of images (B, C, H, W), and what `logit` makes of them (B,).
-
-    Where `classes` is set, each label has a direction in the features that is asked for besides (Miyato and Koyama
-    2018, equation 3). `feature_count` is how many numbers `logit` sees of a image.
-    """
-
-    def __init__(self, features: list[nn.Module], logit: list[nn.Module], init: Init, init_scale: float) -> None:
-        super().__init__()
-        self.features, self.logit = nn.Sequential(*features), nn.Sequential(*logit)
-        self.feature_count = logit[0].weight[0].numel()
-        self.classes: nn.Linear | None = None
-        init_weights(self, init, init_scale)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = self.features(images)
-        logits = self.logit(features).flatten()
-        if labels is None:
-            return logits
-        return logits + self.classes(features.flatten(1)).gather(1, labels[:, None]).flatten()

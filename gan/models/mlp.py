@@ -1,4 +1,4 @@
-"""Fully connected networks, the GAN that most tutorials begin with."""
+"""Fully connected networks."""
 
 from itertools import pairwise
 from typing import Literal
@@ -9,17 +9,16 @@ from torch import Tensor, nn
 from gan.config.errors import ConfigError
 from gan.config.types import Dropped, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models import base, layers
 
-Dropout = Dropped | list[Dropped]
+Dropout = Dropped | list[Dropped]  # one probability for all hidden layers, or one for each
 
 
-class Generator(layers.Painter):
-    """Linear layers, each followed by norm, activation and dropout, and one to the pixels.
+class Generator(base.Generator):
+    """Hidden layers, each followed by norm, activation and dropout, and a linear layer to the pixels.
 
     Args:
-        hidden: width of each hidden layer, from the noise on.
-        dropout: after each hidden layer, or a list with one probability for each.
+        hidden: width of each hidden layer.
         output_bias: `marginals` starts from the mean image of the data, as Goodfellow et al. 2014 did.
     """
 
@@ -38,26 +37,31 @@ class Generator(layers.Painter):
         init_scale: PositiveFloat,
     ) -> None:
         widths = [noise_dim, *hidden]
-        to_pixels = nn.Linear(widths[-1], image.pixels)
-        image = nn.Unflatten(1, (image.channels, image.size, image.size))
-        found = [*stack(widths, activation, norm, dropout), to_pixels, image]
-        super().__init__(found, output, init, init_scale)
-        self.starts_from_mean = output_bias == "marginals"
+        ending = layers.OUTPUTS[output]
+        modules = [
+            *hidden_layers(widths, activation, norm, dropout),
+            nn.Linear(widths[-1], image.pixels),
+            nn.Unflatten(1, (image.channels, image.size, image.size)),
+            ending.layer(),
+        ]
+        super().__init__(nn.Sequential(*modules), pixel_range=ending.pixel_range)
+        layers.init_weights(self, init, init_scale)
+        self.to_pre_activation = ending.inverse
+        self.uses_mean_image = output_bias == "marginals"
 
     @torch.no_grad()
-    def start_from(self, mean: Tensor) -> None:
-        """Set the output's bias so that, without any input, `mean` (C, H, W) within `pixel_range` comes out."""
+    def start_from_mean_image(self, mean: Tensor) -> None:
+        """Set the output bias so that the output is `mean` where the last layer's input is 0."""
         low, high = self.pixel_range
-        inside = mean.flatten().clamp(low + 1e-7, high - 1e-7)
-        self.layers[-3].bias.copy_(self.ending.inverse(inside))
+        *_, to_pixels = (module for module in self.modules() if isinstance(module, nn.Linear))
+        to_pixels.bias.copy_(self.to_pre_activation(mean.flatten().clamp(low + 1e-7, high - 1e-7)))
 
 
-class Discriminator(layers.Judge):
-    """Linear layers, each followed by norm, activation and dropout, and one to the logit.
+class Discriminator(base.Discriminator):
+    """Hidden layers, each followed by norm, activation and dropout, and a linear layer to the logit.
 
     Args:
-        hidden: width of each hidden layer, from the pixels on.
-        dropout: after each hidden layer, or a list with one probability for each.
+        hidden: width of each hidden layer.
     """
 
     def __init__(
@@ -72,25 +76,27 @@ class Discriminator(layers.Judge):
         init_scale: PositiveFloat,
     ) -> None:
         widths = [image.pixels, *hidden]
-        found = [nn.Flatten(), *stack(widths, activation, norm, dropout)]
-        super().__init__(found, [nn.Linear(widths[-1], 1)], init, init_scale)
+        features = nn.Sequential(nn.Flatten(), *hidden_layers(widths, activation, norm, dropout))
+        super().__init__(features, nn.Linear(widths[-1], 1))
+        layers.init_weights(self, init, init_scale)
 
 
-def stack(widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: Dropout) -> list[nn.Module]:
-    """The hidden layers from `widths[0]` inputs on. Raises ConfigError for a dropout list of another length."""
-    hidden = list(pairwise(widths))
-    drops = dropout if isinstance(dropout, list) else [dropout] * len(hidden)
-    if len(drops) != len(hidden):
+def hidden_layers(
+    widths: list[int], activation: layers.Activation, norm: layers.Norm, dropout: Dropout
+) -> list[nn.Module]:
+    """Linear layers from `widths[0]` inputs to `widths[-1]` outputs, with norm, activation and dropout after each.
+
+    Raises ConfigError for a list of dropout probabilities of another length.
+    """
+    sizes = list(pairwise(widths))
+    probabilities = dropout if isinstance(dropout, list) else [dropout] * len(sizes)
+    if len(probabilities) != len(sizes):
         raise ConfigError(
-            f"dropout={drops} does not fit {len(hidden)} hidden layers: give one number, or one for each."
+            f"dropout={probabilities}: must be one number, or one for each of {len(sizes)} hidden layers."
         )
-    found = []
-    for (inputs, outputs), probability in zip(hidden, drops, strict=True):
+    modules: list[nn.Module] = []
+    for (inputs, outputs), probability in zip(sizes, probabilities, strict=True):
         linear = nn.Linear(inputs, outputs)
-        found += [
-            linear,
-            *layers.batch_norm(norm, linear),
-            layers.activation_layer(activation),
-            *layers.dropout(probability),
-        ]
-    return found
+        modules += [linear, *layers.batch_norm(norm, linear), layers.activation_layer(activation)]
+        modules += layers.dropout(probability)
+    return modules

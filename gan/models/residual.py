@@ -1,4 +1,4 @@
-"""Residual networks without any normalisation (after R3GAN, Huang et al. 2024, section 3), made small."""
+"""Residual networks without normalization, small versions of those of R3GAN (Huang et al. 2024, section 3)."""
 
 from itertools import pairwise
 
@@ -7,57 +7,37 @@ from torch import Tensor, nn
 
 from gan.config.types import PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models import base, layers
 
-SMALLEST = 8  # a map of this side or less is not halved again
-WIDEST = 4  # times `width`: what a layer has at most
+MIN_SIZE = 8  # a feature map of this size or less is not halved again
+MAX_WIDTH_FACTOR = 4  # a layer has at most so many times `width` channels
 
 
 def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
-    """Sides of the maps from the image down, each half the one before, rounded up; and the channels of each.
-
-    28 gives 28, 14, 7.
-    """
+    """Sides and channels of the feature maps, from the image size down. 28 gives sides 28, 14, 7."""
     sides = [image.size]
-    while sides[-1] > SMALLEST:
+    while sides[-1] > MIN_SIZE:
         sides.append(layers.halve(sides[-1]))
-    return sides, [min(2**level, WIDEST) * width for level in range(len(sides))]
+    return sides, [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides))]
 
 
-class Block(nn.Module):
-    """a(x + f(x)), where `a` is the activation and f is two convolutions of 3x3 with another between.
+class ResidualBlock(nn.Module):
+    """activation(x + f(x)), where f is two 3x3 convolutions with an activation between them.
 
-    The last one begins at zero, so that the block begins as its activation alone and its depth costs nothing at first
-    (Zhang et al. 2019b, section 3).
+    The second convolution starts at zero, so a block starts as its activation alone (Zhang et al. 2019b, section 3).
     """
 
     def __init__(self, channels: int, activation: layers.Activation) -> None:
         super().__init__()
-        first, last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        self.change = nn.Sequential(first, layers.activation_layer(activation), last)
-        self.activation = layers.activation_layer(activation)
+        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.between, self.activation = (layers.activation_layer(activation) for _ in range(2))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.activation(inputs + self.change(inputs))
-
-
-def begin(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
-    """Draw first weights that keep what passes through the network at one size, however deep it is.
-
-    Their variance is for a leaky ReLU behind each layer but the `last` (He et al. 2015, section 2.2); biases are 0.
-    With torch's own, a sixth of that, what D says hardly depends on the image at first, nor the image on the noise.
-    """
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            nn.init.kaiming_normal_(module.weight, a=1.0 if module is last else 0.2)
-            nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if isinstance(module, Block):
-            nn.init.zeros_(module.change[-1].weight)
+        return self.activation(inputs + self.second(self.between(self.first(inputs))))
 
 
 class Resize(nn.Module):
-    """Maps of `side` a side: means where they shrink, lines between neighbours where they grow."""
+    """Feature maps resized to `side`: by average pooling to shrink, by bilinear interpolation to grow."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -69,11 +49,11 @@ class Resize(nn.Module):
         return F.interpolate(inputs, size=self.side, mode="bilinear", antialias=False)
 
 
-class Generator(layers.Painter):
-    """A linear layer to the smallest map, then blocks, growing to the image.
+class Generator(base.Generator):
+    """A linear layer to the smallest feature map, then residual blocks, growing to the image.
 
     Args:
-        width: channels of the map next to the image; each smaller map has twice as many, up to 4 times.
+        width: channels of the feature map next to the image, doubled at each smaller size up to 4 times.
         blocks: at each size.
     """
 
@@ -87,21 +67,25 @@ class Generator(layers.Painter):
         activation: layers.Activation,
         output: layers.Output,
     ) -> None:
-        sides, channels = (found[::-1] for found in stages(image, width))
-        first = nn.Linear(noise_dim, channels[0] * sides[0] ** 2)
-        found = [first, nn.Unflatten(1, (channels[0], sides[0], sides[0])), *row(blocks, channels[0], activation)]
+        sides, channels = (values[::-1] for values in stages(image, width))
+        modules = [
+            nn.Linear(noise_dim, channels[0] * sides[0] ** 2),
+            nn.Unflatten(1, (channels[0], sides[0], sides[0])),
+            *residual_blocks(blocks, channels[0], activation),
+        ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
-            found += [nn.Conv2d(inputs, outputs, 1), Resize(side), *row(blocks, outputs, activation)]
+            modules += [nn.Conv2d(inputs, outputs, 1), Resize(side), *residual_blocks(blocks, outputs, activation)]
         last = nn.Conv2d(channels[-1], image.channels, 3, padding=1)
-        super().__init__([*found, last], output, "default", 1.0)
-        begin(self, last)
+        ending = layers.OUTPUTS[output]
+        super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
+        init_he(self, last)
 
 
-class Discriminator(layers.Judge):
-    """The generator's mirror: blocks, shrinking to the smallest map, and one linear layer.
+class Discriminator(base.Discriminator):
+    """The mirror of the generator: residual blocks, shrinking to the smallest feature map, and a linear layer.
 
     Args:
-        width: channels of the map next to the image.
+        width: channels of the feature map next to the image, doubled at each smaller size up to 4 times.
         blocks: at each size.
     """
 
@@ -109,14 +93,32 @@ class Discriminator(layers.Judge):
         self, image: ImageShape, *, width: PositiveInt, blocks: PositiveInt, activation: layers.Activation
     ) -> None:
         sides, channels = stages(image, width)
-        found = [nn.Conv2d(image.channels, channels[0], 3, padding=1), *row(blocks, channels[0], activation)]
+        modules = [
+            nn.Conv2d(image.channels, channels[0], 3, padding=1),
+            *residual_blocks(blocks, channels[0], activation),
+        ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
-            found += [Resize(side), nn.Conv2d(inputs, outputs, 1), *row(blocks, outputs, activation)]
+            modules += [Resize(side), nn.Conv2d(inputs, outputs, 1), *residual_blocks(blocks, outputs, activation)]
         logit = nn.Linear(channels[-1] * sides[-1] ** 2, 1)
-        super().__init__([*found, nn.Flatten()], [logit], "default", 1.0)
-        begin(self, logit)
+        super().__init__(nn.Sequential(*modules, nn.Flatten()), logit)
+        init_he(self, logit)
 
 
-def row(blocks: int, channels: int, activation: layers.Activation) -> list[nn.Module]:
+def residual_blocks(count: int, channels: int, activation: layers.Activation) -> list[nn.Module]:
     """So many blocks in a row."""
-    return [Block(channels, activation) for _ in range(blocks)]
+    return [ResidualBlock(channels, activation) for _ in range(count)]
+
+
+def init_he(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
+    """Initialize for a leaky ReLU after each layer but the `last` (He et al. 2015, section 2.2), with zero biases.
+
+    Torch's default has a sixth of this variance: at first, D's logits would hardly depend on the image, and G's
+    images hardly on the noise.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.kaiming_normal_(module.weight, a=1.0 if module is last else 0.2)
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            nn.init.zeros_(module.second.weight)

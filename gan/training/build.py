@@ -1,6 +1,5 @@
-"""From a configuration that was checked to the objects that train."""
+"""From a checked configuration to the objects that train."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,208 +8,178 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
 from gan.config import check
-from gan.config.errors import ConfigError
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scaled
 from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
-from gan.models import layers
+from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.player import NonFiniteGuard, Player, Players
-from gan.system import distributed, randomness, rank
+from gan.system import distributed, randomness
 from gan.system.device import flush_denormals, keep_freed_memory, select_device, warn_if_bf16_is_slow
-from gan.training import checkpoint
-from gan.training.compatibility import refuse_data, refuse_lonely, refuse_slopes, separated
+from gan.training import checkpoint, compatibility
 from gan.training.ema import EMA
 from gan.training.logger import MetricAccumulator
 from gan.training.state import TrainingRun
-from gan.tricks.base import TrickContext, Tricks
+from gan.tricks.base import Trick, Tricks
+
+CPU = torch.device("cpu")
 
 
-def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> TrainingRun:
-    """Data first, then the networks that fit it, then what moves them. Raises ConfigError for what cannot be."""
+def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> TrainingRun:
+    """Dataset, networks that fit it, tricks, optimizers. Raises ConfigError for parts that cannot go together."""
     device = select_device(settings.device)
+    configure_torch(settings, device)
     train = settings.train
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    flush_denormals()
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
-        torch.backends.cudnn.deterministic = True
-    if settings.precision == "bf16":
-        warn_if_bf16_is_slow(device)
-    loss, tricks = instantiate_node(cfg.loss), build_tricks(cfg)
-    refuse_slopes(loss, tricks)
-    refuse_parts(cfg, settings)
     with distributed.rank_zero_first():
-        images = load_dataset(cfg, settings, "train")
-    refuse_data(settings, images)
-    image, has_classes = images.shape, tricks.uses_labels
-    tricks.check(TrickContext(image, train, settings.watch, loss, has_classes, tricks.images_per_logit))
-    keep_freed_memory()
-    networks = [build_network(cfg, name, image) for name in ("generator", "discriminator")]
-    if networks[0].starts_from_mean:
-        sums = sum(part.sum(0, dtype=torch.int64) for part in images.images.split(4096))
-        networks[0].start_from(scaled(sums / len(images), networks[0].pixel_range))
-    refuse_lonely(networks, train.batch_size, tricks.images_per_logit)
-    separate = separated(train.separate_batches, tricks.mixes_images or layers.mixes_images(networks[1]))
-    randomness.reseed(torch.device("cpu"), settings.seed, "tricks")
-    tricks.prepare_generator(networks[0], image)
-    tricks.prepare_discriminator(networks[1], image)
-    for each in networks:
-        distributed.sync_batch_norm(each)
-    brake = NonFiniteGuard(device)
-    generator = build_player(cfg, "generator", networks[0], settings, device, brake, None)
-    discriminator = build_player(cfg, "discriminator", networks[1], settings, device, brake, tricks.constrain)
-    decay, judges = train.ema_decay, None
+        dataset = load_dataset(cfg, settings, "train")
+    image = dataset.shape
+    loss, named_tricks = instantiate_node(cfg.loss), build_tricks(cfg)
+    tricks = Tricks(list(named_tricks.values()))
+    generator, discriminator = build_networks(cfg, image)
+    compatibility.check_run(settings, dataset, loss, named_tricks, generator, discriminator)
+    separate_batches = compatibility.choose_separate_batches(train.separate_batches, tricks, discriminator)
+    if generator.uses_mean_image:
+        sums = torch.stack([part.sum(0, dtype=torch.int64) for part in dataset.images.split(4096)]).sum(0)
+        generator.start_from_mean_image(scaled(sums / len(dataset), generator.pixel_range))
+    randomness.reseed(CPU, settings.seed, "tricks")
+    tricks.modify_networks(generator, discriminator, image)
+
+    guard = NonFiniteGuard(device)
+    players = Players(
+        build_player(cfg, "generator", generator, settings, guard),
+        build_player(cfg, "discriminator", discriminator, settings, guard),
+        separate_batches,
+    )
+    reference = None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():
-            judges = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+            reference = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
-        choices=choices,
+        hparams=hparams,
         device=device,
         batches=Batches(
-            images if has_classes else replace(images, labels=None),
+            dataset if tricks.any("uses_labels") else replace(dataset, labels=None),
             train.batch_size,
             settings.seed,
             device,
             distributed.local_slice(train.batch_size),
         ),
-        shape=image,
-        players=Players(generator, discriminator, separate),
-        ema=None if decay is None else EMA(generator.network, decay),
+        image=image,
+        players=players,
+        generator=generator,
+        ema=None if train.ema_decay is None else EMA(generator, train.ema_decay),
         loss=loss,
         tricks=tricks,
         noise=build_noise(cfg),
-        numbers=MetricAccumulator(settings.watch.log_mean),
-        reference=judges,
+        metrics=MetricAccumulator(settings.watch.log_mean),
+        reference=reference,
     )
 
 
-def build_tricks(cfg: DictConfig) -> Tricks:
-    """Those of the chosen tricks that are code."""
-    return Tricks([instantiate_node(node) for node in cfg.trick.values() if "_target_" in node])
-
-
-def refuse_parts(cfg: DictConfig, settings: Settings) -> None:
-    """Raise ConfigError for what several processes, each with a part of the batch, cannot do yet."""
-    if rank.WORLD_SIZE == 1:
-        return
-    wanting = [
-        name for name, node in cfg.trick.items() if "_target_" in node and instantiate_node(node).needs_whole_batch
-    ]
-    if wanting:
-        raise ConfigError(
-            f"trick=[{','.join(wanting)}] is not possible with several processes: each sees a part of a batch, and "
-            "that wants all of it."
-        )
-    if settings.compile:
-        raise ConfigError("compile=true is not possible with several processes: it should be false.")
+def configure_torch(settings: Settings, device: torch.device) -> None:
+    """Threads, precision and memory of this process."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    flush_denormals()
+    keep_freed_memory()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, which convolutions there use anyway
+        torch.backends.cudnn.deterministic = True
+    if settings.precision == "bf16":
+        warn_if_bf16_is_slow(device)
 
 
 def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDataset:
-    """The images of a split."""
-    return instantiate_node(
-        cfg.dataset,
-        data_dir=Path(settings.data_dir),
-        cache_dir=Path(settings.cache_dir),
-        split=split,
-    )
+    """One split, `train` or `test`."""
+    folders = {"data_dir": Path(settings.data_dir), "cache_dir": Path(settings.cache_dir)}
+    return instantiate_node(cfg.dataset, **folders, split=split)
 
 
 def build_noise(cfg: DictConfig) -> Noise:
+    """The noise that G maps to images."""
     return Noise(cfg.noise.kind, cfg.noise.dim)
 
 
-def build_network(cfg: DictConfig, name: str, image: ImageShape) -> nn.Module:
-    """The generator or the discriminator, on the CPU. Its weights depend on the seed and its own name alone."""
-    given = (image, cfg.noise.dim) if name == "generator" else (image,)
-    randomness.reseed(torch.device("cpu"), cfg.seed, name)
-    return instantiate_node(cfg.model[name], *given)
+def build_tricks(cfg: DictConfig) -> dict[str, Trick]:
+    """The chosen tricks that have code, by name."""
+    return {name: instantiate_node(node) for name, node in cfg.trick.items() if "_target_" in node}
 
 
-def build_player(
-    cfg: DictConfig,
-    name: str,
-    network: nn.Module,
-    settings: Settings,
-    device: torch.device,
-    brake: NonFiniteGuard,
-    constrain: Callable[[list[Tensor]], None] | None,
-) -> Player:
-    """The network on its device, and its optimiser."""
-    network.to(device, memory_format=torch.channels_last)  # what convolutions like best
+def build_networks(cfg: DictConfig, image: ImageShape) -> tuple[Generator, Discriminator]:
+    """Both networks, on the CPU. The weights of each depend on the seed and its name alone."""
+    randomness.reseed(CPU, cfg.seed, "generator")
+    generator = Generator.wrap(instantiate_node(cfg.model.generator, image, cfg.noise.dim))
+    randomness.reseed(CPU, cfg.seed, "discriminator")
+    return generator, Discriminator.wrap(instantiate_node(cfg.model.discriminator, image))
+
+
+def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Settings, guard: NonFiniteGuard) -> Player:
+    """The network on its device, with its optimizer."""
+    distributed.sync_batch_norm(network)
+    network.to(guard.found_inf.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
     optimizer = instantiate_node(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
-    if not optimizer.defaults.get("fused"):  # no other heeds the brake
-        raise ConfigError(
-            f"optim.{name} should be fused: gan.optim.adam, gan.optim.sgd, or one of torch.optim with "
-            f"+optim.{name}.fused=true."
-        )
-    schedule = {number: instantiate_node(node) for number, node in cfg.optim.schedule.items()}
-    known = [number for number, value in optimizer.defaults.items() if type(value) in (int, float)]
-    if unknown := schedule.keys() - set(known):
-        raise ConfigError(
-            f"optim.schedule.{min(unknown)} is not a number of the {name}'s optimiser, which has {', '.join(known)}."
-        )
-    return Player(network, optimizer, schedule, brake, settings.precision, settings.compile, constrain)
+    schedule = {option: instantiate_node(node) for option, node in cfg.optim.schedule.items()}
+    compatibility.check_optimizer(name, optimizer, schedule)
+    weight_clip = settings.train.weight_clip if name == "discriminator" else None
+    return Player(network, optimizer, schedule, guard, settings.precision, settings.compile, weight_clip)
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a checkpoint holds to draw and to judge with."""
+    """The networks of a checkpoint, for sampling and evaluation."""
 
     cfg: DictConfig
     step: int
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Generator
+    discriminator: Discriminator
     noise: Noise
 
 
-def load_trained(run: Path, which: str, averaged: bool, device: torch.device) -> TrainedRun:
-    """The players of a run as they are in its checkpoint `which`, last or best.
+def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> TrainedRun:
+    """The networks in a run's checkpoint `which`, last or best; with `ema`, the EMA of G if there is one.
 
-    With `averaged` the generator is the averaged one, where one was kept.
-
-    Raises ConfigError for a checkpoint that cannot be read, or whose configuration names code that is not ours.
+    Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
     """
     state = checkpoint.load(run, which)
     with checkpoint.compatible_version(run):
         cfg = OmegaConf.create(state["config"])
-        for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
+        for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
             check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
-        image, tricks = ImageShape(*state["image"]), build_tricks(cfg)
-        generator, discriminator = (build_network(cfg, name, image) for name in ("generator", "discriminator"))
-        tricks.prepare_generator(generator, image)
-        tricks.prepare_discriminator(discriminator, image)
-        generator.load_state_dict((averaged and state["ema"]) or state["generator"])
+        image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
+        generator, discriminator = build_networks(cfg, image)
+        tricks.modify_networks(generator, discriminator, image)
+        generator.load_state_dict((ema and state["ema"]) or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
-        drawn_from = build_noise(cfg)
-    return TrainedRun(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), drawn_from)
+        noise = build_noise(cfg)
+    return TrainedRun(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise)
 
 
 def build_reference(
     cfg: DictConfig, split: str | None, kind: str, folders: tuple[Path, Path], device: torch.device
 ) -> protocol.Reference:
-    """What generators of the configuration's data set are scored against: all of it, whatever `dataset.limit` says."""
+    """What generators are scored against: the whole dataset, whatever `dataset.limit` says."""
     if device.type == "mps":
-        device = torch.device("cpu")  # the network's pooling of 7 pixels to 4 is not there on mps
-    whole = OmegaConf.merge(cfg.dataset, {"limit": None})
-    name, has_test = cfg.dataset._target_.rsplit(".", 1)[-1], "test_path" not in whole or whole.test_path is not None
+        device = CPU  # the classifier's pooling from 7 to 4 pixels is not implemented on mps
+    dataset = OmegaConf.merge(cfg.dataset, {"limit": None})
+    name = cfg.dataset._target_.rsplit(".", 1)[-1]
+    has_test = "test_path" not in dataset or dataset.test_path is not None
 
-    def load_split(part: str) -> ImageDataset:
-        return instantiate_node(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
+    def load_split(split: str) -> ImageDataset:
+        return instantiate_node(dataset, data_dir=folders[0], cache_dir=folders[1], split=split)
 
     return protocol.load_reference(name, load_split, has_test, split, kind, folders, device)
 
 
-def instantiate_node(node: DictConfig, *given: Any, **named: Any) -> Any:
-    """What the node's `_target_` makes of the node's numbers and of what the code gives."""
+def instantiate_node(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
+    """Call the node's `_target_` with the node's settings and these arguments."""
     try:
-        return instantiate(node, *given, **named, _convert_="all")
+        return instantiate(node, *args, **kwargs, _convert_="all")
     except InstantiationException as error:
-        raise error.__cause__ or error from None  # what was raised in there, and not Hydra's words for it
+        raise error.__cause__ or error from None  # what the target raised, without Hydra's message around it

@@ -1,7 +1,8 @@
-"""Saving a run's state whole, and reading it without running anybody's code."""
+"""Checkpoints: written atomically, read without running code."""
 
 import contextlib
 import logging
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,72 +18,11 @@ from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
 
+FORMAT = 2  # of a checkpoint; 1 had none of its own
+MOVED: dict[str, str] = {}  # classes that have moved since format 2: the name in older checkpoints, and the current one
 
-def path_in(folder: Path, which: str = "last") -> Path:
-    """Where a run keeps its newest state (last), the one before (previous) or the one with the best score (best)."""
-    return folder / "checkpoints" / f"{which}.pt"
-
-
-def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
-    """Put `state` (tensors, numbers, text, and dicts and lists of them) in the place of the one before.
-
-    The one before last is kept until the next comes. Raises OSError where it cannot be written.
-    """
-    if RANK:  # of several processes the first one writes
-        return
-    with files.atomic_write(
-        path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None
-    ) as file:
-        torch.save(state, file)
-
-
-def load(folder: Path, which: str = "last") -> dict[str, Any]:
-    """The state of the run in `folder`, on the CPU; where the last is damaged, the one before it.
-
-    Raises ConfigError where there is none that can be read.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; it should be a run, such as outputs/2026-01-31_12-00-00.")
-    path = path_in(folder, which)
-    damaged = path.exists()
-    for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
-        if state := read(candidate):
-            if candidate != path:
-                why = "is damaged" if damaged else "is missing"
-                log.warning("%s %s: the one before it is taken, of step %d.", path, why, state["step"])
-            return state
-    if damaged:
-        raise ConfigError(f"{path} is damaged or is no checkpoint of this project.")
-    if which == "best" and path_in(folder).exists():
-        raise ConfigError(f"{folder} holds no checkpoint of its best: watch.scores_every=... keeps one.")
-    raise ConfigError(f"{folder} holds no checkpoint ({path.relative_to(folder)}): no run began there.")
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """What is in a checkpoint; None where it is missing, damaged or something else."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch itself does not look at the checksums
-                return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a file with a few wrong bytes makes the readers raise nearly anything
-        return None
-    return state if isinstance(state, dict) and state.keys() >= {"config", "image", "step", "tricks"} else None
-
-
-@contextlib.contextmanager
-def compatible_version(folder: Path) -> Iterator[None]:
-    """Around what puts a checkpoint to use: raises ConfigError where it is whole, but not of this version's making."""
-    try:
-        yield
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
-        raise ConfigError(
-            f"the checkpoint in {folder} does not fit: another version of this project made it, or it was changed."
-        ) from error
-
-
-# Settings that a run may change on its way: they move numbers by rounding, say how far it goes or where it goes on.
-FREE = {
+# Settings that may change when a run is resumed. They change results by rounding at most, or only where it ends.
+MAY_CHANGE = {
     "resume",
     "retry",
     "device",
@@ -97,22 +37,92 @@ FREE = {
 }
 
 
-def check_same_settings(saved: str, asked: str) -> None:
-    """Raise ConfigError if two configurations (YAML text) would give different numbers."""
-    before, after = flatten(OmegaConf.create(saved)), flatten(OmegaConf.create(asked))
+def path_in(folder: Path, which: str = "last") -> Path:
+    """Path of the newest checkpoint (last), the one before it (previous), or the one with the lowest FID (best)."""
+    return folder / "checkpoints" / f"{which}.pt"
+
+
+def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
+    """Write a checkpoint. `last` keeps its predecessor as `previous`. Raises OSError where it cannot be written."""
+    if RANK:
+        return
+    with files.atomic_write(
+        path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None
+    ) as file:
+        torch.save(state, file)
+
+
+def load(folder: Path, which: str = "last") -> dict[str, Any]:
+    """The state in a checkpoint, on the CPU. Where `last` is damaged, `previous` is loaded.
+
+    Raises ConfigError where there is none that can be read, or it has another format.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder: must be a run, such as outputs/2026-01-31_12-00-00.")
+    path = path_in(folder, which)
+    is_damaged = path.exists()
+    for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
+        if state := read(candidate):
+            if state.get("format") != FORMAT:
+                raise ConfigError(
+                    f"{candidate} has checkpoint format {state.get('format', 1)}, and this version of the project reads "
+                    f"format {FORMAT}: use the version that wrote it, or train again."
+                )
+            if candidate != path:
+                reason = "is damaged" if is_damaged else "is missing"
+                log.warning("%s %s: using the previous checkpoint, of step %d.", path, reason, state["step"])
+            return state | {"config": with_current_names(state["config"])}
+    if is_damaged:
+        raise ConfigError(f"{path} is damaged, or not a checkpoint of this project.")
+    if which == "best" and path_in(folder).exists():
+        raise ConfigError(f"checkpoint=best: {folder} has none; set watch.scores_every to keep one.")
+    raise ConfigError(f"{folder} has no checkpoint ({path.relative_to(folder)}).")
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The content of a checkpoint; None if it is missing, damaged or something else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # torch does not verify the checksums
+                return None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file makes the readers raise nearly anything
+        return None
+    return state if isinstance(state, dict) and state.keys() >= {"config", "image", "step", "tricks"} else None
+
+
+def with_current_names(config: str) -> str:
+    """A configuration (YAML) with the current names of the classes in MOVED."""
+    return re.sub(r"(?<=_target_: )\S+", lambda target: MOVED.get(target[0], target[0]), config)
+
+
+@contextlib.contextmanager
+def compatible_version(folder: Path) -> Iterator[None]:
+    """Around the use of a checkpoint: raises ConfigError where its content does not fit."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
+        raise ConfigError(
+            f"the checkpoint in {folder} does not fit: it was made by another version of this project, or changed."
+        ) from error
+
+
+def check_same_settings(saved: str, current: str) -> None:
+    """Raise ConfigError if two configurations (YAML) would give different results."""
+    before, after = flatten(OmegaConf.create(saved)), flatten(OmegaConf.create(current))
     changes = [
         f"{name} was {before.get(name)} and is now {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not FREE & {name, name.split(".")[0]}
+        if before.get(name) != after.get(name) and not MAY_CHANGE & {name, name.split(".")[0]}
     ]
     if changes:
-        raise ConfigError(f"this run cannot go on with other settings than it began with: {'; '.join(changes)}.")
+        raise ConfigError(f"a run can only be resumed with the settings it began with: {'; '.join(changes)}.")
 
 
 def flatten(config: DictConfig) -> dict[str, Any]:
     """A nested configuration as {"train.batch_size": 64, ...}, with references resolved."""
-    found = {}
+    flat = {}
     for name, value in OmegaConf.to_container(config, resolve=True).items():
         children = flatten(OmegaConf.create(value)) if isinstance(value, dict) else {"": value}
-        found |= {f"{name}.{child}".rstrip("."): leaf for child, leaf in children.items()}
-    return found
+        flat |= {f"{name}.{child}".rstrip("."): leaf for child, leaf in children.items()}
+    return flat

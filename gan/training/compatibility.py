@@ -1,79 +1,156 @@
-"""What makes no sense together, and shows only once the parts of a run are there. Each is said in one sentence."""
+"""What cannot go together in a run, checked once its parts exist. Each raises ConfigError with one sentence."""
 
-from torch import nn
+from collections.abc import Mapping
 
-from gan.config.errors import ConfigError
+import torch
+from torch import Tensor, nn
+
+from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.data.datasets import ImageDataset
+from gan.data.image_shape import ImageShape
 from gan.losses import Loss
-from gan.tricks.base import Trick
+from gan.models.base import Discriminator, Generator
+from gan.models.layers import has_batch_norm
+from gan.optim import Schedule
+from gan.system.rank import WORLD_SIZE
+from gan.tricks.base import Trick, TrickContext, Tricks
+
+MIN_CLASSES = 2  # for scores, whose features come from a classifier
 
 
-def refuse_slopes(loss: Loss, tricks: Trick) -> None:
-    """Raise ConfigError where nothing keeps D from running away, or two tricks pull its slope in two directions."""
-    if loss.needs_bounded_slope and not tricks.bounds_slope:
+def check_run(
+    settings: Settings,
+    dataset: ImageDataset,
+    loss: Loss,
+    tricks: Mapping[str, Trick],
+    generator: Generator,
+    discriminator: Discriminator,
+) -> None:
+    """Check all parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
+    together = Tricks(list(tricks.values()))
+    check_lipschitz(settings, loss, together)
+    check_processes(settings, tricks)
+    check_dataset(settings, dataset)
+    check_networks(settings, dataset.shape, generator, discriminator)
+    check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
+    for name, trick in tricks.items():
+        if trick.uses_features and not discriminator.feature_count:
+            raise ConfigError(
+                f"trick={name} needs a discriminator with features: model.discriminator must be a subclass of "
+                "gan.models.base.Discriminator."
+            )
+    together.check(
+        TrickContext(dataset.shape, settings.train, settings.watch, loss, together, generator, discriminator)
+    )
+
+
+def check_lipschitz(settings: Settings, loss: Loss, tricks: Tricks) -> None:
+    """What keeps D Lipschitz: something, where the loss needs it, and not two things that contradict each other."""
+    clips = settings.train.weight_clip is not None
+    penalties = {trick.penalized_norm for trick in tricks.tricks if trick.penalized_norm is not None}
+    if loss.requires_lipschitz and not (clips or tricks.any("enforces_lipschitz")):
         raise ConfigError(
-            f"{type(loss).__name__}'s loss falls for ever unless something bounds D's slope: "
-            "add trick=[weight_clipping], [spectral_norm] or a penalty, such as [wgan_gp]."
+            f"loss={type(loss).__name__.lower()} needs a Lipschitz constraint: add trick=[wgan_gp], [spectral_norm], "
+            "[weight_clipping] or another gradient penalty."
         )
-    if tricks.mixes_images and tricks.wanted_slopes:
+    if len(penalties) > 1:
         raise ConfigError(
-            "a penalty on D's slope at each image makes no sense where trick=minibatch_discrimination lets D compare "
-            "the images of a batch: choose one."
+            "trick=[r1] and [r2] want a gradient norm of 0, [wgan_gp] and [dragan] one of 1: choose one kind."
         )
-    if len(tricks.wanted_slopes) > 1:
+    if penalties and tricks.any("mixes_images"):
         raise ConfigError(
-            "trick=[r1] and [r2] want D to be flat, [wgan_gp] and [dragan] want its slope to be 1: choose the ones or "
-            "the others."
-        )
-    if tricks.clips_weights and tricks.scales_weights:
-        raise ConfigError(
-            "trick=weight_clipping would change next to nothing, as trick=spectral_norm divides the weights again: "
+            "trick=minibatch_discrimination does not go with a gradient penalty, which is defined for each image alone: "
             "choose one."
         )
-    if tricks.clips_weights and tricks.wanted_slopes:
+    if clips and tricks.any("enforces_lipschitz"):
         raise ConfigError(
-            "trick=weight_clipping and a penalty on D's slope both bound that slope, and clipped weights cannot reach "
-            "the slope that the penalty wants: choose one."
+            "trick=weight_clipping does not go with a gradient penalty, whose gradient norm clipped weights cannot reach, "
+            "nor with trick=spectral_norm, which scales the weights again: choose one."
         )
 
 
-def refuse_data(settings: Settings, images: ImageDataset) -> None:
-    """Raise ConfigError where the data set is too small, or has no classes to score with."""
-    batch_size, times = settings.train.batch_size, settings.train.discriminator_steps
-    if batch_size > len(images):
-        raise ConfigError(f"train.batch_size={batch_size} is larger than the data set, which has {len(images)} images.")
-    if (needed := batch_size * times) > len(images):
-        raise ConfigError(
-            f"train.discriminator_steps={times} with batches of {batch_size} would take {needed} images for one "
-            f"update of G, and the data set has {len(images)}."
-        )
-    if settings.watch.scores_every and images.shape.classes < 2:
-        raise ConfigError(
-            "watch.scores_every needs a data set with classes, for the network that scores are taken with."
-        )
+def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
+    """What several processes, each with a part of the batch, do not support."""
+    if WORLD_SIZE == 1:
+        return
+    if names := [name for name, trick in tricks.items() if trick.needs_whole_batch]:
+        raise ConfigError(f"trick=[{','.join(names)}] needs the whole batch: not supported with several processes.")
+    if settings.compile:
+        raise ConfigError("compile=true: not supported with several processes.")
 
 
-def refuse_lonely(networks: list[nn.Module], batch_size: int, images_per_logit: int) -> None:
-    """Raise ConfigError where BatchNorm would have a single number to take the mean and the spread of."""
-    for network, together in zip(networks, (1, images_per_logit), strict=True):
-        if batch_size <= together and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
+def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
+    """A dataset that fills a batch, with classes where they are needed."""
+    batch_size, steps = settings.train.batch_size, settings.train.discriminator_steps
+    if batch_size > len(dataset):
+        raise ConfigError(f"train.batch_size={batch_size}: must be <= {len(dataset)}, the number of images.")
+    if (images := batch_size * steps) > len(dataset):
+        raise ConfigError(
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images for one update "
+            f"of G: must be <= {len(dataset)}, the number of images."
+        )
+    if settings.watch.scores_every and dataset.shape.classes < MIN_CLASSES:
+        raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
+
+
+def check_networks(settings: Settings, image: ImageShape, generator: Generator, discriminator: Discriminator) -> None:
+    """Run networks that are not this project's own once, to see whether they fit the noise, the images and the logits."""
+    shape = (2, image.channels, image.size, image.size)
+    inputs = {"generator": torch.zeros(2, settings.noise.dim), "discriminator": torch.zeros(shape)}
+    outputs = {"generator": shape, "discriminator": (2,)}
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        if type(network).__module__.startswith("gan.models.") and type(network) not in (Generator, Discriminator):
+            continue
+        output = dry_run(name, network, inputs[name])
+        if output.shape != outputs[name]:
             raise ConfigError(
-                f"train.batch_size={batch_size} is not possible with BatchNorm in these networks: it should be "
-                f"{2 * together} or more."
+                f"model.{name} maps {tuple(inputs[name].shape)} to {tuple(output.shape)}: must be {outputs[name]}."
             )
 
 
-def separated(asked: bool | None, mixes: bool) -> bool:
-    """Whether real images and fakes go through D apart: as asked, or else where it `mixes` the images of a batch.
-
-    Raises ConfigError where what is asked would change nothing.
-    """
-    if asked is None:
-        return mixes
-    if not mixes:
+@torch.no_grad()
+def dry_run(name: str, network: nn.Module, inputs: Tensor) -> Tensor:
+    """The output of a network in eval mode, which changes none of its buffers."""
+    was_training = network.training
+    try:
+        return network.eval()(inputs)
+    except Exception as error:  # the user's code
         raise ConfigError(
-            f"train.separate_batches={str(asked).lower()} would change nothing: this discriminator has no BatchNorm, "
-            "so it judges each image alone."
+            f"model.{name} fails on inputs of shape {tuple(inputs.shape)}: {first_line(error)}."
+        ) from error
+    finally:
+        network.train(was_training)
+
+
+def check_batch_norm(
+    batch_size: int, images_per_logit: int, generator: Generator, discriminator: Discriminator
+) -> None:
+    """BatchNorm needs two values per feature."""
+    for network, images in ((generator, 1), (discriminator, images_per_logit)):
+        if batch_size <= images and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
+            raise ConfigError(f"train.batch_size={batch_size}: must be >= {2 * images} for BatchNorm.")
+
+
+def choose_separate_batches(setting: bool | None, tricks: Tricks, discriminator: Discriminator) -> bool:
+    """Whether D gets real and fake images as separate batches: as set, else where the images of a batch affect each other."""
+    mixes_images = tricks.any("mixes_images") or has_batch_norm(discriminator)
+    if setting is not None and not mixes_images:
+        raise ConfigError(
+            f"train.separate_batches={str(setting).lower()} has no effect: this discriminator has no BatchNorm."
         )
-    return asked
+    return mixes_images if setting is None else setting
+
+
+def check_optimizer(player: str, optimizer: torch.optim.Optimizer, schedule: Mapping[str, Schedule]) -> None:
+    """A fused optimizer, which can skip a step that is not finite, and a schedule of options that it has."""
+    if not optimizer.defaults.get("fused"):
+        raise ConfigError(
+            f"optim.{player} must be fused: gan.optim.adam, gan.optim.sgd, or one of torch.optim with "
+            f"+optim.{player}.fused=true."
+        )
+    options = [name for name, value in optimizer.defaults.items() if type(value) in (int, float)]
+    if unknown := schedule.keys() - set(options):
+        raise ConfigError(
+            f"optim.schedule.{min(unknown)}: must be an option of the {player}'s optimizer: {', '.join(options)}."
+        )

@@ -1,7 +1,6 @@
-"""One call, `record`, for a step's numbers: metrics.jsonl, TensorBoard and the progress bar."""
+"""Writes metrics, samples and scores to metrics.jsonl, scores.jsonl, TensorBoard and the progress bar."""
 
 import contextlib
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,135 +18,139 @@ from tqdm import tqdm
 from gan.system import distributed, files
 from gan.system.rank import RANK
 
-log = logging.getLogger(__name__)
-LAYOUT = {  # of TensorBoard's Custom Scalars tab
-    "the game": {
+CUSTOM_SCALARS = {
+    "GAN": {
         "losses": ["Multiline", ["discriminator/loss$", "generator/loss$"]],
         "predictions: D(x) and D(G(z))": ["Multiline", ["discriminator/real", "discriminator/fake", "generator/fake"]],
     }
 }
+SUMMARY = {  # what the progress bar and the log show
+    "D loss": "discriminator/loss",
+    "G loss": "generator/loss",
+    "D(x)": "discriminator/real",
+    "D(G(z))": "discriminator/fake",
+}
 
 
 class MetricAccumulator:
-    """MetricAccumulator of a step that stay on the device until they are read.
+    """Metrics that stay on the device until they are read.
 
     Args:
-        mean: whether `read` gives the mean of all steps since `clear`, or the last step's.
+        mean: whether `read` returns the mean over all steps since `clear`, or the values of the last step.
     """
 
     def __init__(self, mean: bool) -> None:
         self.mean, self.count = mean, 0
-        self.held: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
 
-    def add(self, numbers: dict[str, Tensor]) -> None:
-        """Take in one step's numbers, 0-d tensors with the same names every time."""
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        """Add the metrics of one step, 0-d tensors with the same names every time."""
         if self.mean and self.count:
-            torch._foreach_add_(list(self.held.values()), [numbers[name] for name in self.held])
+            torch._foreach_add_(list(self.sums.values()), [metrics[name] for name in self.sums])
         else:
-            self.held = {name: number.clone() for name, number in numbers.items()}
+            self.sums = {name: value.clone() for name, value in metrics.items()}
         self.count = self.count + 1 if self.mean else 1
 
     def read(self) -> dict[str, float]:
-        """Fetch them, in one wait for the device."""
-        if not self.held:
+        """The metrics as numbers. Waits for the device, once."""
+        if not self.sums:
             return {}
-        values = torch.stack(list(self.held.values())) / self.count
+        values = torch.stack(list(self.sums.values())) / self.count
         distributed.all_reduce_mean([values])
-        return dict(zip(self.held, values.tolist(), strict=True))
+        return dict(zip(self.sums, values.tolist(), strict=True))
 
     def clear(self) -> None:
-        """Begin a new mean."""
-        self.count, self.held = 0, {}
+        """Start a new mean."""
+        self.count, self.sums = 0, {}
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for the next mean to be whole."""
-        return {"count": self.count, "held": self.held}
+    def state_dict(self) -> dict[str, Any]:
+        """State for a checkpoint, so that the next mean is complete."""
+        return {"count": self.count, "sums": self.sums}
 
-    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore what `state_dict` returned."""
         self.count = state["count"]
-        self.held = {name: number.to(device) for name, number in state["held"].items()}
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
 
 
 class RunLogger:
-    """A run's numbers and images on their way to files and screen.
+    """The files and the progress bar of a run.
 
     Args:
-        step: where the run goes on; what an earlier attempt wrote of later steps is dropped.
-        total: steps of the whole run.
-        kept: whether a row at this step belongs to the unbroken run.
-        score_kept: the same for a row of scores.
+        step: where the run starts or resumes. What was written about later steps is removed.
+        total_steps: of the whole run.
+        keep_row: whether a row of metrics.jsonl with this step is kept.
+        keep_scores: the same for scores.jsonl.
     """
 
     def __init__(
         self,
         folder: Path,
         step: int,
-        total: int,
-        kept: Callable[[int], bool],
-        score_kept: Callable[[int], bool],
+        total_steps: int,
+        keep_row: Callable[[int], bool],
+        keep_scores: Callable[[int], bool],
     ) -> None:
-        self.rows, self.score_rows = folder / "metrics.jsonl", folder / "scores.jsonl"
-        files.write_rows(self.rows, [row for row in files.read_rows(self.rows) if step and kept(row["step"])])
-        self.scores = [row for row in files.read_rows(self.score_rows) if step and score_kept(row["step"])]
-        if self.score_rows.exists():
-            files.write_rows(self.score_rows, self.scores)
+        self.metrics_path, self.scores_path = folder / "metrics.jsonl", folder / "scores.jsonl"
+        rows = files.read_rows(self.metrics_path)
+        files.write_rows(self.metrics_path, [row for row in rows if step and keep_row(row["step"])])
+        self.scores = [row for row in files.read_rows(self.scores_path) if step and keep_scores(row["step"])]
+        if self.scores_path.exists():
+            files.write_rows(self.scores_path, self.scores)
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
-        self.bar = tqdm(total=total, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True)
+        self.progress_bar = tqdm(
+            total=total_steps, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True
+        )
 
     def describe(self, config: str, settings: dict[str, Any]) -> None:
-        """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""
+        """Write the config (YAML) and the HParams entry of the run."""
         self.board.add_text("config", f"```yaml\n{config}\n```")
         simple = {
             name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
         }
         metrics = dict.fromkeys(("discriminator/loss", "generator/loss", "scores/fid"), 0.0)
-        # add_hparams would open a second run folder for these three.
-        for summary in hparams(simple, metrics):
-            self.board.file_writer.add_summary(summary)
-        self.board.add_custom_scalars(LAYOUT)
+        for summary in hparams(simple, metrics):  # SummaryWriter.add_hparams would open a second run folder
+            self.board._get_file_writer().add_summary(summary)
+        self.board.add_custom_scalars(CUSTOM_SCALARS)
 
-    def record(self, step: int, epoch: float, seconds: float, speed: float, numbers: dict[str, float]) -> None:
-        """One logging point. A number that is not finite is null in metrics.jsonl, which JSON has no NaN for."""
-        finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        files.append_row(self.rows, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite)
-        scalars = numbers | {"epoch": epoch, "images_per_second": speed}
-        entries = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
-        self.board.file_writer.add_summary(Summary(value=entries), step)
-        self.bar.set_postfix_str(f"{in_words(numbers)}, {speed:.0f} images/s", refresh=False)
+    def log_metrics(self, step: int, epoch: float, seconds: float, speed: float, metrics: dict[str, float]) -> None:
+        """One row of metrics.jsonl. A value that is not finite is null there, as JSON has no NaN."""
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        files.append_row(
+            self.metrics_path, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
+        )
+        scalars = metrics | {"epoch": epoch, "images_per_second": speed}
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        self.board._get_file_writer().add_summary(Summary(value=values), step)
+        self.progress_bar.set_postfix_str(f"{summary(metrics)}, {speed:.0f} images/s", refresh=False)
 
-    def score(self, step: int, numbers: dict[str, float], taken: dict[str, Any]) -> None:
-        """How good the generator is, and by which protocol these scores were `taken`."""
-        self.scores.append({"step": step} | numbers | taken)
-        files.append_row(self.score_rows, self.scores[-1])
-        for name, number in numbers.items():
-            self.board.add_scalar(f"scores/{name}", number, step)
+    def log_scores(self, step: int, scores: dict[str, float], protocol: dict[str, Any]) -> None:
+        """One row of scores.jsonl, with the protocol of the scores."""
+        self.scores.append({"step": step} | scores | protocol)
+        files.append_row(self.scores_path, self.scores[-1])
+        for name, value in scores.items():
+            self.board.add_scalar(f"scores/{name}", value, step)
         self.board.flush()
 
-    def image(self, step: int, grid: Image.Image) -> None:
-        """A grid of samples."""
+    def log_samples(self, step: int, grid: Image.Image) -> None:
+        """A grid of samples, for TensorBoard."""
         self.board.add_image("samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW")
         self.board.flush()
 
-    def warn(self, step: int, sentence: str) -> None:
-        """Something that went wrong, in words."""
+    def log_failure(self, step: int, sentence: str) -> None:
+        """A failure of training, for TensorBoard."""
         self.board.add_text("failures", sentence, step)
         self.board.flush()
 
     def __enter__(self) -> "RunLogger":
         return self
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        self.bar.close()
-        with contextlib.suppress(OSError) if failure else contextlib.nullcontext():  # the first failure is what is said
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.progress_bar.close()
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # the first error is reported
             self.board.close()
 
 
-def in_words(numbers: dict[str, float]) -> str:
-    """The four numbers that people watch, on a line."""
-    short = {
-        "D loss": "discriminator/loss",
-        "G loss": "generator/loss",
-        "D(x)": "discriminator/real",
-        "D(G(z))": "discriminator/fake",
-    }
-    return ", ".join(f"{label} {numbers[name]:.3f}" for label, name in short.items() if name in numbers)
+def summary(metrics: dict[str, float]) -> str:
+    """The four most important metrics, on a line."""
+    return ", ".join(f"{label} {metrics[name]:.3f}" for label, name in SUMMARY.items() if name in metrics)

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan.config.schema import Periods, Settings, in_steps
 from gan.data.datasets import Batches
 from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 from gan.metrics.protocol import Reference
+from gan.models.base import Generator
 from gan.noise import Noise
 from gan.player import Players
 from gan.system import randomness
@@ -22,42 +23,44 @@ from gan.tricks.base import Tricks
 
 @dataclass
 class TrainingRun:
-    """Built from the configuration by `gan.training.build`, and moved on by `gan.training.loop`.
+    """Built by `gan.training.build`, trained by `gan.training.loop`.
 
     Args:
-        config: the whole configuration as YAML, kept in every checkpoint.
-        choices: what was asked for, by group and setting, for TensorBoard's HParams tab.
-        reference: what the generator is scored against, if it is.
-        step: updates made so far.
-        seconds: time spent on them.
+        config: the whole configuration as YAML, stored in every checkpoint.
+        hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
+        generator: G without optimizer and precision, as `players.generator.network`.
+        reference: real images that generated ones are scored against; None if they are not scored.
+        step: updates of G so far.
+        seconds: training time so far.
     """
 
     settings: Settings
     config: str
-    choices: dict[str, Any]
+    hparams: dict[str, Any]
     device: torch.device
     batches: Batches
-    shape: ImageShape
+    image: ImageShape
     players: Players
+    generator: Generator
     ema: EMA | None
     loss: Loss
     tricks: Tricks
     noise: Noise
-    numbers: MetricAccumulator
+    metrics: MetricAccumulator
     reference: Reference | None
     step: int = 0
     seconds: float = 0.0
-    speed: float = 0.0
+    images_per_second: float = 0.0
     fixed_noise: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         watch = self.settings.watch
-        stream = randomness.random_generator("cpu", self.settings.seed, "fixed_noise")
-        self.fixed_noise = self.noise.draw(watch.samples, stream, watch.noise_scale).to(self.device)
+        random_generator = randomness.random_generator("cpu", self.settings.seed, "watched")
+        self.fixed_noise = self.noise.sample(watch.samples, random_generator, watch.noise_scale).to(self.device)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates of G in which D sees every image once."""
+        """Updates of G in which D sees every real image once."""
         return max(self.batches.per_epoch // self.settings.train.discriminator_steps, 1)
 
     @property
@@ -66,73 +69,72 @@ class TrainingRun:
         return self.settings.train.batch_size * self.settings.train.discriminator_steps
 
     @property
-    def total(self) -> int:
-        """Updates of the whole run."""
+    def total_steps(self) -> int:
+        """Updates of G in the whole run."""
         train = self.settings.train
         return min(train.epochs * self.steps_per_epoch, train.max_steps or train.epochs * self.steps_per_epoch)
 
     @property
     def epoch(self) -> float:
-        """Passes through the data so far."""
+        """Epochs so far."""
         return self.step / self.steps_per_epoch
 
-    def due(self, periods: Periods, step: int) -> bool:
+    def is_due(self, periods: Periods, step: int) -> bool:
         """Whether something with these periods happens after `step` updates."""
         listed = periods if isinstance(periods, list) else [] if periods is None else [periods]
         return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
 
-    def sample_due(self, step: int) -> bool:
-        """Whether a grid of the fixed noise is drawn after `step` updates; one is always drawn before the first."""
+    def is_sample_due(self, step: int) -> bool:
+        """Whether a grid of samples is written after `step` updates; one is always written before the first."""
         watch = self.settings.watch
         moments = [in_steps(period, self.steps_per_epoch) for period in watch.samples_at]
-        return step == 0 or self.due(watch.samples_every, step) or step in moments
+        return step == 0 or self.is_due(watch.samples_every, step) or step in moments
 
-    def log_due(self, step: int) -> bool:
-        """Whether a row of numbers is written after `step` updates."""
-        return self.due(self.settings.watch.log_every, step)
+    def is_log_due(self, step: int) -> bool:
+        """Whether metrics are logged after `step` updates."""
+        return self.is_due(self.settings.watch.log_every, step)
 
-    def score_due(self, step: int) -> bool:
-        """Whether the generator is scored after `step` updates."""
-        return self.due(self.settings.watch.scores_every, step)
+    def is_score_due(self, step: int) -> bool:
+        """Whether G is scored after `step` updates."""
+        return self.is_due(self.settings.watch.scores_every, step)
 
     def progress(self) -> dict[str, Any]:
-        """What status.json says of a run on its way."""
+        """What status.json says of a run that is training."""
         return {
             "step": self.step,
             "epoch": round(self.epoch, 4),
             "seconds": round(self.seconds, 2),
-            "images_per_second": round(self.speed, 1),
+            "images_per_second": round(self.images_per_second, 1),
         }
 
     @property
-    def sampling_generator(self) -> nn.Module:
-        """The network that draws the images: the generator, or its average where one is kept."""
-        return self.ema.network if self.ema else self.players.generator.network
+    def sampling_generator(self) -> Generator:
+        """The network that samples are drawn with: the EMA of G if there is one, else G."""
+        return self.ema.network if self.ema else self.generator
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds: enough to go on, and to draw without the data."""
-        generator, discriminator = self.players
+    def state_dict(self) -> dict[str, Any]:
+        """The content of a checkpoint: enough to resume, and to sample without the data."""
         return {
+            "format": checkpoint.FORMAT,
             "config": self.config,
-            "image": [self.shape.channels, self.shape.size, self.shape.classes],
+            "image": [self.image.channels, self.image.size, self.image.classes],
             "step": self.step,
             "seconds": self.seconds,
-            "generator": generator.network.state_dict(),
-            "discriminator": discriminator.network.state_dict(),
+            "generator": self.players.generator.network.state_dict(),
+            "discriminator": self.players.discriminator.network.state_dict(),
             "ema": self.ema.network.state_dict() if self.ema else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
-            "tricks": self.tricks.state(),
-            "numbers": self.numbers.state(),
+            "tricks": self.tricks.state_dict(),
+            "metrics": self.metrics.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go to where the checkpoint was. Raises ConfigError if it was made with other settings."""
-        checkpoint.check_same_settings(state["config"], self.config)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a checkpoint."""
         self.step, self.seconds = state["step"], state["seconds"]
-        weights = state["generator"], state["discriminator"]
-        for player, learnt, optimizer in zip(self.players, weights, state["optimizers"], strict=True):
-            player.restore(learnt, optimizer)
+        networks = state["generator"], state["discriminator"]
+        for player, network, optimizer in zip(self.players, networks, state["optimizers"], strict=True):
+            player.load_state_dict(network, optimizer)
         if self.ema:
             self.ema.network.load_state_dict(state["ema"])
-        self.tricks.restore(state["tricks"])
-        self.numbers.restore(state["numbers"], self.device)
+        self.tricks.load_state_dict(state["tricks"])
+        self.metrics.load_state_dict(state["metrics"], self.device)

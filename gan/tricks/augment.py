@@ -1,88 +1,95 @@
-"""Changed images for D, real and fake alike, so that it cannot learn the few real ones by heart."""
+"""Augmentation of all images that D sees, real and fake, so that it cannot overfit a small dataset."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan.config.errors import ConfigError
 from gan.config.types import NonNegativeFloat, PositiveInt, Probability
 from gan.data.image_shape import ImageShape
+from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 
-Change = Callable[[Tensor], Tensor]  # images (B, C, H, W) to as many changed ones
+Transform = Callable[[Tensor], Tensor]  # images (B, C, H, W) to as many transformed images
 
 
 class DiffAugment(Trick):
-    """Colour, shift and cutout on all that D sees; G's gradient passes through them (Zhao et al. 2020, section 3).
+    """Differentiable color, translation and cutout: G's gradient passes through them (Zhao et al. 2020, section 3).
 
     Args:
-        color: how strong the changes of brightness, saturation and contrast are; 1 as in the authors' code.
-        translation: the furthest that a image moves, as a share of its side.
-        cutout: the side of the square that is cut out, as a share of the image's.
+        color: strength of the changes of brightness, saturation and contrast; 1 in the authors' code.
+        translation: largest shift, as a fraction of the image size.
+        cutout: side of the square that is cut out, as a fraction of the image size.
     """
 
-    def __init__(self, *, color: NonNegativeFloat, translation: Probability, cutout: Probability) -> None:
+    def __init__(
+        self, *, color: NonNegativeFloat = 1.0, translation: Probability = 0.125, cutout: Probability = 0.5
+    ) -> None:
         self.color, self.translation, self.cutout = color, translation, cutout
-        self.middle, self.span = 0.0, 2.0
+        self.gray, self.span = 0.0, 2.0  # middle and width of the pixel range
 
-    def check(self, game: TrickContext) -> None:
+    def check(self, context: TrickContext) -> None:
         if not (self.color or self.translation or self.cutout):
-            raise ConfigError("this trick would change nothing: its color, translation and cutout are all 0.")
+            raise ConfigError("trick=diffaugment: one of color, translation and cutout must be > 0.")
 
-    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         low, high = generator.pixel_range
-        self.middle, self.span = (low + high) / 2, high - low
+        self.gray, self.span = (low + high) / 2, high - low
 
-    def show(self, images: Tensor) -> Tensor:
-        for change in self.changes():
-            images = change(images)
+    def augment(self, images: Tensor) -> Tensor:
+        for transform in self.transforms():
+            images = transform(images)
         return images
 
-    def changes(self) -> list[Change]:
-        """What is done to images, one after another."""
-        found = [self.brightened, self.saturated, self.contrasted] if self.color else []
-        return [*found, *([self.shifted] if self.translation else []), *([self.cut] if self.cutout else [])]
+    def transforms(self) -> list[Transform]:
+        """What is applied to the images, in order."""
+        color = [self.change_brightness, self.change_saturation, self.change_contrast] if self.color else []
+        return [*color, *([self.translate] if self.translation else []), *([self.cut_out] if self.cutout else [])]
 
-    def brightened(self, images: Tensor) -> Tensor:
+    def change_brightness(self, images: Tensor) -> Tensor:
         return images + self.color * self.span / 2 * (uniform(images) - 0.5)
 
-    def saturated(self, images: Tensor) -> Tensor:
-        return stretched(images, images.mean(dim=1, keepdim=True), 1 + self.color * (2 * uniform(images) - 1))
+    def change_saturation(self, images: Tensor) -> Tensor:
+        return scale_around(images, images.mean(dim=1, keepdim=True), 1 + self.color * (2 * uniform(images) - 1))
 
-    def contrasted(self, images: Tensor) -> Tensor:
-        return stretched(images, images.mean(dim=(1, 2, 3), keepdim=True), 1 + self.color * (uniform(images) - 0.5))
+    def change_contrast(self, images: Tensor) -> Tensor:
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        return scale_around(images, mean, 1 + self.color * (uniform(images) - 0.5))
 
-    def shifted(self, images: Tensor) -> Tensor:
+    def translate(self, images: Tensor) -> Tensor:
         side = images.shape[2]
-        furthest = int(self.translation * side + 0.5)
+        largest = int(self.translation * side + 0.5)
         rows, columns = (
-            torch.arange(side, device=images.device) + whole(images, -furthest, furthest)[:, None] for _ in range(2)
-        )  # where each pixel comes from (B, side)
-        inside = within(rows, side)[:, None, :, None] & within(columns, side)[:, None, None, :]
-        moved = images - self.middle
+            torch.arange(side, device=images.device) + random_integers(images, -largest, largest)[:, None]
+            for _ in range(2)
+        )  # the source of each pixel (B, side)
+        inside = in_range(rows, side)[:, None, :, None] & in_range(columns, side)[:, None, None, :]
+        moved = images - self.gray
         moved = moved.gather(2, rows.clamp(0, side - 1)[:, None, :, None].expand_as(images))
         moved = moved.gather(3, columns.clamp(0, side - 1)[:, None, None, :].expand_as(images))
-        return moved * inside + self.middle
+        return moved * inside + self.gray
 
-    def cut(self, images: Tensor) -> Tensor:
+    def cut_out(self, images: Tensor) -> Tensor:
         side = images.shape[2]
         length = int(self.cutout * side + 0.5)
-        places = torch.arange(side, device=images.device)
-        rows, columns = (places - whole(images, 0, side - length % 2)[:, None] + length // 2 for _ in range(2))
-        hole = within(rows, length)[:, None, :, None] & within(columns, length)[:, None, None, :]
-        return images.masked_fill(hole, self.middle)
+        pixels = torch.arange(side, device=images.device)
+        rows, columns = (
+            pixels - random_integers(images, 0, side - length % 2)[:, None] + length // 2 for _ in range(2)
+        )
+        hole = in_range(rows, length)[:, None, :, None] & in_range(columns, length)[:, None, None, :]
+        return images.masked_fill(hole, self.gray)
 
 
 class AdaptiveAugment(DiffAugment):
-    """The same changes, each made to a share of the images that grows while D is too sure (Karras et al. 2020b).
+    """Applies each transform with a probability that rises while D overfits (Karras et al. 2020b, section 3).
 
-    D is too sure where the mean sign of its logits for real images is above `target` (section 3, equation 1).
+    D overfits while the mean sign of its logits of real images is above `target` (equation 1).
 
     Args:
-        target: the paper's r_t.
-        images: real ones that D sees while the share goes from 0 to 1; 500,000 in the paper.
+        target: r_t in the paper.
+        images: real images that D sees while the probability goes from 0 to 1; 500,000 in the paper, for longer runs.
     """
 
     needs_whole_batch: ClassVar[bool] = True
@@ -90,60 +97,58 @@ class AdaptiveAugment(DiffAugment):
     def __init__(
         self,
         *,
-        target: Probability,
-        images: PositiveInt,
-        color: NonNegativeFloat,
-        translation: Probability,
-        cutout: Probability,
+        target: Probability = 0.6,
+        images: PositiveInt = 50_000,
+        color: NonNegativeFloat = 1.0,
+        translation: Probability = 0.125,
+        cutout: Probability = 0.5,
     ) -> None:
         super().__init__(color=color, translation=translation, cutout=cutout)
         self.target, self.images = target, images
-        self.share = torch.zeros(())
+        self.probability = torch.zeros(())
 
-    def check(self, game: TrickContext) -> None:
-        super().check(game)
-        if not game.loss.undecided_at_zero:
+    def check(self, context: TrickContext) -> None:
+        super().check(context)
+        if not context.loss.zero_is_undecided:
             raise ConfigError(
-                f"trick=adaptive_augment is steered by the sign of D's logits, which says nothing with "
-                f"{type(game.loss).__name__}'s loss: choose loss=nonsaturating, minimax, naive_log or hinge."
+                "trick=adaptive_augment needs a loss with which the sign of a logit says real or fake: choose "
+                "loss=nonsaturating, minimax, naive_log or hinge."
             )
 
-    def changes(self) -> list[Change]:
-        return [lambda images, change=change: self.now_and_then(change, images) for change in super().changes()]
+    def transforms(self) -> list[Transform]:
+        return [lambda images, apply=apply: self.apply_to_some(apply, images) for apply in super().transforms()]
 
-    def now_and_then(self, change: Change, images: Tensor) -> Tensor:
-        """`change` made to the share of the images."""
-        return torch.where(uniform(images) < self.share, change(images), images)
+    def apply_to_some(self, transform: Transform, images: Tensor) -> Tensor:
+        """`transform` with the current probability for each image."""
+        return torch.where(uniform(images) < self.probability, transform(images), images)
 
-    def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> None:
-        too_sure = (real_logits.detach().sign().mean() - self.target).sign()
-        self.share = (self.share.to(real.device) + too_sure * (len(real) / self.images)).clamp(0, 1)
+    def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        direction = (real_logits.detach().sign().mean() - self.target).sign()
+        self.probability = (self.probability.to(real.device) + direction * (len(real) / self.images)).clamp(0, 1)
+        return {"discriminator/augment_probability": self.probability}
 
-    def numbers(self, weights: dict[str, list[Tensor]]) -> dict[str, Tensor]:
-        return {"discriminator/augment_probability": self.share}
+    def state_dict(self) -> dict[str, Any]:
+        return {"probability": self.probability}
 
-    def state(self) -> dict[str, Any]:
-        return {"share": self.share}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.share = state["share"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.probability = state["probability"]
 
 
 def uniform(images: Tensor) -> Tensor:
-    """A number from 0 to 1 for each of the images (B, 1, 1, 1)."""
+    """A number in [0, 1) for each of the images (B, 1, 1, 1)."""
     return torch.rand(len(images), 1, 1, 1, device=images.device)
 
 
-def whole(images: Tensor, low: int, high: int) -> Tensor:
-    """A whole number from `low` to `high`, both included, for each of the images (B,)."""
+def random_integers(images: Tensor, low: int, high: int) -> Tensor:
+    """An integer in [low, high] for each of the images (B,)."""
     return torch.randint(low, high + 1, (len(images),), device=images.device)
 
 
-def within(places: Tensor, length: int) -> Tensor:
-    """Which places lie from 0 up to `length`."""
-    return (places >= 0) & (places < length)
+def in_range(indices: Tensor, length: int) -> Tensor:
+    """Which indices lie in [0, length)."""
+    return (indices >= 0) & (indices < length)
 
 
-def stretched(images: Tensor, centre: Tensor, factor: Tensor) -> Tensor:
-    """`images` moved away from their `centre`, or to it."""
-    return (images - centre) * factor + centre
+def scale_around(images: Tensor, center: Tensor, factor: Tensor) -> Tensor:
+    """`images` with their distance from `center` scaled."""
+    return (images - center) * factor + center

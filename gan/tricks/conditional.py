@@ -1,4 +1,4 @@
-"""Classes: G is told which to draw, and D which it was to be (Mirza and Osindero 2014; ganhacks 12 and 16)."""
+"""Class-conditional GAN."""
 
 from typing import ClassVar
 
@@ -7,41 +7,42 @@ from torch import nn
 from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
 from gan.data.image_shape import ImageShape
+from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 from gan.tricks.layer_edits import weight_layers, widen
 
 
 class Conditional(Trick):
-    """An embedding of the label beside G's noise, and in D a projection (Miyato and Koyama 2018, section 3).
+    """A label embedding beside G's noise (Mirza and Osindero 2014; ganhacks 12 and 16), and a projection discriminator
+    (Miyato and Koyama 2018, section 3).
 
-    Fakes have the classes of the real images beside them.
+    Fake images have the labels of the real images of their batch.
 
     Args:
-        embedding: numbers that stand for a class in G.
+        embedding_dim: size of G's label embedding.
     """
 
     uses_labels: ClassVar[bool] = True
+    uses_features: ClassVar[bool] = True
 
-    def __init__(self, *, embedding_dim: PositiveInt) -> None:
+    def __init__(self, *, embedding_dim: PositiveInt = 10) -> None:
         self.embedding_dim = embedding_dim
 
-    def check(self, game: TrickContext) -> None:
-        if game.image.classes < 2:
+    def check(self, context: TrickContext) -> None:
+        if context.image.classes < 2:
             raise ConfigError(
-                "trick=conditional needs classes, and this data set has none: sort its images into a folder for each "
-                "class, or choose one that has labels, such as dataset=digits."
+                "trick=conditional needs a dataset with classes: sort the images into one folder per class, or choose "
+                "one that has labels, such as dataset=digits."
             )
-        train = game.train
+        train = context.train
         if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
             raise ConfigError(
                 "trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
-                f"train.discriminator_steps={train.discriminator_steps}: D would see the same fakes beside images "
-                "of other classes."
+                f"train.discriminator_steps={train.discriminator_steps}: the labels of the fake images would not be "
+                "those of the real images beside them."
             )
 
-    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         widen(weight_layers(generator)[0], self.embedding_dim)
-        generator.classes = nn.Embedding(image.classes, self.embedding_dim)
-
-    def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        discriminator.classes = nn.Linear(discriminator.feature_count, image.classes, bias=False)
+        generator.label_embedding = nn.Embedding(image.classes, self.embedding_dim)
+        discriminator.label_projection = nn.Linear(discriminator.feature_count, image.classes, bias=False)

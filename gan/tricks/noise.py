@@ -1,82 +1,68 @@
-"""Noise: on what D sees and is told, and within G."""
+"""Noise on D's inputs and within G."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan.config.types import PositiveFloat, PositiveInt, Share
 from gan.data.image_shape import ImageShape
+from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick
 from gan.tricks.layer_edits import weight_layers
 
 
 class InstanceNoise(Trick):
-    """Gaussian noise on all that D sees, so that real and fake overlap (Sønderby et al. 2017, section 3).
+    """Gaussian noise on real and fake images, decaying to zero (Sønderby et al. 2017, section 3).
 
     Args:
-        std: standard deviation at the first step, where images span 1 or 2 from black to white.
-        fade_steps: after so many steps, down which it falls in a line, the noise is exactly zero.
+        std: standard deviation in the first step. Pixels span 2 (tanh, linear) or 1 (sigmoid, tanh_unit).
+        fade_steps: steps until it has decayed linearly to zero.
     """
 
-    def __init__(self, *, std: PositiveFloat, fade_steps: PositiveInt) -> None:
-        self.first_std, self.fade_steps = std, fade_steps
+    def __init__(self, *, std: PositiveFloat = 0.1, fade_steps: PositiveInt = 2000) -> None:
+        self.initial_std, self.fade_steps = std, fade_steps
         self.std = std
 
-    def begin(self, step: int) -> None:
-        self.std = self.first_std * max(0.0, 1 - step / self.fade_steps)
+    def begin_step(self, step: int) -> None:
+        self.std = self.initial_std * max(0.0, 1 - step / self.fade_steps)
 
-    def show(self, images: Tensor) -> Tensor:
+    def augment(self, images: Tensor) -> Tensor:
         return images + self.std * torch.randn_like(images) if self.std > 0 else images
 
 
-class NoisyLabels(Trick):
-    """Now and then tells D that a real image and the fake beside it are the other way round (ganhacks 6).
-
-    Args:
-        probability: of that, for each pair. At 1/2 D could learn nothing.
-    """
-
-    def __init__(self, *, probability: Share) -> None:
-        self.probability = probability
-
-    def label(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        swapped = torch.rand_like(real) < self.probability
-        return torch.where(swapped, fake, real), torch.where(swapped, real, fake)
-
-
 class GeneratorNoise(Trick):
-    """Gaussian noise on what goes into each of G's layers but the first, also when sampling (ganhacks 13).
+    """Gaussian noise on the inputs of each layer of G but the first, in training and in sampling (ganhacks 13).
 
     Args:
-        std: of the noise, as a multiple of the standard deviation of the numbers that a image has there.
+        std: standard deviation, as a multiple of that of the activations of each image.
     """
 
-    def __init__(self, *, std: PositiveFloat) -> None:
+    def __init__(self, *, std: PositiveFloat = 0.1) -> None:
         self.std = std
 
-    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         std = self.std
         for layer in weight_layers(generator)[1:]:
-            layer.register_forward_pre_hook(lambda _, inputs: with_noise(inputs[0], std))
+            layer.register_forward_pre_hook(lambda _, inputs: add_noise(inputs[0], std))
 
 
-def with_noise(inputs: Tensor, std: float) -> Tensor:
-    """`inputs` (B, ...) with noise of `std` times each one's own standard deviation."""
-    spread = inputs.detach().flatten(1).std(dim=1).view(-1, *[1] * (inputs.dim() - 1))
-    return inputs + std * spread * torch.randn_like(inputs)
+def add_noise(inputs: Tensor, std: float) -> Tensor:
+    """`inputs` (B, ...) with noise of `std` times the standard deviation of each of them."""
+    input_std = inputs.detach().flatten(1).std(dim=1).view(-1, *[1] * (inputs.dim() - 1))
+    return inputs + std * input_std * torch.randn_like(inputs)
 
 
 class GeneratorDropout(Trick):
-    """Dropout of what goes into each of G's layers but the first, also when sampling (ganhacks 17; Isola et al. 2017).
+    """Dropout on the inputs of each layer of G but the first, in training and in sampling (ganhacks 17; Isola et al. 2017).
 
     Args:
-        probability: that a number is set to 0; what is kept is scaled up.
+        probability: that a value is set to 0.
     """
 
-    def __init__(self, *, probability: Share) -> None:
+    def __init__(self, *, probability: Share = 0.5) -> None:
         self.probability = probability
 
-    def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         probability = self.probability
         for layer in weight_layers(generator)[1:]:
             layer.register_forward_pre_hook(lambda _, inputs: F.dropout(inputs[0], probability))

@@ -1,0 +1,90 @@
+"""What a run writes while it trains: metrics, failures, samples and scores."""
+
+import logging
+import math
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from gan import sampling
+from gan.metrics import protocol
+from gan.system import files, randomness, status
+from gan.training import checkpoint
+from gan.training.logger import RunLogger
+from gan.training.state import TrainingRun
+
+log = logging.getLogger(__name__)
+
+
+def log_metrics(run: TrainingRun, folder: Path, logger: RunLogger) -> dict[str, float]:
+    """Write the metrics since the last time, and return them."""
+    learning_rates = {
+        f"{name}/lr": player.optimizer.param_groups[0]["lr"]
+        for name, player in (("generator", run.players.generator), ("discriminator", run.players.discriminator))
+    }
+    metrics = run.metrics.read() | learning_rates
+    logger.log_metrics(run.step, run.epoch, run.seconds, run.images_per_second, metrics)
+    last = {name: round(value, 6) if math.isfinite(value) else None for name, value in metrics.items()}
+    status.update(folder, last=last, **run.progress())
+    return metrics
+
+
+def log_failures(run: TrainingRun, folder: Path, logger: RunLogger, metrics: dict[str, float]) -> str | None:
+    """Write the failures that the tricks find in the metrics. Returns a sentence if the run is to stop for one."""
+    failures = run.tricks.find_failures(run.step, metrics)
+    for failure in failures:
+        log.warning("step %d: %s", run.step, failure.sentence)
+        logger.log_failure(run.step, failure.sentence)
+    if failures:
+        new = [{"step": run.step, "what": failure.sentence} for failure in failures]
+        status.update(folder, failures=status.read(folder)["failures"] + new)
+    return next((failure.sentence for failure in failures if failure.stop), None)
+
+
+def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
+    """Write the scores of the generator, and keep it as best.pt if its FID is the lowest so far."""
+    watch, reference = run.settings.watch, run.reference
+    assert reference is not None
+    seen = reference.look(
+        protocol.generate_images(run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device)
+    )
+    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_images)
+    best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
+    logger.log_scores(run.step, found, taken)
+    status.update(folder, scores=found | taken)
+    log.info(
+        "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
+    )
+    if not taken.items() <= best.items() or found["fid"] < best["fid"]:  # scores of another protocol do not count
+        checkpoint.save(folder, run.state_dict() | {"scores": found | taken}, "best")
+
+
+def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
+    """Write the grid of the fixed noise."""
+    grid = save_grid(run, run.fixed_noise, folder / "samples" / f"step_{run.step:07d}.png")
+    logger.log_samples(run.step, grid)
+
+
+def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> Image.Image:
+    """Write a grid with one image for each row of `noise` (n, noise_dim)."""
+    generator, batch_size = run.sampling_generator, run.settings.train.batch_size
+    labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
+    randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
+    grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), generator.class_count)
+    with files.atomic_write(path, durable=False) as file:
+        grid.save(file, format="png")
+    return grid
+
+
+def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
+    """Write metrics, samples and scores of the last step, unless they were just due, and final.png."""
+    if not run.is_log_due(run.step):
+        log_metrics(run, folder, logger)
+    if not run.is_sample_due(run.step):
+        save_samples(run, folder, logger)
+    if run.settings.watch.scores_every and run.step == run.total_steps and not run.is_score_due(run.step):
+        log_scores(run, folder, logger)
+    if count := run.settings.watch.final_samples:
+        noise = run.noise.sample(count, randomness.random_generator("cpu", run.settings.seed, "final"))
+        save_grid(run, noise.to(run.device), folder / "final.png")
