@@ -31,7 +31,7 @@ class Noise:
         return points * scale
 
     def interpolate(self, points: Tensor, frames: int) -> Tensor:
-        """A closed path through `points` (n, dim), with `frames` steps from each to the next. Returns (n * frames, dim).
+        """A closed path (n * frames, dim) through `points` (n, dim), with `frames` steps from each to the next.
 
         Linear for uniform noise, spherical otherwise: a straight line between two normal vectors passes near the
         origin, where G was never trained (White 2016).

@@ -36,8 +36,9 @@ def sgd(
     """Stochastic gradient descent with momentum."""
     if nesterov and not momentum:
         raise ConfigError("nesterov=true needs a momentum > 0.")
-    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
-    return torch.optim.SGD(parameters, lr=lr, fused=True, **options)
+    return torch.optim.SGD(
+        parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

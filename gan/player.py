@@ -57,12 +57,12 @@ class Player:
         self.network, self.optimizer, self.schedule, self.guard = network, optimizer, schedule, guard
         self.weight_clip, self.is_bf16 = weight_clip, precision == "bf16"
         self.working: Any = bf16_copy(network) if self.is_bf16 else network  # what runs in a step
-        self.compiled = self.working
+        self.compiled: Any = self.working
         if compiled:  # fallback_random: the same dropout as without torch.compile
-            options = {"fallback_random": True, "triton.cudagraphs": guard.found_inf.is_cuda}
+            options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": guard.found_inf.is_cuda}
             self.compiled = torch.compile(self.working, options=options)
-        self.parameters = [weight for weight in network.parameters() if weight.requires_grad]
-        self.working_parameters = [weight for weight in self.working.parameters() if weight.requires_grad]
+        self.parameters: list[Tensor] = [weight for weight in network.parameters() if weight.requires_grad]
+        self.working_parameters: list[Tensor] = [weight for weight in self.working.parameters() if weight.requires_grad]
         pairs = zip(self.parameters, self.working_parameters, strict=True)
         self.copies = [(weight, working) for weight, working in pairs if working is not weight]
         self.failed_at = torch.zeros_like(guard.step)  # the first step that was not finite, from 1; 0: none
@@ -111,8 +111,8 @@ class Player:
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Compute the gradient of `loss` (0-d) for the weights of this player alone."""
-        for weight in self.working_parameters:
-            weight.grad = None
+        for working in self.working_parameters:
+            working.grad = None
         loss.backward(inputs=self.working_parameters, retain_graph=retain_graph)
         for weight, working in self.copies:
             weight.grad = None if working.grad is None else working.grad.float()

@@ -22,7 +22,7 @@ class Generator(nn.Module):
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Generator":
-        """`network` itself if it is a Generator; otherwise a Generator around it, with its `pixel_range` if it has one."""
+        """`network` if it is a Generator, else a Generator around it, with its `pixel_range` if it has one."""
         if isinstance(network, Generator):
             return network
         return Generator(network, pixel_range=getattr(network, "pixel_range", (-1.0, 1.0)))
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Discriminator":
-        """`network` itself if it is a Discriminator; otherwise a Discriminator around it, without features."""
+        """`network` if it is a Discriminator, else a Discriminator around it, without features."""
         return network if isinstance(network, Discriminator) else Discriminator(network, nn.Sequential())
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -91,9 +91,7 @@ def hidden_layers(
     sizes = list(pairwise(widths))
     probabilities = dropout if isinstance(dropout, list) else [dropout] * len(sizes)
     if len(probabilities) != len(sizes):
-        raise ConfigError(
-            f"dropout={probabilities}: must be one number, or one for each of {len(sizes)} hidden layers."
-        )
+        raise ConfigError(f"dropout={probabilities}: must be a number, or one for each of {len(sizes)} hidden layers.")
     modules: list[nn.Module] = []
     for (inputs, outputs), probability in zip(sizes, probabilities, strict=True):
         linear = nn.Linear(inputs, outputs)

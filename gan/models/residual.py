@@ -29,8 +29,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, activation: layers.Activation) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        self.between, self.activation = (layers.activation_layer(activation) for _ in range(2))
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.between = layers.activation_layer(activation)
+        self.activation = layers.activation_layer(activation)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.activation(inputs + self.second(self.between(self.first(inputs))))
@@ -118,7 +120,8 @@ def init_he(network: nn.Module, last: nn.Linear | nn.Conv2d) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             nn.init.kaiming_normal_(module.weight, a=1.0 if module is last else 0.2)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     for module in network.modules():
         if isinstance(module, ResidualBlock):
             nn.init.zeros_(module.second.weight)

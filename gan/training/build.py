@@ -167,7 +167,7 @@ def build_reference(
     """What generators are scored against: the whole dataset, whatever `dataset.limit` says."""
     if device.type == "mps":
         device = CPU  # the classifier's pooling from 7 to 4 pixels is not implemented on mps
-    dataset = OmegaConf.merge(cfg.dataset, {"limit": None})
+    dataset = DictConfig({**cfg.dataset, "limit": None})
     name = cfg.dataset._target_.rsplit(".", 1)[-1]
     has_test = "test_path" not in dataset or dataset.test_path is not None
 

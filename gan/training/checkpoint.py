@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan.config.errors import ConfigError
@@ -46,9 +46,8 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
     """Write a checkpoint. `last` keeps its predecessor as `previous`. Raises OSError where it cannot be written."""
     if RANK:
         return
-    with files.atomic_write(
-        path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None
-    ) as file:
+    previous = path_in(folder, "previous") if which == "last" else None
+    with files.atomic_write(path_in(folder, which), keep=previous) as file:
         torch.save(state, file)
 
 
@@ -65,7 +64,7 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
         if state := read(candidate):
             if state.get("format") != FORMAT:
                 raise ConfigError(
-                    f"{candidate} has checkpoint format {state.get('format', 1)}, and this version of the project reads "
+                    f"{candidate} has checkpoint format {state.get('format', 1)}, and this version reads "
                     f"format {FORMAT}: use the version that wrote it, or train again."
                 )
             if candidate != path:
@@ -109,7 +108,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
 
 def check_same_settings(saved: str, current: str) -> None:
     """Raise ConfigError if two configurations (YAML) would give different results."""
-    before, after = flatten(OmegaConf.create(saved)), flatten(OmegaConf.create(current))
+    before, after = (flatten(OmegaConf.to_container(OmegaConf.create(text), resolve=True)) for text in (saved, current))
     changes = [
         f"{name} was {before.get(name)} and is now {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
@@ -119,10 +118,9 @@ def check_same_settings(saved: str, current: str) -> None:
         raise ConfigError(f"a run can only be resumed with the settings it began with: {'; '.join(changes)}.")
 
 
-def flatten(config: DictConfig) -> dict[str, Any]:
-    """A nested configuration as {"train.batch_size": 64, ...}, with references resolved."""
-    flat = {}
-    for name, value in OmegaConf.to_container(config, resolve=True).items():
-        children = flatten(OmegaConf.create(value)) if isinstance(value, dict) else {"": value}
-        flat |= {f"{name}.{child}".rstrip("."): leaf for child, leaf in children.items()}
-    return flat
+def flatten(config: Any, path: str = "") -> dict[str, Any]:
+    """A nested configuration as {"train.batch_size": 64, ...}."""
+    if not isinstance(config, dict):
+        return {path: config}
+    parts = [flatten(value, f"{path}.{name}".lstrip(".")) for name, value in config.items()]
+    return {name: value for part in parts for name, value in part.items()}

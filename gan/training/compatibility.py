@@ -13,7 +13,7 @@ from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
 from gan.models.layers import has_batch_norm
 from gan.optim import Schedule
-from gan.system.rank import WORLD_SIZE
+from gan.system import rank
 from gan.tricks.base import Trick, TrickContext, Tricks
 
 MIN_CLASSES = 2  # for scores, whose features come from a classifier
@@ -60,19 +60,19 @@ def check_lipschitz(settings: Settings, loss: Loss, tricks: Tricks) -> None:
         )
     if penalties and tricks.any("mixes_images"):
         raise ConfigError(
-            "trick=minibatch_discrimination does not go with a gradient penalty, which is defined for each image alone: "
-            "choose one."
+            "trick=minibatch_discrimination does not go with a gradient penalty, which is defined for each image "
+            "alone: choose one."
         )
     if clips and tricks.any("enforces_lipschitz"):
         raise ConfigError(
-            "trick=weight_clipping does not go with a gradient penalty, whose gradient norm clipped weights cannot reach, "
-            "nor with trick=spectral_norm, which scales the weights again: choose one."
+            "trick=weight_clipping does not go with a gradient penalty, whose gradient norm clipped weights cannot "
+            "reach, nor with trick=spectral_norm, which scales the weights again: choose one."
         )
 
 
 def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
     """What several processes, each with a part of the batch, do not support."""
-    if WORLD_SIZE == 1:
+    if rank.WORLD_SIZE == 1:
         return
     if names := [name for name, trick in tricks.items() if trick.needs_whole_batch]:
         raise ConfigError(f"trick=[{','.join(names)}] needs the whole batch: not supported with several processes.")
@@ -87,15 +87,15 @@ def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
         raise ConfigError(f"train.batch_size={batch_size}: must be <= {len(dataset)}, the number of images.")
     if (images := batch_size * steps) > len(dataset):
         raise ConfigError(
-            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images for one update "
-            f"of G: must be <= {len(dataset)}, the number of images."
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images per step: "
+            f"must be <= {len(dataset)}, the number of images."
         )
     if settings.watch.scores_every and dataset.shape.classes < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
 
 
 def check_networks(settings: Settings, image: ImageShape, generator: Generator, discriminator: Discriminator) -> None:
-    """Run networks that are not this project's own once, to see whether they fit the noise, the images and the logits."""
+    """Run networks of the user once, to see whether they fit the noise, the images and the logits."""
     shape = (2, image.channels, image.size, image.size)
     inputs = {"generator": torch.zeros(2, settings.noise.dim), "discriminator": torch.zeros(shape)}
     outputs = {"generator": shape, "discriminator": (2,)}
@@ -123,9 +123,7 @@ def dry_run(name: str, network: nn.Module, inputs: Tensor) -> Tensor:
         network.train(was_training)
 
 
-def check_batch_norm(
-    batch_size: int, images_per_logit: int, generator: Generator, discriminator: Discriminator
-) -> None:
+def check_batch_norm(batch_size: int, images_per_logit: int, generator: nn.Module, discriminator: nn.Module) -> None:
     """BatchNorm needs two values per feature."""
     for network, images in ((generator, 1), (discriminator, images_per_logit)):
         if batch_size <= images and any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
@@ -133,7 +131,7 @@ def check_batch_norm(
 
 
 def choose_separate_batches(setting: bool | None, tricks: Tricks, discriminator: Discriminator) -> bool:
-    """Whether D gets real and fake images as separate batches: as set, else where the images of a batch affect each other."""
+    """Whether D gets real and fake images as separate batches: by default, where the images of a batch interact."""
     mixes_images = tricks.any("mixes_images") or has_batch_norm(discriminator)
     if setting is not None and not mixes_images:
         raise ConfigError(

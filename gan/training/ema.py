@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from gan.models.base import Generator
 
@@ -17,7 +18,8 @@ class EMA:
 
     def __init__(self, network: Generator, decay: float) -> None:
         self.network, self.decay = copy.deepcopy(network).eval().requires_grad_(False), decay
-        self.weights, self.current_weights = list(self.network.parameters()), list(network.parameters())
+        self.weights: list[Tensor] = list(self.network.parameters())
+        self.current_weights: list[Tensor] = list(network.parameters())
         self.buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()

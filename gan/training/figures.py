@@ -42,8 +42,8 @@ def curve(axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, c
     """One number over the epochs, where it was logged; a gap where it was not finite."""
     points = [(row["epoch"], row[name]) for row in logged if name in row]
     if points:
-        epochs, values = zip(*points, strict=True)
-        values = [float("nan") if value is None else value for value in values]
+        epochs = [epoch for epoch, _ in points]
+        values = [float("nan") if value is None else value for _, value in points]
         marker = "." if len(points) < 20 else None
         axis.plot(epochs, values, label=label, color=color, linewidth=1, marker=marker, **style)
 

@@ -116,9 +116,8 @@ class RunLogger:
     def log_metrics(self, step: int, epoch: float, seconds: float, speed: float, metrics: dict[str, float]) -> None:
         """One row of metrics.jsonl. A value that is not finite is null there, as JSON has no NaN."""
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        files.append_row(
-            self.metrics_path, {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
-        )
+        row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
+        files.append_row(self.metrics_path, row)
         scalars = metrics | {"epoch": epoch, "images_per_second": speed}
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self.board._get_file_writer().add_summary(Summary(value=values), step)

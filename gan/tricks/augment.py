@@ -1,6 +1,7 @@
 """Augmentation of all images that D sees, real and fake, so that it cannot overfit a small dataset."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -116,7 +117,7 @@ class AdaptiveAugment(DiffAugment):
             )
 
     def transforms(self) -> list[Transform]:
-        return [lambda images, apply=apply: self.apply_to_some(apply, images) for apply in super().transforms()]
+        return [partial(self.apply_to_some, transform) for transform in super().transforms()]
 
     def apply_to_some(self, transform: Transform, images: Tensor) -> Tensor:
         """`transform` with the current probability for each image."""

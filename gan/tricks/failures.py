@@ -55,12 +55,12 @@ class TrackFailures(Trick):
     def check(self, context: TrickContext) -> None:
         if not context.watch.log_every:
             raise ConfigError(
-                "watch.log_every=null: must be a period, since trick=track_failures checks logged metrics."
+                "watch.log_every=null: must be a period for trick=track_failures, which reads what is logged."
             )
         if context.train.batch_size == WORLD_SIZE:
             raise ConfigError(
-                f"train.batch_size={WORLD_SIZE}: must be >= {2 * WORLD_SIZE}, since trick=track_failures compares the images "
-                "of a batch."
+                f"train.batch_size={WORLD_SIZE}: must be >= {2 * WORLD_SIZE} for trick=track_failures, which compares "
+                "the images of a batch."
             )
         if context.loss.requires_lipschitz:  # such a loss is not bounded, and 0 means nothing
             del self.lower_limits["discriminator/loss"]

@@ -45,8 +45,8 @@ class MinibatchStddev(Trick):
         logits = context.train.batch_size // context.tricks.images_per_logit
         if self.group_size == 1 or logits % self.group_size:
             raise ConfigError(
-                f"trick.minibatch_stddev.group_size={self.group_size}: must be >= 2 and divide the {logits} logits of a "
-                f"batch (train.batch_size={context.train.batch_size})."
+                f"trick.minibatch_stddev.group_size={self.group_size}: must be >= 2 and divide {logits}, the number of "
+                "logits in a batch."
             )
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
@@ -108,7 +108,7 @@ class Pack(nn.Module):
 
 
 class Packing(Trick):
-    """D sees several images at once, all real or all fake, and has one logit for them (PacGAN, Lin et al. 2018, section 3).
+    """D has one logit for several images, all real or all fake (PacGAN, Lin et al. 2018, section 3).
 
     Args:
         images: per logit. D's first layer is widened for them.
@@ -122,7 +122,8 @@ class Packing(Trick):
     def check(self, context: TrickContext) -> None:
         if self.images == 1 or context.train.batch_size % self.images:
             raise ConfigError(
-                f"trick.packing.images={self.images}: must be >= 2 and divide train.batch_size={context.train.batch_size}."
+                f"trick.packing.images={self.images}: must be >= 2 and divide train.batch_size="
+                f"{context.train.batch_size}."
             )
         if context.tricks.any("uses_labels"):
             raise ConfigError("trick=packing does not go with trick=conditional: a logit would have several classes.")

@@ -31,7 +31,7 @@ class InstanceNoise(Trick):
 
 
 class GeneratorNoise(Trick):
-    """Gaussian noise on the inputs of each layer of G but the first, in training and in sampling (ganhacks 13).
+    """Gaussian noise before each layer of G but the first, in training and in sampling (ganhacks 13).
 
     Args:
         std: standard deviation, as a multiple of that of the activations of each image.
@@ -53,7 +53,7 @@ def add_noise(inputs: Tensor, std: float) -> Tensor:
 
 
 class GeneratorDropout(Trick):
-    """Dropout on the inputs of each layer of G but the first, in training and in sampling (ganhacks 17; Isola et al. 2017).
+    """Dropout before each layer of G but the first, in training and in sampling (ganhacks 17; Isola et al. 2017).
 
     Args:
         probability: that a value is set to 0.

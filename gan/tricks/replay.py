@@ -11,7 +11,7 @@ from gan.tricks.base import Trick, TrickContext
 
 
 class Replay(Trick):
-    """Mixes old fake images into D's batches, so that G cannot cycle (ganhacks 8; Shrivastava et al. 2017, section 2.3).
+    """Mixes old fake images into D's batches (ganhacks 8; Shrivastava et al. 2017, section 2.3).
 
     Args:
         images: size of the buffer. In each step some new images replace as many, chosen at random.
@@ -36,8 +36,8 @@ class Replay(Trick):
             raise ConfigError("trick=replay does not go with trick=conditional: its buffer holds no labels.")
         if not 0 < count <= self.images:
             raise ConfigError(
-                f"trick.replay.fraction={self.fraction} of train.batch_size={train.batch_size} is {count} images: must be "
-                f"from 1 to trick.replay.images={self.images}."
+                f"trick.replay.fraction={self.fraction} of train.batch_size={train.batch_size} is {count} images: must "
+                f"be from 1 to trick.replay.images={self.images}."
             )
 
     def old_count(self, batch_size: int) -> int:

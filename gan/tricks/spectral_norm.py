@@ -30,8 +30,8 @@ class SpectralNorm(Trick):
     def check(self, context: TrickContext) -> None:
         if not all(layer.weight.any() for layer in weight_layers(context.discriminator)):
             raise ConfigError(
-                "trick=spectral_norm cannot divide weights by a largest singular value of 0, and this model initializes "
-                "some layers with 0: choose another model."
+                "trick=spectral_norm cannot divide by a largest singular value of 0, with which this model initializes "
+                "some layers: choose another model."
             )
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
