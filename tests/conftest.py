@@ -12,13 +12,17 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck
+from torch import nn
 
 from gan.config import check
 from gan.data.image_shape import ImageShape
-from gan.losses import Loss
+from gan.losses import Hinge, Loss
+from gan.models.base import Discriminator, Generator
 from gan.training import build, checkpoint, loop
+from gan.training.resume import resume as resume_run
 from gan.training.state import TrainingRun
-from gan.tricks.base import TrickContext
+from gan.tricks.base import TrickContext, Tricks
+from gan.tricks.minibatch import Packing
 from tests import forked
 from tests.forked import ROOT
 
@@ -59,12 +63,15 @@ def composed(*overrides: str):
         return compose("train", overrides=list(overrides))
 
 
-def game(image: ImageShape, batch_size: int, loss: Loss | None = None, images_per_logit: int = 1) -> TrickContext:
-    """What a trick is told before it says whether it makes sense."""
+def trick_context(
+    image: ImageShape, batch_size: int, loss: Loss | None = None, images_per_logit: int = 1
+) -> TrickContext:
+    """A run for `Trick.check`, with small networks."""
     settings = check.check_config(composed(f"train.batch_size={batch_size}"))
-    return TrickContext(
-        image, settings.train, settings.watch, loss, has_classes=False, images_per_logit=images_per_logit
-    )
+    tricks = Tricks([Packing(images=images_per_logit)] if images_per_logit > 1 else [])
+    generator = Generator(nn.Linear(2, image.pixels))
+    discriminator = Discriminator(nn.Flatten(), nn.Linear(image.pixels, 1))
+    return TrickContext(image, settings.train, settings.watch, loss or Hinge(), tricks, generator, discriminator)
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +150,8 @@ def train_here(cache):
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
         run = build.build_run(cfg, check.check_config(cfg), {"model": "mlp", "seed": 0})
         if resume:
-            loop.resume(run, folder)
-        loop.run(run, folder)
+            resume_run(run, folder)
+        loop.train(run, folder)
 
     return call
 

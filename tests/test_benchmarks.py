@@ -37,7 +37,7 @@ def test_a_step_makes_no_product_that_nobody_needs(make_run, order):
         "model.generator.hidden=[16]", "model.discriminator.hidden=[16]", f"train.update={order}", "trick=[]"
     )
     with Arithmetic() as arithmetic:
-        loop.update(run)
+        loop.training_step(run)
     made = {kind: sum(n for call, n in arithmetic.calls.items() if call[0] == kind) for kind in (ADDMM, MM)}
     # Two layers each. Backward: the weights of either player, 2 and 2; through G's last layer to its first, 1; through
     # D's last layer, 1 in its own step, and through both, 2, in G's.
@@ -56,7 +56,7 @@ def test_an_optimiser_reads_and_writes_what_it_keeps():
 
 def test_the_profile_of_a_step_knows_what_each_call_is_for(make_run):
     run = make_run("model=conv", "train.batch_size=8", "trick=[instance_noise]")
-    found = look(lambda: loop.update(run), 2)
+    found = look(lambda: loop.training_step(run), 2)
     assert list(found.kinds) == [*KINDS, REST]
     assert sum(found.kinds.values()) == pytest.approx(1)
     assert min(found.kinds.values()) > 0
@@ -69,7 +69,7 @@ def test_the_operations_of_a_step_are_those_of_its_products(make_run):
     # D's step: fakes, D on twice the batch, its weights' gradients, and through its last layer. G's: forward through
     # both, back through D, G's weights' gradients, and through its last layer.
     times = generator + 2 * (2 * discriminator + 16) + generator + 2 * discriminator + generator + 16 * pixels
-    assert look(lambda: loop.update(run), 1).operations == 2 * 8 * times
+    assert look(lambda: loop.training_step(run), 1).operations == 2 * 8 * times
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models.base import Discriminator, Generator
 from gan.training import build, loop
 from gan.tricks.conditional import Conditional
 from tests.conftest import CONF, composed, options
@@ -23,7 +23,7 @@ from tests.test_config import narrow
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_can_be_told_of_classes(make_run, model):
     run = make_run(f"model={model}", "trick=[conditional]", "dataset.image_size=16", *narrow(model))
-    loop.update(run)
+    loop.training_step(run)
     generator, discriminator = (player.network.eval() for player in run.players)
     noise, labels = torch.randn(1, 100).expand(2, -1), torch.tensor([0, 1])
     drawn = generator(noise, labels)
@@ -34,10 +34,10 @@ def test_every_model_can_be_told_of_classes(make_run, model):
 
 
 def test_d_adds_the_direction_of_the_class_to_what_it_says_of_the_image():
-    discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
-    Conditional(embedding_dim=2).prepare_discriminator(discriminator, ImageShape(1, 2, classes=3))
+    discriminator = Discriminator(nn.Sequential(nn.Flatten()), nn.Linear(4, 1))
+    Conditional(embedding_dim=2).modify_networks(Generator(nn.Linear(2, 4)), discriminator, ImageShape(1, 2, classes=3))
     images, labels = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
-    directions = discriminator.classes.weight[labels]  # Miyato and Koyama 2018, equation 3
+    directions = discriminator.label_projection.weight[labels]  # Miyato and Koyama 2018, equation 3
     expected = discriminator(images) + (directions * images.flatten(1)).sum(1)
     assert torch.allclose(discriminator(images, labels), expected, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_fakes_have_the_classes_of_the_real_images_beside_them(make_run):
     generator, judge = run.players.generator.working, run.players.discriminator.working
     generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[1]))
     judge.register_forward_pre_hook(lambda _, inputs: judged.append(inputs[1]))
-    loop.update(run)
+    loop.training_step(run)
     labels = [run.batches[index].labels for index in (0, 1)]
     assert [each.tolist() for each in drawn] == [labels[0].tolist(), labels[1].tolist(), labels[1].tolist()]
     assert [len(each) for each in judged] == [16, 16, 8]
@@ -72,7 +72,7 @@ def test_a_tiny_conditional_gan_learns_which_class_is_light(make_run):
     run.batches.labels = torch.arange(64) % 2
     run.batches.images = (run.batches.labels * 200 + 20).to(torch.uint8).view(64, 1, 1, 1).expand(64, 1, 8, 8)
     for _ in range(600):
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
     drawn = sampling.generate(run.players.generator.network, torch.randn(64, 2), torch.arange(64) % 2, 64).double()
     assert drawn[0::2].mean() < 70 and drawn[1::2].mean() > 170
@@ -89,7 +89,7 @@ def test_a_grid_has_a_column_for_each_class():
 
 def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(train_here, tmp_path):
     run = tmp_path / "run"
-    train_here(run, "trick=[conditional,ema]", "train.max_steps=2", "watch.samples=20")
+    train_here(run, "trick=[conditional]", "train.max_steps=2", "watch.samples=20")
     with Image.open(run / "samples" / "step_0000002.png") as grid:
         assert grid.size == (10 * 29 + 1, 2 * 29 + 1)
     sample_from(run, "class=3", "n=4", "format=npz")

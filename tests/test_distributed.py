@@ -16,7 +16,7 @@ from tests.conftest import ROOT, TINY, same_weights, weights
 
 BATCH_NORM = ["model=dcgan", "model.generator.width=4", "model.discriminator.width=4", "dataset.image_size=16"]
 SETTINGS = {  # each without dropout, which each process draws for itself
-    "BatchNorm in both": [*BATCH_NORM, "train.reuse_fakes=true", "trick=[ema]"],
+    "BatchNorm in both": [*BATCH_NORM, "train.reuse_fakes=true", "trick=[]"],
     "penalties, classes, both at once": [
         *("model.discriminator.dropout=0", "trick=[r1,r2,conditional]", "loss=relativistic"),
         "train.update=simultaneous",

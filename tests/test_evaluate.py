@@ -67,7 +67,7 @@ def evaluate(program, cache):
 
 def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     for name in ("a", "b"):
-        train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}", "trick=[ema]")
+        train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}", "trick=[]")
     done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
     assert done.returncode == 0, done.stderr
     table = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
@@ -140,7 +140,7 @@ def test_help_says_what_can_be_asked(program):
 
 
 def test_the_generator_itself_is_drawn_from_where_it_is_asked_for(train_here, tmp_path):
-    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    train_here(tmp_path, "train.max_steps=3", "trick=[]")
     state = checkpoint.load(tmp_path)
     for averaged, name in ((True, "ema"), (False, "generator")):
         weights = build.load_trained(tmp_path, "last", averaged, CPU).generator.state_dict()
@@ -152,14 +152,14 @@ def test_a_runs_own_scores_are_of_what_it_draws_with_as_it_is_now(train_here, ev
     def known():
         return json.loads((tmp_path / "status.json").read_text())["scores"]
 
-    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    train_here(tmp_path, "train.max_steps=3", "trick=[]")
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "ema=false")
     assert known() == {}
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
     assert known()["fid"] > 0
     (of_itself, averaged) = json.loads((tmp_path / "scores.json").read_text())  # the first is not lost
     assert (of_itself["ema"], averaged["ema"]) == (False, True)
-    train_here(tmp_path, "train.max_steps=4", "trick=[ema]", resume=True)
+    train_here(tmp_path, "train.max_steps=4", "trick=[]", resume=True)
     assert known() == {}
 
 

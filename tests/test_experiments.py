@@ -164,9 +164,9 @@ def describe(network):
         match module:
             case Maxout():
                 inside += list(module.modules())
-                words.append(f"maxout {module.lines.in_features}-{module.units}x{module.pieces}")
+                words.append(f"maxout {module.linear.in_features}-{module.units}x{module.pieces}")
             case SharedLines():
-                words.append(f"lines {len(module.slopes)}")
+                words.append(f"lines {len(module.weights)}")
             case nn.Linear():
                 words.append(
                     f"linear {module.in_features}-{module.out_features}" + (" no bias" if module.bias is None else "")
@@ -203,10 +203,10 @@ def test_the_networks_are_as_published(name):
     for player, expected, count in zip(
         TWO_PLAYERS, (published.generator, published.discriminator), published.weights, strict=True
     ):
-        network = build.build_network(cfg, player, published.image)
+        network = build.build_networks(cfg, published.image)[TWO_PLAYERS.index(player)]
         assert describe(network) == expected
         assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == count
-    assert build.build_network(cfg, "generator", published.image).pixel_range == published.pixels
+    assert build.build_networks(cfg, published.image)[0].pixel_range == published.pixels
     assert (cfg.noise.dim, cfg.noise.kind) == (100, published.noise)
 
 
@@ -258,7 +258,7 @@ def test_the_loss_at_hand_made_logits_is_as_published(name):
 def test_the_first_weights_of_2014_are_as_published():
     cfg = composed("experiment=paper/goodfellow2014_mnist")
     for player, bound in (("generator", 0.05), ("discriminator", 0.005)):
-        for module in build.build_network(cfg, player, ImageShape(1, 28)).modules():
+        for module in build.build_networks(cfg, ImageShape(1, 28))[TWO_PLAYERS.index(player)].modules():
             if isinstance(module, nn.Linear):
                 assert module.weight.abs().max().item() == pytest.approx(bound, rel=0.02) and (module.bias == 0).all()
 
@@ -272,12 +272,12 @@ def test_momentum_rises_and_the_learning_rate_decays_as_in_2014(make_run):
         (124_500, 249, 0.7),
         (10**6, 900, 0.7),
     ]:
-        run.players.begin(step, epoch)
+        run.players.begin_step(step, epoch)
         for player in run.players:
             (group,) = player.optimizer.param_groups
             assert group["momentum"] == pytest.approx(momentum)
             assert group["lr"] == pytest.approx(max(0.1 * math.exp(-step * math.log(1.000004)), 1e-6), rel=1e-6)
-    run.players.begin(10**7, 900)
+    run.players.begin_step(10**7, 900)
     assert run.players.generator.optimizer.param_groups[0]["lr"] == 1e-6
 
 
@@ -305,7 +305,7 @@ def test_an_output_bias_from_the_marginals_starts_from_the_mean_image(make_run, 
 def test_a_maxout_unit_is_the_maximum_of_its_pieces():
     layer = Maxout(7, 4, pieces=3)
     inputs = torch.randn(5, 7)
-    pieces = inputs @ layer.lines.weight.T + layer.lines.bias
+    pieces = inputs @ layer.linear.weight.T + layer.linear.bias
     for unit in range(4):
         assert torch.allclose(layer(inputs)[:, unit], pieces[:, unit::4].max(dim=1).values)
 
@@ -314,14 +314,14 @@ def test_a_maxout_unit_is_the_maximum_of_its_pieces():
 def test_shared_lines_are_one_set_for_all_units_trained_or_as_drawn(trainable):
     lines = SharedLines(pieces=3, trainable=trainable)
     with torch.no_grad():
-        lines.slopes.copy_(torch.tensor([1.0, -1.0, 0.0]))
-        lines.offsets.copy_(torch.tensor([0.0, 0.0, 0.5]))
+        lines.weights.copy_(torch.tensor([1.0, -1.0, 0.0]))
+        lines.biases.copy_(torch.tensor([0.0, 0.0, 0.5]))
     inputs = torch.tensor([[-2.0, 0.1, 3.0]], requires_grad=True)
     assert lines(inputs).tolist() == [[2.0, 0.5, 3.0]]
     lines(inputs).sum().backward()
     assert inputs.grad.tolist() == [[-1.0, 0.0, 1.0]]
-    assert (lines.slopes.grad is not None) is trainable
-    assert "slopes" in lines.state_dict()  # a checkpoint keeps them either way
+    assert (lines.weights.grad is not None) is trainable
+    assert "weights" in lines.state_dict()  # a checkpoint keeps them either way
 
 
 # Those of the ablation differ in their trick alone, which test_config.py tries on its own.
@@ -335,9 +335,9 @@ def test_every_experiment_trains_a_few_steps(small, name):
     cfg = composed(f"experiment={name}", "dataset=digits", *small, "dataset.image_size=32")
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(3):
-        numbers = loop.update(run)
+        numbers = loop.training_step(run)
         run.step += 1
-    assert not loop.not_finite(run)
+    assert not loop.find_non_finite(run)
     assert {"discriminator/loss", "generator/loss"} <= numbers.keys()
     assert any(name.startswith("discriminator/loss_") for name in numbers)
 

@@ -120,7 +120,7 @@ def test_a_linear_ending_never_goes_flat_and_is_cut_off_only_in_images():
 @pytest.mark.parametrize(("name", "mixes"), [("mlp", False), ("dcgan", True)])
 def test_only_batch_norm_makes_a_image_depend_on_its_neighbours(name, mixes):
     _, discriminator = build(name, ImageShape(1, 16))
-    assert layers.mixes_images(discriminator) is mixes
+    assert layers.has_batch_norm(discriminator) is mixes
     discriminator.train()
     for module in discriminator.modules():
         if isinstance(module, nn.Dropout):
@@ -169,11 +169,11 @@ def test_an_activation_may_be_named_made_or_half_made():
 
 def test_a_residual_block_begins_as_its_activation_and_can_learn():
     _, discriminator = build("residual", ImageShape(1, 28))
-    for block in (module for module in discriminator.modules() if isinstance(module, residual.Block)):
-        maps = torch.randn(2, block.change[0].in_channels, 8, 8)
+    for block in (module for module in discriminator.modules() if isinstance(module, residual.ResidualBlock)):
+        maps = torch.randn(2, block.first.in_channels, 8, 8)
         assert torch.equal(block(maps), F.leaky_relu(maps, 0.2))
         block(maps).square().sum().backward()
-        assert block.change[-1].weight.grad.abs().sum() > 0
+        assert block.second.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("size", [8, 28, 64, 256])

@@ -19,46 +19,46 @@ def stream(seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_mean_zero_and_variance_one(kind):
-    points = Noise(kind, 100).draw(5000, stream())
+    points = Noise(kind, 100).sample(5000, stream())
     assert points.mean().item() == pytest.approx(0, abs=0.01)
     assert points.var().item() == pytest.approx(1, abs=0.01)
 
 
 def test_uniform_noise_stays_within_root_three():
-    points = Noise("uniform", 10).draw(5000, stream())
+    points = Noise("uniform", 10).sample(5000, stream())
     assert points.abs().max() <= math.sqrt(3) and points.abs().max() > 1.7
 
 
 def test_sphere_noise_lies_on_the_sphere_of_radius_root_dim():
-    assert torch.allclose(Noise("sphere", 25).draw(100, stream()).norm(dim=1), torch.tensor(5.0))
+    assert torch.allclose(Noise("sphere", 25).sample(100, stream()).norm(dim=1), torch.tensor(5.0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scale_multiplies(kind):
-    plain, scaled = Noise(kind, 5).draw(4, stream()), Noise(kind, 5).draw(4, stream(), scale=0.5)
+    plain, scaled = Noise(kind, 5).sample(4, stream()), Noise(kind, 5).sample(4, stream(), scale=0.5)
     assert torch.allclose(plain * 0.5, scaled)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_walk_passes_through_its_stops_and_closes(kind):
     noise = Noise(kind, 8)
-    stops = noise.draw(3, stream())
-    path = noise.walk(stops, frames=4)
+    stops = noise.sample(3, stream())
+    path = noise.interpolate(stops, frames=4)
     assert path.shape == (12, 8)
     assert torch.allclose(path[::4], stops, atol=1e-5)
 
 
 def test_a_walk_on_the_sphere_stays_on_it_and_one_in_the_box_is_straight():
     sphere, box = Noise("sphere", 16), Noise("uniform", 16)
-    assert torch.allclose(sphere.walk(sphere.draw(3, stream()), 5).norm(dim=1), torch.tensor(4.0), atol=1e-4)
-    stops = box.draw(2, stream())
-    assert torch.allclose(box.walk(stops, 2)[1], stops.mean(0), atol=1e-6)
+    assert torch.allclose(sphere.interpolate(sphere.sample(3, stream()), 5).norm(dim=1), torch.tensor(4.0), atol=1e-4)
+    stops = box.sample(2, stream())
+    assert torch.allclose(box.interpolate(stops, 2)[1], stops.mean(0), atol=1e-6)
 
 
 def test_a_walk_through_one_image_stands_still():
     noise = Noise("normal", 8)
-    stop = noise.draw(1, stream())
-    assert torch.allclose(noise.walk(stop, 3), stop.expand(3, -1))
+    stop = noise.sample(1, stream())
+    assert torch.allclose(noise.interpolate(stop, 3), stop.expand(3, -1))
 
 
 @settings(max_examples=50, deadline=None)

@@ -216,7 +216,7 @@ def test_data_that_is_deleted_on_the_way_is_not_missed_until_it_is_wanted_again(
 
     monkeypatch.setattr(loop, "update", deleting)
     cfg = composed(*(setting for setting in TINY if "dataset" not in setting), *own, "train.max_steps=6", "trick=[]")
-    loop.run(build.build_run(cfg, check.check_config(cfg), {}), run)
+    loop.train(build.build_run(cfg, check.check_config(cfg), {}), run)
     assert read_status(run)["state"] == "finished"
     with pytest.raises(ConfigError, match="does not exist"):
         build.build_run(cfg, check.check_config(cfg), {})

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan.data.image_shape import ImageShape
 from gan.losses import NonSaturating
-from gan.models import layers
+from gan.models.base import Discriminator, Generator
 from gan.optim import adam, sgd
 from gan.player import NonFiniteGuard, Player, Players
 from gan.step import Batch, step, step_discriminator, step_generator
@@ -28,15 +28,14 @@ ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 def make_players(precision="fp32"):
     torch.manual_seed(0)
-    generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
-    discriminator = layers.Judge(
-        [nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2)], [nn.Linear(16, 1)], "default", 1.0
-    )
-    brake = NonFiniteGuard(torch.device("cpu"))
-    brake.begin(0)
+    layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+    generator = Generator(layers)
+    discriminator = Discriminator(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2)), nn.Linear(16, 1))
+    guard = NonFiniteGuard(torch.device("cpu"))
+    guard.step.fill_(1)
     return Players(
-        Player(generator, adam(generator.parameters(), **ADAM), {}, brake, precision),
-        Player(discriminator, adam(discriminator.parameters(), **ADAM), {}, brake, precision),
+        Player(generator, adam(generator.parameters(), **ADAM), {}, guard, precision),
+        Player(discriminator, adam(discriminator.parameters(), **ADAM), {}, guard, precision),
     )
 
 
@@ -153,7 +152,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_though_the_loss_is(batch, p
     nothing = logits - logits
     loss = torch.where(nothing > 0, nothing.sqrt(), nothing).sum()  # 0, and its gradient is 0 times infinity
     player.update(loss)
-    assert loss == 0 and player.brake.found_inf and int(player.failed_at) == 1
+    assert loss == 0 and player.guard.found_inf and int(player.failed_at) == 1
     assert torch.equal(before, weights(player))
 
 
@@ -164,13 +163,13 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_says_when(batch, optimizer)
     players = make_players()
     for player in players:
         player.optimizer = optimizer(player.parameters)
-        player.optimizer.found_inf, player.optimizer.grad_scale = player.brake.found_inf, None
+        player.optimizer.found_inf, player.optimizer.grad_scale = player.guard.found_inf, None
     real, noise_d, noise_g = batch
-    players.begin(6, 0)
+    players.begin_step(6, 0)
     step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(real, noise_d), Batch(real, noise_g)])
     before = [weights(player) for player in players]
     for number, images in [(7, real * float("nan")), (8, real)]:
-        players.begin(number, 0)
+        players.begin_step(number, 0)
         step(players, LOSS, NO_TRICKS, "discriminator_first", False, [Batch(images, noise_d), Batch(images, noise_g)])
     assert [int(player.failed_at) for player in players] == [0, 8]  # the eighth step, in D
     assert all(torch.equal(a, weights(player)) for a, player in zip(before, players, strict=True))
@@ -206,9 +205,9 @@ def test_a_tiny_gan_learns_a_constant_image(make_run, loss):
     for _ in range(1000):
         if run.step in (0, 999):
             distance.append((run.ema.network(noise) - 0.6).abs().mean().item())
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
-        run.ema.follow(run.step)
+        run.ema.update(run.step)
     assert run.ema.network(noise).mean().item() == pytest.approx(0.6, abs=0.05)
     assert distance[0] > 0.5 and distance[1] < 0.15
 
@@ -216,25 +215,25 @@ def test_a_tiny_gan_learns_a_constant_image(make_run, loss):
 def test_instance_noise_fades_to_exactly_nothing():
     trick, images = InstanceNoise(std=0.5, fade_steps=10), torch.zeros(4, 1, 50, 50)
     for number, expected in [(0, 0.5), (5, 0.25), (9, 0.05)]:
-        trick.begin(number)
-        assert trick.show(images).std().item() == pytest.approx(expected, rel=0.05)
-    trick.begin(10)
-    assert trick.show(images) is images
+        trick.begin_step(number)
+        assert trick.augment(images).std().item() == pytest.approx(expected, rel=0.05)
+    trick.begin_step(10)
+    assert trick.augment(images) is images
 
 
-def test_tricks_change_neither_the_images_nor_the_noise(make_run, monkeypatch, play=loop.play):
+def test_tricks_change_neither_the_images_nor_the_noise(make_run, monkeypatch, play=loop.step):
     seen = []
 
     def played(*arguments):
         seen[-1] += [part for batch in arguments[-1] for part in (batch.real, batch.noise)]
         return play(*arguments)
 
-    monkeypatch.setattr(loop, "play", played)
-    for overrides in ([], ["trick=[instance_noise,soft_labels,ema]"]):
+    monkeypatch.setattr(loop, "step", played)
+    for overrides in ([], ["trick=[instance_noise,soft_labels]"]):
         seen.append([])
         run = make_run(*overrides)
         for _ in range(3):
-            loop.update(run)
+            loop.training_step(run)
             run.step += 1
     assert len(seen[0]) == 12 and all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
@@ -246,9 +245,9 @@ def test_the_shape_of_a_image_counts_its_pixels():
 def test_a_half_precision_player_runs_on_roundings_of_what_it_learns(make_run):
     run = make_run("precision=bf16", "model=dcgan", "trick=[]")
     for _ in range(2):
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
-    run.restore(run.state())
+    run.load_state_dict(run.state_dict())
     for player in run.players:
         pairs = list(zip(player.network.modules(), player.working.modules(), strict=True))
         halved = [(a, b) for a, b in pairs if isinstance(a, (nn.Conv2d, nn.ConvTranspose2d))]
@@ -276,12 +275,12 @@ def test_a_step_reads_no_number(make_run):
             assert function is not torch.ops.aten._local_scalar_dense.default, "a GPU would be waited for here"
             return function(*args, **(kwargs or {}))
 
-    run = make_run("precision=bf16", "trick=[instance_noise,soft_labels,ema]", "optim=goodfellow2014")
+    run = make_run("precision=bf16", "trick=[instance_noise,soft_labels]", "optim=goodfellow2014")
     with Unread():
         for _ in range(3):
-            run.numbers.add(loop.update(run))
+            run.metrics.add(loop.training_step(run))
             run.step += 1
-            run.ema.follow(run.step)
+            run.ema.update(run.step)
         with pytest.raises(AssertionError, match="waited"):
             run.players.generator.failed_at.item()
 
@@ -289,7 +288,7 @@ def test_a_step_reads_no_number(make_run):
 def test_still_weights_pass_a_gradient_on_and_get_none(batch):
     discriminator = make_players().discriminator
     real = batch[0].requires_grad_()
-    with discriminator.still():
+    with discriminator.frozen():
         logits = discriminator(real)
     logits.sum().backward()
     assert real.grad.abs().sum() > 0 and all(parameter.grad is None for parameter in discriminator.parameters)

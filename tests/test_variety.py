@@ -8,13 +8,15 @@ from torch import nn
 
 from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
-from gan.models import layers
+from gan.models.base import Discriminator, Generator
 from gan.training import loop
 from gan.tricks.base import Tricks
-from gan.tricks.layer_edits import append, widen
-from gan.tricks.slope import R1, GradientPenalty
-from gan.tricks.variety import Closeness, FeatureMatching, MinibatchStddev, Pack, Packing, Replay, Spread
-from tests.conftest import game
+from gan.tricks.feature_matching import FeatureMatching
+from gan.tricks.gradient_penalty import R1, WganGp
+from gan.tricks.layer_edits import append_features, widen
+from gan.tricks.minibatch import MinibatchDiscriminationLayer, MinibatchStddev, MinibatchStddevLayer, Pack, Packing
+from gan.tricks.replay import Replay
+from tests.conftest import trick_context
 from tests.test_config import NARROW
 
 
@@ -27,41 +29,41 @@ def test_replay_shows_new_fakes_until_it_has_kept_enough_and_then_its_share_of_o
     trick = Replay(images=8, fraction=0.5)
     for step in range(2):
         fake = numbered(4 * step, 4)
-        assert torch.equal(trick.recall(fake), fake)
-    seen = trick.recall(numbered(100, 4)).flatten().tolist()
+        assert torch.equal(trick.replay(fake), fake)
+    seen = trick.replay(numbered(100, 4)).flatten().tolist()
     assert seen[:2] == [100, 101] and len(set(seen[2:])) == 2 and set(seen[2:]) < set(range(8))
-    kept = set(trick.kept.flatten().tolist())
+    kept = set(trick.buffer.flatten().tolist())
     assert kept == (set(range(8)) - set(seen[2:])) | {102, 103}  # what was shown has left
 
 
 def test_replay_fills_its_last_places_from_a_part_of_a_batch():
     trick = Replay(images=6, fraction=0.5)
-    trick.recall(numbered(0, 4))
-    trick.recall(numbered(4, 4))
-    assert sorted(trick.kept.flatten().tolist()) == [0, 1, 2, 3, 4, 5]
+    trick.replay(numbered(0, 4))
+    trick.replay(numbered(4, 4))
+    assert sorted(trick.buffer.flatten().tolist()) == [0, 1, 2, 3, 4, 5]
 
 
 def test_replay_changes_what_d_learns_and_not_what_g_draws(make_run):
     runs = [make_run(f"trick={trick}", *NARROW["mlp"]) for trick in ("[]", "[replay]")]
     runs[1].tricks.tricks[0].images = 8
-    rows = [[loop.update(run) for _ in range(3)] for run in runs]
+    rows = [[loop.training_step(run) for _ in range(3)] for run in runs]
     assert rows[0][0] == rows[1][0] and rows[0][2]["discriminator/loss_fake"] != rows[1][2]["discriminator/loss_fake"]
 
 
 def test_the_spread_of_a_group_is_the_mean_deviation_of_its_features():
     features = torch.tensor([[1.0, 5.0], [3.0, 5.0], [0.0, 0.0], [0.0, 8.0]])  # two groups of two
-    seen = Spread(2)(features)
+    seen = MinibatchStddevLayer(2)(features)
     assert torch.equal(seen[:, :2], features)
     assert seen[:, 2].tolist() == pytest.approx([0.5, 0.5, 2.0, 2.0], abs=1e-3)  # (1 + 0) / 2 and (0 + 4) / 2
 
 
 def test_maps_get_the_spread_as_a_map():
-    seen = Spread(2)(torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 4, 4))
+    seen = MinibatchStddevLayer(2)(torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 4, 4))
     assert seen.shape == (2, 4, 4, 4) and torch.allclose(seen[:, 3], torch.tensor(0.5), atol=1e-4)
 
 
 def test_images_that_are_alike_are_close_and_others_are_not():
-    layer = Closeness(inputs=3, kernels=2, dims=1)
+    layer = MinibatchDiscriminationLayer(inputs=3, kernels=2, dims=1)
     nn.init.constant_(layer.project.weight, 1.0)
     features = torch.tensor([[0.0, 0, 0], [0, 0, 0], [math.log(2), 0, 0], [99, 0, 0]])
     seen = layer(features)[:, 3:]
@@ -85,9 +87,11 @@ def test_feature_matching_is_the_squared_distance_of_mean_features():
         return images.flatten(1)
 
     real, fake, loss = torch.tensor([[[[1.0, 3.0]]], [[[3.0, 3.0]]]]), torch.zeros(2, 1, 1, 2), torch.tensor(7.0)
-    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).guide(loss, features, real, fake) == 2 * (2**2 + 3**2)
-    assert FeatureMatching(weight=2.0, adversarial_weight=0.5).guide(loss, features, real, fake) == 26 + 3.5
-    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).guide(loss, features, real, real.flip(0)) == 0
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).generator_loss(loss, features, real, fake) == 2 * (
+        2**2 + 3**2
+    )
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.5).generator_loss(loss, features, real, fake) == 26 + 3.5
+    assert FeatureMatching(weight=2.0, adversarial_weight=0.0).generator_loss(loss, features, real, real.flip(0)) == 0
 
 
 @pytest.mark.parametrize("update", ["discriminator_first", "simultaneous"])
@@ -95,7 +99,7 @@ def test_feature_matching_moves_g_alone(make_run, update):
     runs = [
         make_run(f"trick={trick}", f"train.update={update}", *NARROW["mlp"]) for trick in ("[]", "[feature_matching]")
     ]
-    numbers = [loop.update(run) for run in runs]
+    numbers = [loop.training_step(run) for run in runs]
     (plain_g, plain_d), (matched_g, matched_d) = ([player.parameters for player in run.players] for run in runs)
     assert all(torch.equal(a, b) for a, b in zip(plain_d, matched_d, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(plain_g, matched_g, strict=True) if a.dim() > 1)
@@ -121,14 +125,14 @@ def test_a_packed_d_judges_packs(make_run, model):
     changed[5] += 1
     assert logits.shape == (2,)
     assert torch.equal(discriminator(changed)[0], logits[0]) and discriminator(changed)[1] != logits[1]
-    assert {"discriminator/loss", "generator/loss"} <= loop.update(run).keys()
+    assert {"discriminator/loss", "generator/loss"} <= loop.training_step(run).keys()
 
 
 def test_the_slope_of_a_packed_d_is_that_of_the_whole_pack():
-    discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
+    discriminator = Discriminator(nn.Sequential(nn.Flatten()), nn.Linear(4, 1))
     discriminator.features.append(nn.Linear(4, 4, bias=False))
     nn.init.eye_(discriminator.features[1].weight)
-    Packing(images=2).prepare_discriminator(discriminator, ImageShape(1, 2))
+    Packing(images=2).modify_networks(Generator(nn.Linear(2, 4)), discriminator, ImageShape(1, 2))
     first, last = discriminator.features[2].weight, discriminator.logit[0].weight
     expected = (last @ first).square().sum().item()  # of all 8 pixels of a pack
     found = R1(gamma=2.0, every=1).penalties(discriminator, torch.randn(6, 1, 2, 2), torch.randn(6, 1, 2, 2))["r1"]
@@ -142,8 +146,8 @@ def test_wgan_gp_looks_on_the_line_between_two_packs():
         seen.append(images.detach())
         return images.flatten(1).sum(1).view(-1, 3).sum(1)
 
-    trick = GradientPenalty(weight=1.0)
-    trick.check(game(ImageShape(1, 2), 12, images_per_logit=3))
+    trick = WganGp(weight=1.0)
+    trick.check(trick_context(ImageShape(1, 2), 12, images_per_logit=3))
     trick.penalties(judge, torch.zeros(12, 1, 2, 2), torch.ones(12, 1, 2, 2))
     shares = seen[0][:, 0, 0, 0].view(4, 3)
     assert (shares == shares[:, :1]).all() and len(set(shares[:, 0].tolist())) == 4
@@ -156,8 +160,8 @@ def test_a_widened_layer_says_the_same_where_nothing_is_new(layer):
     inputs = torch.randn(2, 6) if isinstance(layer, nn.Linear) else torch.randn(2, 6, 4, 4)
     before = layer(inputs)
     widen(layer, 3)
-    assert torch.allclose(layer(append(inputs, torch.zeros(2, 3))), before, atol=1e-6)
-    assert not torch.allclose(layer(append(inputs, torch.ones(2, 3))), before, atol=1e-3)
+    assert torch.allclose(layer(append_features(inputs, torch.zeros(2, 3))), before, atol=1e-6)
+    assert not torch.allclose(layer(append_features(inputs, torch.ones(2, 3))), before, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -183,4 +187,4 @@ def test_what_cannot_be_is_refused(make_run, chosen, reason):
 
 def test_no_trick_changes_nothing():
     tricks, images = Tricks([MinibatchStddev(group_size=4)]), torch.randn(2, 1, 4, 4)
-    assert tricks.recall(images) is images and tricks.show(images) is images
+    assert tricks.replay(images) is images and tricks.show(images) is images

@@ -25,6 +25,7 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.system import files
 from gan.training import build, checkpoint, loop
+from gan.training.resume import resume as resume_run
 from tests.conftest import TINY, composed
 
 STEPS = 40
@@ -58,8 +59,8 @@ def attempt(folder: Path, cache: Path, last_words: int | None) -> None:
     except ConfigError:  # it died before it had saved anything
         pass
     else:
-        loop.resume(run, folder)
-    loop.run(run, folder)
+        resume_run(run, folder)
+    loop.train(run, folder)
 
 
 def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | None) -> int:
