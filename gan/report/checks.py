@@ -9,7 +9,7 @@ import statistics
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from gan.report.cells import PROTOCOL, protocol_line
+from gan.metrics.catalogue import PROTOCOL, protocol_line
 from gan.report.runs import RunFolder
 
 SURE, MOSTLY = 0.9, 0.9

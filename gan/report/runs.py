@@ -11,7 +11,8 @@ import yaml
 
 from gan.cli.overrides import BESIDES
 from gan.config.errors import ConfigError
-from gan.report.cells import PROTOCOL, Number, mean_over, protocol_line
+from gan.metrics.catalogue import PROTOCOL, protocol_line
+from gan.report.cells import Number, mean_over
 from gan.system import files, status
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
