@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["lower", "higher"]
 Input = Literal["classes", "inception", "pixels", "discriminator"]  # what a comparison may lack
+INCEPTION = "inception"  # the features that are not from a classifier of the dataset
 
 # Two scores may be compared where these are equal.
 PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
@@ -154,50 +155,53 @@ def parzen_width(comparison: "Comparison") -> float:
 
 @metric("discriminator gap", unit="fraction of pairs", better=None, needs="discriminator")
 def discriminator_gap(comparison: "Comparison") -> float:
-    """How much oftener D ranks a training image above a test image than below it; 0 where D has memorized nothing."""
+    """How much more often D ranks a training image above a test image than below it; 0 where it memorized nothing."""
+    assert comparison.discriminator_gap is not None  # as it `needs` it
     return comparison.discriminator_gap
 
 
-def compute_metrics(comparison: "Comparison", features: str) -> dict[str, float]:
-    """All metrics that the comparison has the inputs for, by column; `features` such as `mnist` are its network's."""
-    available = [metric for metric in METRICS if metric.needs is None or metric.needs in comparison.inputs]
-    return {metric.column(features): metric.compute(comparison) for metric in available}
+HEADLINE = fid  # which generator is best: decides on checkpoints/best.pt, and is what a search minimizes
+
+
+def compute_metrics(comparison: "Comparison") -> dict[str, float]:
+    """Every metric that the comparison has the inputs for, by column."""
+    inputs = comparison.inputs
+    available = [metric for metric in METRICS if metric.needs is None or metric.needs in inputs]
+    return {metric.column(comparison.features): metric.compute(comparison) for metric in available}
 
 
 def metric_of(column: str) -> Metric | None:
-    """The metric of a column such as `fid_mnist`, or of the bare name `fid`; None for any other name."""
-    for candidate in METRICS:
-        if column == candidate.name or (candidate.on_features and column.startswith(f"{candidate.name}_")):
-            return candidate
+    """The metric of a column such as `fid_mnist`, or of a bare name such as `fid`; None for any other name."""
+    for metric in METRICS:
+        if column == metric.name or (metric.on_features and column.startswith(f"{metric.name}_")):
+            return metric
     return None
 
 
 def direction(column: str) -> Direction | None:
     """Whether a `lower` or a `higher` number in this column is better; None where neither is."""
-    found = metric_of(column)
-    return found.better if found else None
+    metric = metric_of(column)
+    return metric.better if metric else None
 
 
 def find_column(scores: dict[str, Any], name: str) -> str | None:
-    """The column of `scores` that holds the metric `name`, whatever its features: `fid_mnist` for `fid`."""
-    return next((column for column in scores if (found := metric_of(column)) and found.name == name), None)
+    """The column of `scores` with the metric `name`, whatever its features: `fid_mnist` for `fid`; None without it."""
+    return next((column for column in scores if (metric := metric_of(column)) and metric.name == name), None)
 
 
 def headline(scores: dict[str, Any]) -> tuple[str, float] | None:
-    """Column and value of the metric that orders generators, which is FID; None where it is not among `scores`."""
-    column = find_column(scores, fid.name)
-    return None if column is None else (column, scores[column])
+    """Column and value of HEADLINE, whatever its features; None where `scores` has none."""
+    column = find_column(scores, HEADLINE.name)
+    return (column, scores[column]) if column else None
 
 
-def summary(scores: dict[str, Any]) -> str:
-    """The main scores as a line of the log: `FID on mnist features 3.21, precision 0.61, recall 0.42`."""
-    columns = {metric: find_column(scores, metric.name) for metric in (fid, precision, recall)}
-    parts = [f"{metric.label} {scores[column]:.3g}" for metric, column in columns.items() if column]
-    features = (columns[fid] or "").removeprefix(f"{fid.name}_")
-    return ", ".join(parts).replace(fid.label, f"{fid.label} on {features} features", 1)
+def summary(scores: dict[str, Any], features: str) -> str:
+    """The main scores in a sentence: `FID on mnist features 3.214, precision 0.612, recall 0.423`."""
+    values = [f"{scores[metric.column(features)]:.3f}" for metric in (HEADLINE, precision, recall)]
+    return f"{HEADLINE.label} on {features} features {values[0]}, precision {values[1]}, recall {values[2]}"
 
 
 def protocol_line(record: dict[str, Any]) -> str:
-    """How scores were computed: which classifier, how many images, which real ones."""
+    """How scores were computed: with whose features, on how many images, against which real ones."""
     known = dict.fromkeys(PROTOCOL, "?") | record
     return "features of {features}, {generated} generated against {real} {split} images of {dataset}".format(**known)

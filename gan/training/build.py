@@ -68,10 +68,13 @@ def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> T
     decay, judges = train.ema_decay, None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():
-            judges = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+            judges = build_reference(
+                cfg, None, "classifier", (Path(settings.data_dir), Path(settings.cache_dir)), device
+            )
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
+        dataset=dataset_name(cfg),
         choices=choices,
         device=device,
         batches=Batches(
@@ -121,6 +124,11 @@ def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDatase
         cache_dir=Path(settings.cache_dir),
         split=split,
     )
+
+
+def dataset_name(cfg: DictConfig) -> str:
+    """Of the function that loads it, as in `dataset=`."""
+    return cfg.dataset._target_.rsplit(".", 1)[-1]
 
 
 def build_noise(cfg: DictConfig) -> Noise:
@@ -200,12 +208,12 @@ def build_reference(
     if device.type == "mps":
         device = torch.device("cpu")  # the network's pooling of 7 pixels to 4 is not there on mps
     whole = OmegaConf.merge(cfg.dataset, {"limit": None})
-    name, has_test = cfg.dataset._target_.rsplit(".", 1)[-1], "test_path" not in whole or whole.test_path is not None
+    has_test = "test_path" not in whole or whole.test_path is not None
 
     def load_split(part: str) -> ImageDataset:
         return instantiate_node(whole, data_dir=folders[0], cache_dir=folders[1], split=part)
 
-    return protocol.load_reference(name, load_split, has_test, split, kind, folders, device)
+    return protocol.load_reference(dataset_name(cfg), load_split, has_test, split, kind, folders, device)
 
 
 def instantiate_node(node: DictConfig, *given: Any, **named: Any) -> Any:

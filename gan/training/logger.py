@@ -94,13 +94,16 @@ class RunLogger:
         self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
         self.bar = tqdm(total=total, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True)
 
-    def describe(self, config: str, settings: dict[str, Any]) -> None:
-        """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard."""
+    def describe(self, config: str, settings: dict[str, Any], score_column: str) -> None:
+        """Put the config (YAML text) and the run's place in the HParams tab into TensorBoard.
+
+        `score_column` is the score that the HParams tab shows, such as `fid_mnist`.
+        """
         self.board.add_text("config", f"```yaml\n{config}\n```")
         simple = {
             name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
         }
-        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", "scores/fid"), 0.0)
+        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", f"scores/{score_column}"), 0.0)
         # add_hparams would open a second run folder for these three.
         for summary in hparams(simple, metrics):
             self.board.file_writer.add_summary(summary)
@@ -115,12 +118,12 @@ class RunLogger:
         self.board.file_writer.add_summary(Summary(value=entries), step)
         self.bar.set_postfix_str(f"{in_words(numbers)}, {speed:.0f} images/s", refresh=False)
 
-    def score(self, step: int, numbers: dict[str, float], taken: dict[str, Any]) -> None:
-        """How good the generator is, and by which protocol these scores were `taken`."""
-        self.scores.append({"step": step} | numbers | taken)
+    def score(self, step: int, scores: dict[str, float], record: dict[str, Any]) -> None:
+        """The generator's scores by column, and the protocol that they were computed by."""
+        self.scores.append({"step": step} | scores | record)
         files.append_row(self.score_rows, self.scores[-1])
-        for name, number in numbers.items():
-            self.board.add_scalar(f"scores/{name}", number, step)
+        for column, score in scores.items():
+            self.board.add_scalar(f"scores/{column}", score, step)
         self.board.flush()
 
     def image(self, step: int, grid: Image.Image) -> None:

@@ -17,6 +17,7 @@ from gan import sampling
 from gan.config.errors import ConfigError
 from gan.data.datasets import scaled
 from gan.metrics import protocol
+from gan.metrics.catalogue import HEADLINE, summary
 from gan.step import Batch
 from gan.step import step as play
 from gan.system import distributed, files, randomness, signals, status
@@ -38,7 +39,7 @@ def run(run: TrainingRun, folder: Path) -> int:
     kept = (partial(belongs, run.step, due) for due in (lambda _: begun_anew, run.score_due))
     with signals.stop_requests() as stop, logging_redirect_tqdm():
         with RunLogger(folder, run.step, run.total, *kept) as book:
-            book.describe(run.config, run.choices)
+            book.describe(run.config, run.choices, HEADLINE.column(run.dataset))
             scores = {name: value for name, value in (book.scores or [{}])[-1].items() if name != "step"}
             machine = describe_device(run.device)
             status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())
@@ -174,20 +175,19 @@ def review(run: TrainingRun, folder: Path, book: RunLogger, numbers: dict[str, f
 
 
 def score(run: TrainingRun, folder: Path, book: RunLogger) -> None:
-    """Write down how good the generator is now, and keep it if it has never been better."""
+    """Log the metrics of the generator as it is now, and save checkpoints/best.pt if its FID is the lowest so far."""
     watch, reference = run.settings.watch, run.reference
-    seen = reference.look(
-        protocol.generate_images(run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device)
+    images = protocol.generate_images(
+        run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device
     )
-    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_images)
+    scores = reference.score(reference.feature_stats(images), watch.scores_parzen)
+    record, column = reference.record(watch.scores_images), HEADLINE.column(reference.features)
     best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
-    book.score(run.step, found, taken)
-    status.update(folder, scores=found | taken)
-    log.info(
-        "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
-    )
-    if not taken.items() <= best.items() or found["fid"] < best["fid"]:  # what was scored otherwise says nothing
-        checkpoint.save(folder, run.state() | {"scores": found | taken}, "best")
+    book.score(run.step, scores, record)
+    status.update(folder, scores=scores | record)
+    log.info("step %d: %s", run.step, summary(scores, reference.features))
+    if not record.items() <= best.items() or scores[column] < best[column]:  # scores of another protocol do not count
+        checkpoint.save(folder, run.state() | {"scores": scores | record}, "best")
 
 
 def save_samples(run: TrainingRun, folder: Path, book: RunLogger) -> None:

@@ -26,6 +26,7 @@ class TrainingRun:
 
     Args:
         config: the whole configuration as YAML, kept in every checkpoint.
+        dataset: its name, as in `dataset=`.
         choices: what was asked for, by group and setting, for TensorBoard's HParams tab.
         reference: what the generator is scored against, if it is.
         step: updates made so far.
@@ -34,6 +35,7 @@ class TrainingRun:
 
     settings: Settings
     config: str
+    dataset: str
     choices: dict[str, Any]
     device: torch.device
     batches: Batches
