@@ -11,7 +11,7 @@ from gan.cli import messages, overrides
 from gan.config.schema import Evaluation
 from gan.metrics.catalogue import protocol_line
 from gan.report.cells import Number, best, mean_over
-from gan.report.runs import evaluations
+from gan.report.runs import read_evaluations
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
@@ -107,7 +107,7 @@ def save_scores(
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
     key = {"step": step, "checkpoint": settings.checkpoint, "ema": settings.ema, "seeds": seeds, **record}
     earlier, others = {}, []
-    for evaluation in evaluations(folder):
+    for evaluation in read_evaluations(folder):
         if key.items() <= evaluation.items():
             earlier = evaluation
         else:
