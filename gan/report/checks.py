@@ -13,11 +13,11 @@ from gan.metrics.catalogue import protocol_line
 from gan.report.measurements import (
     MissingData,
     Score,
+    complete_scores,
     final_score,
     logged,
-    mean_of_tenths,
+    tenth_means,
     training_scores,
-    training_scores_to_the_end,
 )
 from gan.report.runs import RunFolder
 
@@ -26,7 +26,9 @@ NEGLIGIBLE = 0.01  # a smaller change of a loss cannot be seen in a figure
 
 
 class CheckResult(NamedTuple):
-    held: bool
+    """Whether the claim held, None where it is undecided; and the numbers or the reason behind it."""
+
+    held: bool | None
     evidence: str
 
 
@@ -41,7 +43,7 @@ def stays_level(
     held, evidence = True, []
     for name in names:
         values = logged(run, name, from_epoch, until_epoch)
-        median, (first, last) = statistics.median(values), mean_of_tenths(values)
+        median, (first, last) = statistics.median(values), tenth_means(values)
         reference, reference_name = (median, "the median") if at is None else (at, f"{at:g}")
         deviation = max(abs(value - reference) for value in values)
         held = held and max(deviation, abs(last - first)) <= max(within * abs(reference), NEGLIGIBLE)
@@ -54,7 +56,7 @@ def stays_level(
 
 def does_not_fall(run: RunFolder, *, names: list[str], by: float) -> CheckResult:
     """The mean of none of `names` over the last tenth of the run is a fraction `by` lower than over the first."""
-    means = {name: mean_of_tenths(logged(run, name)) for name in names}
+    means = {name: tenth_means(logged(run, name)) for name in names}
     evidence = [f"{name} from {first:.3g} to {last:.3g}" for name, (first, last) in means.items()]
     held = all(last > (1 - by) * first for first, last in means.values())
     return CheckResult(held, f"{'; '.join(evidence)} (means of the first and the last tenth of the run)")
@@ -62,7 +64,7 @@ def does_not_fall(run: RunFolder, *, names: list[str], by: float) -> CheckResult
 
 def rises(run: RunFolder, *, name: str, after_epoch: float, times: float) -> CheckResult:
     """The mean over the last tenth of the run is at least `times` the mean until `after_epoch`."""
-    before, (_, last) = statistics.fmean(logged(run, name, 0, after_epoch)), mean_of_tenths(logged(run, name))
+    before, (_, last) = statistics.fmean(logged(run, name, 0, after_epoch)), tenth_means(logged(run, name))
     evidence = f"mean {name} {before:.3g} until epoch {after_epoch:g}, {last:.3g} in the last tenth of the run"
     return CheckResult(last >= times * before, evidence)
 
@@ -95,7 +97,7 @@ def diverges(run: RunFolder, *, from_step: int) -> CheckResult:
     if state == "diverged":
         return CheckResult(step >= from_step, run.status["error"] or f"diverged at step {step}")
     losses = [f"{player}/loss" for player in ("discriminator", "generator")]
-    last = ", ".join(f"{name} {mean_of_tenths(logged(run, name))[1]:.3g}" for name in losses)
+    last = ", ".join(f"{name} {tenth_means(logged(run, name))[1]:.3g}" for name in losses)
     return CheckResult(False, f"all losses and gradients finite in {step} steps ({last} in the last tenth of the run)")
 
 
@@ -131,13 +133,13 @@ def score_within(
 def hardly_improves(run: RunFolder, *, from_epoch: float, until_epoch: float, by: float) -> CheckResult:
     """The final FID is not a fraction `by` lower than the first one between two epochs."""
     early, *_ = training_scores(run, "fid", from_epoch, until_epoch)
-    *_, last = training_scores_to_the_end(run, "fid")
+    *_, last = complete_scores(run, "fid")
     return CheckResult(last.value > (1 - by) * early.value, compare_scores(run, early, last))
 
 
 def deteriorates(run: RunFolder, *, times: float) -> CheckResult:
     """The final FID is at least `times` the lowest one before it."""
-    *before, last = training_scores_to_the_end(run, "fid")
+    *before, last = complete_scores(run, "fid")
     best = min(before, key=lambda score: score.value)
     return CheckResult(last.value >= times * best.value, compare_scores(run, best, last))
 
@@ -168,7 +170,7 @@ def are_won(confident: list[bool]) -> bool:
 def winning_epoch(run: RunFolder) -> tuple[float | None, str]:
     """The epoch from which on D wins, None where it does not over the last tenth of the run; and the evidence."""
     confident = confident_rows(run)
-    (_, real), (_, fake) = (mean_of_tenths(logged(run, f"discriminator/{kind}")) for kind in ("real", "fake"))
+    (_, real), (_, fake) = (tenth_means(logged(run, f"discriminator/{kind}")) for kind in ("real", "fake"))
     ending = f"D(x) {real:.3g}, D(G(z)) {fake:.3g} over the last tenth of the run"
     if not are_won(confident[-math.ceil(len(confident) / 10) :]):
         return None, f"D does not win ({ending})"

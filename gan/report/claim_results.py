@@ -4,7 +4,6 @@ The claims are data: `claims/` has a YAML file for each set-up, named like its e
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import Field
 from gan.cli.overrides import BESIDES, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
+from gan.report.checks import CheckResult
 from gan.report.measurements import MissingData
 from gan.report.runs import RunFolder
 from gan.system import files
@@ -63,15 +63,6 @@ class Claims(Strict):
     claims: list[Claim]
 
 
-@dataclass(frozen=True)
-class ClaimResult:
-    """The result of a claim for one run: `held` is None where it is undecided, and `evidence` then says why."""
-
-    run: RunFolder
-    held: bool | None
-    evidence: str
-
-
 def load_claims() -> dict[str, Claims]:
     """The claims about each set-up, by its experiment."""
     paths = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
@@ -86,23 +77,23 @@ def extra_overrides(run: RunFolder) -> set[str]:
 
 def evaluate_claim(
     run: RunFolder, claim: Claim, epochs: int, claims: dict[str, Claims], runs: dict[str, list[RunFolder]]
-) -> ClaimResult:
+) -> CheckResult:
     """Check a claim against a run of `epochs` epochs or more; `claims` and `runs` hold all others, by experiment."""
     decided_by_divergence = claim.check == "diverges" and run.status["state"] == "diverged"
     if not decided_by_divergence and (reason := why_incomplete(run, epochs)):
-        return ClaimResult(run, None, reason)
+        return CheckResult(None, reason)
     arguments = claim.arguments
     if claim.baseline:
         length = claims[claim.baseline].epochs
         baselines = [other for other in runs[claim.baseline] if is_baseline(other, run, length)]
         if not baselines:
             reason = f"there is no run of {claim.baseline} of {length} epochs with the same {', '.join(SAME)}"
-            return ClaimResult(run, None, reason)
+            return CheckResult(None, reason)
         arguments = arguments | {"baseline": baselines[0]}
     try:
-        return ClaimResult(run, *getattr(checks, claim.check)(run, **arguments))
+        return getattr(checks, claim.check)(run, **arguments)
     except MissingData as error:
-        return ClaimResult(run, None, str(error))
+        return CheckResult(None, str(error))
 
 
 def is_baseline(other: RunFolder, run: RunFolder, epochs: int) -> bool:
@@ -123,7 +114,7 @@ def why_incomplete(run: RunFolder, epochs: int) -> str | None:
     return f"it is at epoch {epoch:.4g} of {epochs}: {command}"
 
 
-def summarize(results: list[ClaimResult]) -> str:
+def summarize(results: list[CheckResult]) -> str:
     """The results of one claim for several runs in a few words."""
     decided = [result.held for result in results if result.held is not None]
     if not decided:
@@ -149,7 +140,8 @@ def claims_markdown(all_runs: list[RunFolder], out: Path | None = None) -> Itera
             fitting = [run for run in runs[experiment] if extra_overrides(run) == set(claim.overrides)]
             epochs = claim.epochs or published.epochs
             results = [evaluate_claim(run, claim, epochs, claims, runs) for run in fitting]
-            evidence = "<br>".join(f"{run_name(result.run, all_runs)}: {result.evidence}" for result in results)
+            names = [run_name(run, all_runs) for run in fitting]
+            evidence = "<br>".join(f"{name}: {result.evidence}" for name, result in zip(names, results, strict=True))
             text = f"{claim.text} ({claim.note})" if claim.note else claim.text
             yield f"| {escape_cell(text)} | **{summarize(results)}** | {escape_cell(evidence)} |"
             used += [run for run in fitting if run not in used]
@@ -173,12 +165,9 @@ def claims_markdown(all_runs: list[RunFolder], out: Path | None = None) -> Itera
 
 def describe_run(run: RunFolder) -> str:
     """Its command, how long it took and on which machine."""
-    overrides = [
-        f"{name}={value}"
-        for name, value in run.overrides.items()
-        if name != "experiment" and not name.startswith("hydra")
-    ]
-    command = shell_line("train.py", f"experiment={run.setting('experiment')}", *overrides)
+    names = [name for name in run.overrides if name != "experiment" and not name.startswith("hydra")]
+    overrides = [f"{name}={run.overrides[name]}" for name in ["experiment", *names]]
+    command = shell_line("train.py", *overrides)
     machine = run.status["machine"] or "machine unknown"
     return f"`{command}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
 

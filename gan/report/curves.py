@@ -51,7 +51,7 @@ def curve_points(group: Group, tag: str) -> list[Point]:
         for row in run.rows:
             if isinstance(row.get(tag), (int, float)):
                 values.setdefault(row["step"], []).append(row[tag])
-    points: list[Point] = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
+    points = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
     return thin_out(points, MAX_POINTS)
 
 

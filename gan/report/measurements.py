@@ -32,7 +32,7 @@ def logged(run: RunFolder, name: str, from_epoch: float = 0, until_epoch: float 
     return numbers
 
 
-def mean_of_tenths(values: list[float]) -> tuple[float, float]:
+def tenth_means(values: list[float]) -> tuple[float, float]:
     """Means over the first and the last tenth of `values`."""
     count = math.ceil(len(values) / 10)
     return statistics.fmean(values[:count]), statistics.fmean(values[-count:])
@@ -54,7 +54,7 @@ def training_scores(run: RunFolder, metric: str, from_epoch: float = 0, until_ep
     return scores
 
 
-def training_scores_to_the_end(run: RunFolder, metric: str) -> list[Score]:
+def complete_scores(run: RunFolder, metric: str) -> list[Score]:
     """The scores computed during training, at least two, the last one at the end of the run."""
     scores = training_scores(run, metric)
     if len(scores) < 2 or scores[-1].row["step"] != run.status["step"]:

@@ -71,17 +71,15 @@ class Report:
         """The groups in a grid by two of the settings in which they differ, one grid for each choice of the others."""
         row_setting, column_setting = self.axes()
         others = [name for name in self.settings if name not in (row_setting, column_setting)]
-        parts: dict[tuple[str, ...], list[Group]] = {}
+        parts: dict[str, list[Group]] = {}
         for group in self.groups:
-            parts.setdefault(tuple(group.settings[name] for name in others), []).append(group)
+            parts.setdefault(", ".join(group.label_of(name) for name in others), []).append(group)
         matrices = []
-        for values, members in parts.items():
-            placed = {(group.settings.get(row_setting), group.settings.get(column_setting)): group for group in members}
-            rows = list(dict.fromkeys(row for row, _ in placed))
-            columns = list(dict.fromkeys(column for _, column in placed))
+        for title, members in parts.items():
+            placed = {(group.label_of(row_setting), group.label_of(column_setting)): group for group in members}
+            rows, columns = (list(dict.fromkeys(labels)) for labels in zip(*placed, strict=True))
             cells = [[placed.get((row, column)) for column in columns] for row in rows]
-            title = ", ".join(f"{name}={value}" for name, value in zip(others, values, strict=True))
-            matrices.append(Matrix(title, axis_labels(row_setting, rows), axis_labels(column_setting, columns), cells))
+            matrices.append(Matrix(title, rows, columns, cells))
         return matrices
 
     def axes(self) -> tuple[str, str]:
@@ -98,10 +96,6 @@ class Report:
         count = IMAGE_BYTES // len(self.runs) // largest
         paths = thin_out(run.sample_grids, min(count, MAX_FRAMES)) if count > 1 else run.sample_grids[-1:]
         return [(int(path.stem.removeprefix("step_")), data_url(path)) for path in paths]
-
-    def final_samples(self, group: Group) -> str | None:
-        """Data URL of the group's final samples."""
-        return data_url(group.final_samples) if group.final_samples else None
 
     def problems(self) -> list[tuple[RunFolder, str]]:
         """Errors that ended a run, and training failures that `trick=track_failures` detected, a sentence each."""
@@ -126,7 +120,7 @@ class Report:
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
         environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
         drawn = {"panels": curves.draw_panels(self.groups), "legend": curves.legend_entries(self.groups)}
-        return environment.get_template("page.html.jinja").render(report=self, zip=zip, **drawn)
+        return environment.get_template("page.html.jinja").render(report=self, zip=zip, data_url=data_url, **drawn)
 
     def markdown(self) -> str:
         """The results, the protocols, the final samples by their paths, and the problems."""
@@ -168,11 +162,6 @@ class Report:
                 row["protocol"] = f"{self.mark(run.protocol)} {run.protocol}".strip()
             writer.writerow(row)
         return file.getvalue()
-
-
-def axis_labels(setting: str, values: list[str | None]) -> list[str]:
-    """The labels of the rows or columns of a matrix."""
-    return [f"{setting}={value}" if setting else "" for value in values]
 
 
 def data_url(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -24,7 +24,6 @@ FROM_LAST_ROW = {
     "D(x)": "discriminator/real",
     "D(G(z))": "discriminator/fake",
 }
-Item = TypeVar("Item")
 
 
 class Column(NamedTuple):
@@ -124,7 +123,8 @@ class RunFolder:
         values |= {Column(name): self.status["last"].get(key) for name, key in FROM_LAST_ROW.items()}
         scores = self.status["scores"].items()
         values |= {Column(name, self.protocol): value for name, value in scores if name not in PROTOCOL}
-        return {column: value for column, value in values.items() if is_finite(value)}
+        numbers = [(column, value) for column, value in values.items() if isinstance(value, (int, float))]
+        return {column: number for column, number in numbers if math.isfinite(number)}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,11 @@ class Group:
 
     @property
     def label(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items()) or self.runs[0].name
+        return ", ".join(map(self.label_of, self.settings)) or self.runs[0].name
+
+    def label_of(self, setting: str) -> str:
+        """One of its settings with the value; empty for the empty name."""
+        return f"{setting}={self.settings[setting]}" if setting else ""
 
     @property
     def state(self) -> str:
@@ -171,10 +175,6 @@ def read_evaluations(folder: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and isinstance(row.get("scores"), dict)]
 
 
-def is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
 def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Each setting below `node` by its full name, with its value as text."""
     for name, value in node.items():
@@ -184,7 +184,7 @@ def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
             yield f"{prefix}{name}", json.dumps(value) if isinstance(value, (list, bool, type(None))) else str(value)
 
 
-def thin_out(items: list[Item], count: int) -> list[Item]:
+def thin_out(items: list[Any], count: int) -> list[Any]:
     """At most `count` of the items, evenly spaced, including the first and the last."""
     if len(items) <= count:
         return items

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gan.report.measurements import MissingData, final_score, logged, mean_of_tenths
+from gan.report.measurements import MissingData, final_score, logged, tenth_means
 from gan.report.runs import RunFolder
 from tests.report.conftest import COMPLETE_PROTOCOL, write_claim_run, write_rows
 
@@ -46,5 +46,5 @@ def test_logged_numbers_must_be_there_and_finite(tmp_path):
 
 
 def test_tenths_have_at_least_one_value():
-    assert mean_of_tenths([1.0, 2.0, 3.0]) == (1.0, 3.0)
-    assert mean_of_tenths([float(value) for value in range(20)]) == (0.5, 18.5)
+    assert tenth_means([1.0, 2.0, 3.0]) == (1.0, 3.0)
+    assert tenth_means([float(value) for value in range(20)]) == (0.5, 18.5)
