@@ -38,7 +38,7 @@ def stays_level(
     """Between two epochs each of `names` stays near its median, or near `at`, without a trend.
 
     `within` is the largest allowed deviation, and the largest allowed difference between the means of the first and
-    the last tenth, both as a fraction of that reference. Anything below 0.01 is allowed.
+    the last tenth, both as a fraction of that reference. Up to 0.01 is always allowed.
     """
     held, evidence = True, []
     for name in names:
@@ -55,7 +55,7 @@ def stays_level(
 
 
 def does_not_fall(run: RunFolder, *, names: list[str], by: float) -> CheckResult:
-    """The mean of none of `names` over the last tenth of the run is a fraction `by` lower than over the first."""
+    """For each of `names` the mean over the last tenth is less than a fraction `by` below that over the first."""
     means = {name: tenth_means(logged(run, name)) for name in names}
     evidence = [f"{name} from {first:.3g} to {last:.3g}" for name, (first, last) in means.items()]
     held = all(last > (1 - by) * first for first, last in means.values())
@@ -131,7 +131,7 @@ def score_within(
 
 
 def hardly_improves(run: RunFolder, *, from_epoch: float, until_epoch: float, by: float) -> CheckResult:
-    """The final FID is not a fraction `by` lower than the first one between two epochs."""
+    """The final FID is less than a fraction `by` below the first one between two epochs."""
     early, *_ = training_scores(run, "fid", from_epoch, until_epoch)
     *_, last = complete_scores(run, "fid")
     return CheckResult(last.value > (1 - by) * early.value, compare_scores(run, early, last))
@@ -145,7 +145,7 @@ def deteriorates(run: RunFolder, *, times: float) -> CheckResult:
 
 
 def beats(run: RunFolder, *, baseline: RunFolder, by: float, slack: float) -> CheckResult:
-    """Its FID is a fraction `by` lower than the baseline's, and training took at most a fraction `slack` longer."""
+    """Its FID is a fraction `by` or more below the baseline's, and training took at most a fraction `slack` longer."""
     ours, theirs = final_score(run, "fid"), final_score(baseline, "fid")
     if protocol_line(ours.row) != protocol_line(theirs.row):
         raise MissingData(f"its scores have another protocol than those of {baseline.name}")
