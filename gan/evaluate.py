@@ -1,4 +1,4 @@
-"""Score the generators of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
+"""Compute the metrics of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 
 from gan.cli import messages, overrides
 from gan.config.schema import Evaluation
-from gan.report.cells import Number, best, mean_over, protocol_line
-from gan.report.runs import evaluations
+from gan.metrics.catalogue import protocol_line
+from gan.report.cells import Number, best, mean_over
+from gan.report.runs import read_evaluations
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
@@ -18,9 +19,9 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
     from gan.metrics.protocol import Reference
     from gan.training.build import TrainedRun
 
-COUNT, STACKED_COUNT = 10_000, 26_000  # images to draw, as papers do
-Scores = dict[str, Number]  # each the mean over seeds of sampling
-SHOWN = 16  # fakes that are shown with the training images nearest to them
+COUNT, STACKED_COUNT = 10_000, 26_000  # images to generate, as in papers
+NEIGHBOR_IMAGES = 16
+Scores = dict[str, Number]  # by column, each the mean over sampling seeds
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
@@ -32,117 +33,122 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Score every run that is named, and print a table with the floor: what real images score."""
+    """Score every run in `run=`, and print a table for each protocol, with the real-data baseline as its last row."""
     from gan.config import check
 
-    asked = check.check_evaluation(cfg)
+    settings = check.check_evaluation(cfg)
 
     from gan.metrics import protocol
     from gan.system.device import memory_errors, select_device
     from gan.training import build
 
-    device, references, rows = select_device(asked.device), {}, {}
+    device = select_device(settings.device)
+    references: dict[tuple[str, tuple[Path, Path]], Reference] = {}
+    tables: dict[str, tuple[dict[str, Scores], Scores]] = {}
     with memory_errors():
         # all of them before minutes are spent on the first
-        runs = {name: build.load_trained(Path(name), asked.checkpoint, asked.ema, device) for name in asked.run}
+        runs = {
+            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device) for name in settings.run
+        }
         for name, run in runs.items():
-            folder = Path(name)
-            folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)
-            key = (repr(run.cfg.dataset), folders)
+            folders = Path(settings.data_dir or run.cfg.data_dir), Path(settings.cache_dir or run.cfg.cache_dir)
+            key = repr(run.cfg.dataset), folders
             if key not in references:
-                references[key] = build.build_reference(run.cfg, asked.split, asked.features, folders, device)
+                references[key] = build.build_reference(run.cfg, settings.split, settings.features, folders, device)
             reference = references[key]
-            count = asked.n or (STACKED_COUNT if reference.name == protocol.STACKED else COUNT)
-            found = scored(run, reference, asked, count, device)
-            floor = {score: Number(value) for score, value in reference.floor(count, asked.parzen, folders[1]).items()}
-            keep(folder, run.step, found, floor, reference.record(count), asked)
-            draw_neighbours(run, reference, folder, device)
-            said = protocol_line(reference.record(count))
-            rows.setdefault(said, ({}, floor))[0][name] = found
-    for said, (found, floor) in rows.items():
-        print(f"\n{said}\n\n{as_table(found, floor)}")
+            count = settings.n or (STACKED_COUNT if reference.name == protocol.STACKED_MNIST else COUNT)
+            record = reference.record(count)
+            scores = score_run(run, reference, settings, count, device)
+            baseline = reference.real_data_baseline(count, settings.parzen, folders[1])
+            real_data = {column: Number(value) for column, value in baseline.items()}
+            save_scores(Path(name), run.step, scores, real_data, record, settings)
+            save_neighbors(run, reference, Path(name), device)
+            tables.setdefault(protocol_line(record), ({}, real_data))[0][name] = scores
+    for line, (rows, real_data) in tables.items():
+        print(f"\n{line}\n\n{format_table(rows, real_data)}")
 
 
-def scored(run: "TrainedRun", reference: "Reference", asked: Evaluation, count: int, device: "torch.device") -> Scores:
-    """Every score of a run's generator, over the seeds that were asked for."""
+def score_run(
+    run: "TrainedRun", reference: "Reference", settings: Evaluation, count: int, device: "torch.device"
+) -> Scores:
+    """All metrics of a run, over `seeds` sampling seeds."""
     from gan.metrics import protocol
 
-    learned = reference.train.first(run.cfg.dataset.limit)
-    generator, batch_size = run.generator, run.cfg.train.batch_size
-    gap = None  # where there are no other images than those it learned from
+    generator, gap = run.generator, None
     if reference.split == "test":
         gap = protocol.discriminator_gap(
             run.discriminator,
-            learned,
+            reference.train.first(run.cfg.dataset.limit),
             reference.real,
             pixel_range=generator.pixel_range,
-            batch_size=batch_size,
+            batch_size=run.cfg.train.batch_size,
             classes=generator.class_count,
             device=device,
         )
-    found = []
-    for seed in range(asked.seed, asked.seed + asked.seeds):
+    scores = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
         images = protocol.generate_images(generator, run.noise, count, seed, device)
-        found.append(reference.score(reference.look(images), asked.parzen))
-        found[-1] |= {} if gap is None else {"discriminator_gap": gap}
-    return {name: mean_over(each[name] for each in found) for name in found[0]}
+        scores.append(reference.score(reference.feature_stats(images), settings.parzen, gap))
+    means = {column: mean_over(each[column] for each in scores) for column in scores[0]}
+    return {column: mean for column, mean in means.items() if mean is not None}
 
 
-def keep(folder: Path, step: int, found: Scores, floor: Scores, record: dict[str, Any], asked: Evaluation) -> None:
-    """Write the scores into the run's folder: formulas.json, and TensorBoard and status.json if they are the run's own.
+def save_scores(
+    folder: Path, step: int, scores: Scores, real_data: Scores, record: dict[str, Any], settings: Evaluation
+) -> None:
+    """Add the scores to the run's scores.json, and to TensorBoard and status.json if they are of its last checkpoint.
 
-    formulas.json is a list, to which this is added, or put together with what was found in the same way before.
+    scores.json is a list of evaluations. An earlier one that was made in the same way is updated.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     from gan.system import files, status
 
-    seeds = list(range(asked.seed, asked.seed + asked.seeds))
-    written = {
-        part: {name: number._asdict() for name, number in numbers.items()}
-        for part, numbers in (("scores", found), ("floor", floor))
-    }
-    how = {"step": step, "checkpoint": asked.checkpoint, "ema": asked.ema, "seeds": seeds, **record}
-    before, others = {}, []
-    for each in evaluations(folder):
-        if how.items() <= each.items():
-            before = each
+    seeds = list(range(settings.seed, settings.seed + settings.seeds))
+    key = {"step": step, "checkpoint": settings.checkpoint, "ema": settings.ema, "seeds": seeds, **record}
+    earlier, others = {}, []
+    for evaluation in read_evaluations(folder):
+        if key.items() <= evaluation.items():
+            earlier = evaluation
         else:
-            others.append(each)
-    whole = how | {part: before.get(part, {}) | numbers for part, numbers in written.items()}
-    files.write_json(folder / "scores.json", [*others, whole])
-    if asked.checkpoint == "last" and asked.ema:  # what the run draws with, as in training
-        means = {name: number.mean for name, number in found.items()}
+            others.append(evaluation)
+    parts = {
+        part: earlier.get(part, {}) | {column: number._asdict() for column, number in numbers.items()}
+        for part, numbers in (("scores", scores), ("real_data", real_data))
+    }
+    files.write_json(folder / "scores.json", [*others, key | parts])
+    if settings.checkpoint == "last" and settings.ema:  # as during training
+        means = {column: number.mean for column, number in scores.items()}
         status.update(folder, scores=means | record)
         with SummaryWriter(folder) as board:
-            for name, mean in means.items():
-                board.add_scalar(f"scores/{name}", mean, step)
+            for column, mean in means.items():
+                board.add_scalar(f"scores/{column}", mean, step)
 
 
-def draw_neighbours(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:
-    """Fakes, and below each the training image whose pixels are nearest: are any copied?"""
+def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:
+    """Write figures/neighbors.png: generated images, and below each its nearest training image, to show copies."""
     import torch
 
     from gan import sampling
     from gan.metrics import formulas, protocol
     from gan.system import files
 
-    (fakes,) = protocol.generate_images(run.generator, run.noise, SHOWN, 0, device)
-    learned = reference.train.first(run.cfg.dataset.limit).images
-    pairs = torch.cat([fakes, learned[formulas.nearest_neighbors(fakes, learned)]])
-    with files.atomic_write(folder / "figures" / "neighbours.png") as file:
-        sampling.image_grid(pairs, classes=SHOWN).save(file, format="png")
+    (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device)
+    train_images = reference.train.first(run.cfg.dataset.limit).images
+    pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
+    with files.atomic_write(folder / "figures" / "neighbors.png") as file:
+        sampling.image_grid(pairs, classes=NEIGHBOR_IMAGES).save(file, format="png")
 
 
-def as_table(runs: dict[str, Scores], floor: Scores) -> str:
-    """Markdown: a row for each run, the best of each column in bold, and real images last."""
-    names = list(dict.fromkeys(score for row in runs.values() for score in row))
-    highest = {name: best(name, (row.get(name) for row in runs.values())) for name in names}
-    lines = [["run", *names], ["---"] * (len(names) + 1)]
-    for run, row in runs.items():
-        marks = {name: "**" for name in row if row[name].mean == highest[name]}
-        lines.append([run, *(f"{marks.get(name, '')}{row.get(name, '-')}{marks.get(name, '')}" for name in names)])
-    lines.append(["real images", *(str(floor.get(name, "-")) for name in names)])
+def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
+    """Markdown: one row per run, the best of each column in bold, and the real-data baseline as the last row."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    best_means = {column: best(column, (row.get(column) for row in rows.values())) for column in columns}
+    lines = [["run", *columns], ["---"] * (len(columns) + 1)]
+    for run, row in rows.items():
+        bold = {column: "**" for column in row if row[column].mean == best_means[column]}
+        lines.append([run, *(f"{bold.get(name, '')}{row.get(name, '-')}{bold.get(name, '')}" for name in columns)])
+    lines.append(["real images", *(str(real_data.get(column, "-")) for column in columns)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

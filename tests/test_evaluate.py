@@ -169,7 +169,7 @@ def test_an_evaluation_adds_to_what_was_found_before(train_here, evaluate_here, 
         evaluate_here(f"run={tmp_path}", *asked)
     of_100, of_110 = json.loads((tmp_path / "scores.json").read_text())
     assert (of_100["generated"], of_110["generated"]) == (100, 110) and "parzen" in of_110["scores"]
-    assert [row["generated"] for row in RunFolder(tmp_path).evaluated] == [110, 100]
+    assert [row["generated"] for row in RunFolder(tmp_path).evaluations] == [110, 100]
 
 
 def test_a_folder_that_is_no_run_is_said_before_the_others_are_scored(train_here, evaluate_here, tmp_path):

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from gan.cli.messages import exit_with, os_error_message
 from gan.cli.overrides import BESIDES, quote_override, shell_line
 from gan.config.errors import ConfigError, first_line
+from gan.metrics.catalogue import headline
 from gan.system import files, status
 from gan.system.rank import WORLD_SIZE
 
@@ -53,9 +54,10 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
 
 
 def objective(folder: Path) -> float | None:
-    """What a search minimises: the last FID of the run there, unless it diverged after that."""
-    found = status.read(folder)
-    return None if found["state"] == "diverged" else found["scores"].get("fid")
+    """What a search minimizes: the last FID of the run, or None if it diverged."""
+    run = status.read(folder)
+    score = headline(run["scores"])
+    return None if run["state"] == "diverged" or score is None else score[1]
 
 
 def drop_replaced_tricks(cfg: DictConfig) -> None:

@@ -98,7 +98,7 @@ class Evaluation(Strict):
     seed: NonNegativeInt
     seeds: Times
     split: Literal["train", "test"] | None
-    features: Literal["own", "inception"]
+    features: Literal["classifier", "inception"]
     parzen: bool
     data_dir: str | None
     cache_dir: str | None

@@ -1,7 +1,7 @@
-"""The networks in whose features images are compared.
+"""Feature networks: images are compared by their features in one of these.
 
-A data set with labels gets a small classifier of its own, trained here in a few minutes and kept in the cache; its
-name ends in a hash of its weights, since two scores may only be compared when they were taken with the same one.
+A dataset with labels gets a small classifier, trained here in a few minutes and kept in the cache. Its name ends in a
+hash of its weights, since only scores of the same classifier can be compared.
 """
 
 import contextlib
@@ -24,16 +24,28 @@ from gan.data.image_shape import ImageShape
 from gan.system import files, randomness
 
 log = logging.getLogger(__name__)
-FEATURES = 128
-EPOCHS, BATCH, RATE = 4, 128, 2e-3
+FEATURE_DIM = 128
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
 SEED = 0
 
 
-class Classifier(nn.Module):
-    """Images uint8 (B, C, H, W) in; features (B, 128) and logits (B, classes) out.
+class FeatureNetwork(nn.Module):
+    """Images uint8 (B, C, H, W) to features (B, d) and class logits (B, K).
 
-    Over the images that it was trained on each feature has mean 0 and variance 1, so that scores of different data
-    sets are of one order.
+    Attributes:
+        name: identifies the weights.
+        accuracy: on images that it was not trained on; None where the classes are not the dataset's.
+    """
+
+    name: str
+    accuracy: float | None
+
+
+class Classifier(FeatureNetwork):
+    """A small convolutional classifier with features (B, 128).
+
+    Each feature has mean 0 and variance 1 over the training images, so that scores of different datasets have the
+    same order of magnitude.
     """
 
     def __init__(self, image: ImageShape) -> None:
@@ -45,19 +57,19 @@ class Classifier(nn.Module):
             *(nn.Conv2d(64, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128), nn.ReLU()),
             *(nn.AdaptiveAvgPool2d(4), nn.Flatten()),
         )
-        self.features = nn.Linear(16 * 128, FEATURES)
-        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURES, image.classes))
-        self.standard = nn.BatchNorm1d(FEATURES, affine=False, momentum=None)  # None: the mean of all it has seen
+        self.features = nn.Linear(16 * 128, FEATURE_DIM)
+        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURE_DIM, image.classes))
+        self.standard = nn.BatchNorm1d(FEATURE_DIM, affine=False, momentum=None)  # None: a mean over all batches
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(self.maps(images.float() / 127.5 - 1))
         return self.standard(features), self.logits(features)
 
 
-class PerChannel(nn.Module):
-    """Each channel of a image through the same classifier of grey images, as stacked MNIST wants it.
+class PerChannel(FeatureNetwork):
+    """A classifier of gray images, applied to each channel of stacked MNIST.
 
-    Features stand side by side; classes are all combinations, the first channel's the last to change.
+    Features are concatenated. The classes are all combinations, in which the first channel's class changes last.
     """
 
     def __init__(self, network: Classifier, channels: int) -> None:
@@ -68,14 +80,14 @@ class PerChannel(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         count, channels = images.shape[:2]
         features, logits = self.network(images.reshape(count * channels, 1, *images.shape[2:]))
-        together = torch.zeros(count, 1, device=images.device)
-        for each in logits.log_softmax(1).view(count, channels, -1).unbind(1):
-            together = (together[:, :, None] + each[:, None]).flatten(1)
-        return features.view(count, -1), together
+        combined = torch.zeros(count, 1, device=images.device)
+        for log_probabilities in logits.log_softmax(1).view(count, channels, -1).unbind(1):
+            combined = (combined[:, :, None] + log_probabilities[:, None]).flatten(1)
+        return features.view(count, -1), combined
 
 
-class Inception(nn.Module):
-    """The Inception network of the literature's FID, from torch-fidelity. Raises ConfigError where it cannot be had."""
+class Inception(FeatureNetwork):
+    """The Inception network of published FIDs, from torch-fidelity. Raises ConfigError if the download fails."""
 
     name, accuracy = "inception-v3-compat", None
 
@@ -90,8 +102,8 @@ class Inception(nn.Module):
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())[:160]
             raise ConfigError(
-                f"features=inception needs weights that could not be downloaded ({reason}): connect to a network, or "
-                "take features=own, which are trained here."
+                f"features=inception: its weights could not be downloaded ({reason}); connect to a network, or use "
+                "features=classifier, which is trained here."
             ) from error
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,54 +113,52 @@ class Inception(nn.Module):
 def dataset_classifier(
     name: str, train: ImageDataset, test: ImageDataset | None, cache_dir: Path, device: torch.device
 ) -> Classifier:
-    """The classifier of the data set `name`, from the cache, or trained now.
+    """The classifier of the dataset `name`, from the cache, or trained now.
 
-    Its accuracy is taken on `test`, or where there is none on a tenth of `train` that it is not trained on.
-    Raises ConfigError for a data set without classes.
+    Its accuracy is measured on `test`, or without it on a tenth of `train` that it is not trained on.
+    Raises ConfigError for a dataset without classes.
     """
     if train.shape.classes < 2:
         raise ConfigError(
-            "scores need a data set with classes, for the network that they are taken with: sort its images into a "
-            "folder for each class, or take features=inception."
+            f"features=classifier: {name} has no classes to train the classifier on; sort the images into one folder "
+            "per class, or use features=inception."
         )
     if test is None:
-        held = max(len(train) // 10, 1)
-        train, test = train[held:], train[:held]
+        test_count = max(len(train) // 10, 1)
+        train, test = train[test_count:], train[:test_count]
     path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     network = Classifier(train.shape)
     with files.exclusive(path):
         try:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
-            network.load_state_dict(kept["weights"])
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # none yet, or damaged
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            network.load_state_dict(state["weights"])
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # absent or damaged
             network = train_classifier(train, device)
             weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-            kept = {"weights": weights, "accuracy": accuracy(network, test, device), "seed": SEED}
-            with (
-                contextlib.suppress(OSError),
-                files.atomic_write(path) as file,
-            ):  # a cache that cannot be kept is no loss
-                torch.save(kept, file)
-    size = train.shape
-    network.name = f"{name}-{size.size}x{size.size}x{size.channels}-{hash_weights(kept['weights'])}"
-    network.accuracy = kept["accuracy"]
-    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+            state = {"weights": weights, "accuracy": measure_accuracy(network, test, device), "seed": SEED}
+            with contextlib.suppress(OSError), files.atomic_write(path) as file:  # works without a cache, too
+                torch.save(state, file)
+    image = train.shape
+    network.name = f"{name}-{image.size}x{image.size}x{image.channels}-{hash_weights(state['weights'])}"
+    network.accuracy = state["accuracy"]
+    return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
-    """Train a classifier, from SEED alone: Adam with one cycle of the learning rate, and images that are shifted."""
-    log.info("training the network that scores are taken with, once for this data set")
+    """Train a classifier on shifted images, with Adam and one cycle of the learning rate. Only SEED sets the result."""
+    assert train.labels is not None
+    log.info("training the classifier whose features metrics use, once for this dataset")
     began = time.perf_counter()
     randomness.reseed(device, SEED, "features")
-    network = Classifier(train.shape).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
-    steps = max(len(train) // BATCH, 1) * EPOCHS
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
-    stream = randomness.random_generator("cpu", SEED, "feature batches")
+    network = Classifier(train.shape).to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+    steps = max(len(train) // BATCH_SIZE, 1) * EPOCHS
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=steps)
+    generator = randomness.random_generator("cpu", SEED, "feature batches")
     for _ in tqdm(range(steps), unit="step", disable=None, dynamic_ncols=True):
-        chosen = torch.randint(len(train), (min(BATCH, len(train)),), generator=stream)
-        images = random_shift(train.images[chosen].to(device), stream)
-        loss = F.cross_entropy(network(images)[1], train.labels[chosen].to(device))
+        indices = torch.randint(len(train), (min(BATCH_SIZE, len(train)),), generator=generator)
+        images = random_shift(train.images[indices].to(device), generator)
+        loss = F.cross_entropy(network(images)[1], train.labels[indices].to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -164,37 +174,35 @@ def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
     return network.eval()
 
 
-def random_shift(images: Tensor, stream: torch.Generator) -> Tensor:
-    """All of a batch (B, C, H, W) moved by the same few pixels; its edge is repeated."""
-    furthest = max(images.shape[2] // 14, 1)
-    down, right = torch.randint(0, 2 * furthest + 1, (2,), generator=stream).tolist()
-    side = images.shape[2]
-    padded = F.pad(images.float(), [furthest] * 4, mode="replicate")
-    return padded[:, :, down : down + side, right : right + side]
+def random_shift(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift all images of a batch (B, C, H, W) by the same few pixels, and repeat their edges."""
+    size = images.shape[2]
+    max_shift = max(size // 14, 1)
+    down, right = torch.randint(0, 2 * max_shift + 1, (2,), generator=generator).tolist()
+    padded = F.pad(images.float(), [max_shift] * 4, mode="replicate")
+    return padded[:, :, down : down + size, right : right + size]
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, images: ImageDataset, device: torch.device) -> float:
-    """Share of `images` whose class the network names."""
+def measure_accuracy(network: Classifier, dataset: ImageDataset, device: torch.device) -> float:
+    """Fraction of the images that the network classifies correctly."""
+    assert dataset.labels is not None
     network.eval()
-    right = sum(
-        (network(images.to(device))[1].argmax(1).cpu() == labels).sum().item()
-        for images, labels in zip(images.images.split(512), images.labels.split(512), strict=True)
-    )
-    return right / len(images)
+    predictions = torch.cat([network(images.to(device))[1].argmax(1).cpu() for images in dataset.images.split(512)])
+    return (predictions == dataset.labels).sum().item() / len(dataset)
 
 
-def fingerprint(images: ImageDataset) -> str:
-    """Tells data sets apart by what is in them."""
+def fingerprint(dataset: ImageDataset) -> str:
+    """Hash of the images and labels."""
     digest = hashlib.blake2b(digest_size=4)
-    labels = [] if images.labels is None else [images.labels]
-    for part in (*images.images.split(4096), *labels):
+    labels = [] if dataset.labels is None else [dataset.labels]
+    for part in (*dataset.images.split(4096), *labels):
         digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def hash_weights(weights: dict[str, Any]) -> str:
-    """Tells networks apart by their weights."""
+    """Hash of a network's parameters and buffers."""
     digest = hashlib.blake2b(digest_size=4)
     for name, tensor in weights.items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())

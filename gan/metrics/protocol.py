@@ -1,12 +1,12 @@
-"""How a generator is scored: with which network, on how many images, against which real ones.
+"""How a generator is scored: with which features, on how many images, against which real images.
 
-The same for `python -m gan.evaluate` and for scores in training, so that their numbers can be compared.
+`python -m gan.evaluate` and scores during training share it, so that their numbers can be compared.
 """
 
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,77 +19,84 @@ from gan.config.types import LEAST
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scaled
 from gan.data.image_shape import ImageShape
-from gan.metrics import features, formulas
+from gan.metrics.catalogue import INCEPTION, compute_metrics
+from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
+from gan.metrics.features import FeatureNetwork, Inception, PerChannel, dataset_classifier, fingerprint
 from gan.noise import Noise
+from gan.player import given
 from gan.system import files, randomness
 
-BATCH = 256
-GAP_COUNT = 2000
-STACKED = "stacked_mnist"
+BATCH_SIZE = 256
+GAP_IMAGES = 2000
+STACKED_MNIST = "stacked_mnist"
 
 
 @dataclass
 class Reference:
-    """What generators are held against.
+    """Real images, and the feature network that generated images are compared with them in.
 
     Args:
-        name: of the data set, as in `dataset=`.
-        train: all images that generators of this data set may have learned from.
-        real: those that scores compare with, of the split `split`.
-        network: what the scores are taken with; `network.name` says which it is.
+        name: of the dataset, as in `dataset=`.
+        train: all images that generators of this dataset may have been trained on.
+        real: images to compare with.
+        split: of `real`, train or test.
     """
 
     name: str
     train: ImageDataset
     real: ImageDataset
     split: str
-    network: nn.Module
+    network: FeatureNetwork
     device: torch.device
 
     def __post_init__(self) -> None:
-        self.hash = features.fingerprint(self.real)
-        self.seen = self.look(self.real.images.split(BATCH))
+        self.real_fingerprint = fingerprint(self.real)
+        self.real_stats = self.feature_stats(self.real.images.split(BATCH_SIZE))
 
-    def look(self, batches: Iterable[Tensor]) -> formulas.FeatureStats:
-        """What the network sees in images uint8 (n, C, H, W), batch by batch."""
-        return formulas.FeatureStats(self.network, batches, self.device)
+    @property
+    def features(self) -> str:
+        """Whose features they are: the dataset's name, or `inception`. Part of the columns of metrics on features."""
+        return INCEPTION if isinstance(self.network, Inception) else self.name
 
-    def score(self, seen: formulas.FeatureStats, parzen: bool) -> dict[str, float]:
-        """What can be said of the images in `seen`, by name."""
-        found = formulas.compare(seen, self.seen)
-        if not isinstance(self.network, features.Inception):
-            found |= formulas.class_balance(seen.classes)
-        if parzen and self.train.shape.pixels <= formulas.PARZEN_PIXELS:
-            found |= formulas.parzen(seen.images, self.validation, self.real.images[: formulas.KEPT])
-        return found
+    def feature_stats(self, batches: Iterable[Tensor]) -> FeatureStats:
+        """The statistics of images uint8, in batches (B, C, H, W)."""
+        return FeatureStats(self.network, batches, self.device)
+
+    def score(self, stats: FeatureStats, parzen: bool, discriminator_gap: float | None = None) -> dict[str, float]:
+        """All metrics of generated images, by column. `parzen` asks for the Parzen estimate, if images are small."""
+        parzen_images = None
+        if parzen and self.train.shape.pixels <= MAX_PARZEN_PIXELS:
+            parzen_images = self.validation, self.real.images[:MAX_KEPT_IMAGES]
+        return compute_metrics(Comparison(self.features, stats, self.real_stats, parzen_images, discriminator_gap))
 
     @property
     def validation(self) -> Tensor:
-        """The last sixth of the images to train on, as Goodfellow et al. 2014 hold it back from MNIST's."""
+        """The last sixth of the training images, as Goodfellow et al. 2014 split MNIST."""
         return self.train.images[-(len(self.train) // 6 or 1) :]
 
-    def floor(self, count: int, parzen: bool, cache_dir: Path) -> dict[str, float]:
-        """What `count` real images that are not in `real` score themselves, or as many as there are.
+    def real_data_baseline(self, count: int, parzen: bool, cache_dir: Path) -> dict[str, float]:
+        """The metrics of `count` training images against the test images, from the cache or computed now.
 
-        It is kept in the cache. Nothing, where there are no such images.
+        Of all training images where there are fewer. Empty where `real` are the training images themselves.
         """
         if self.split == "train":
             return {}
-        name = f"{self.network.name}-{self.name}-{features.fingerprint(self.train)}-{self.hash}"
-        kept = cache_dir / f"floor-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
-        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged
-            return json.loads(kept.read_text("utf-8"))
-        learnable = self.train[: len(self.train) - len(self.validation)]  # the widths are chosen on the others
-        order = torch.randperm(len(learnable), generator=randomness.random_generator("cpu", 0, "floor"))[:count]
-        found = self.score(self.look(learnable.images[order].split(BATCH)), parzen)
-        with contextlib.suppress(OSError):  # a cache that cannot be kept is no loss
-            files.write_json(kept, found)
-        return found
+        name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
+        path = cache_dir / f"baseline-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
+        with contextlib.suppress(OSError, ValueError):  # absent or damaged
+            return json.loads(path.read_text("utf-8"))
+        images = self.train.images[: len(self.train) - len(self.validation)]  # Parzen's width is chosen on the others
+        generator = randomness.random_generator("cpu", 0, "floor")  # another key would move published numbers
+        indices = torch.randperm(len(images), generator=generator)[:count]
+        scores = self.score(self.feature_stats(images[indices].split(BATCH_SIZE)), parzen)
+        with contextlib.suppress(OSError):  # works without a cache, too
+            files.write_json(path, scores)
+        return scores
 
     def record(self, count: int) -> dict[str, Any]:
-        """What must be the same where two scores are compared."""
+        """The protocol of scores of `count` generated images. Scores can be compared where it is the same."""
         return {
-            "dataset": f"{self.name}-{self.hash}",
+            "dataset": f"{self.name}-{self.real_fingerprint}",
             "features": self.network.name,
             "accuracy": self.network.accuracy,
             "generated": count,
@@ -103,96 +110,105 @@ def load_reference(
     load: Callable[[str], ImageDataset],
     has_test: bool,
     split: str | None,
-    kind: str,
+    features: str,
     folders: tuple[Path, Path],
     device: torch.device,
 ) -> Reference:
-    """What the data set `name` offers to score with.
-
-    Raises ConfigError where it has no classes, not such a split, too few images or test images of another kind.
+    """The reference of the dataset `name`.
 
     Args:
-        load: gives the images of a split, train or test.
-        has_test: whether there are images to test on.
-        split: the one to compare with; None is test, or train where there are no others.
-        kind: of network, `own` or `inception`.
-        folders: where downloaded sets lie, and what is made here is kept.
+        load: returns the images of a split, train or test.
+        has_test: whether there are test images.
+        split: to compare with; None is test if there are test images, else train.
+        features: `classifier` or `inception`.
+        folders: data_dir and cache_dir.
+
+    Raises ConfigError where the dataset has no classes, no such split, too few images, or test images that differ
+    from the training images in shape or classes.
     """
     train = load("train")
     test = load("test") if has_test or split == "test" else None
     split = split or ("test" if test else "train")
     if test and test.shape != train.shape:
         raise ConfigError(
-            f"the test images are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
-            "be alike; dataset.channels and dataset.image_size make them so."
+            f"dataset.test_path: the test images are {describe(test.shape)}, the training images "
+            f"{describe(train.shape)}; dataset.channels and dataset.image_size make them equal."
         )
     if test and test.names != train.names:
         raise ConfigError(
-            f"the folder {min({*test.names} ^ {*train.names})} is not both among the test images and among those to "
-            "train on: classes go by the names of their folders, which should be the same."
+            f"dataset.test_path: the class folder {min({*test.names} ^ {*train.names})} exists for only one of the "
+            "test images and the training images; both need the same folders."
         )
-    if min(len(each) for each in (train, test) if each) < LEAST:
-        raise ConfigError(f"scores need {LEAST} images or more to train on, and as many to test on.")
-    if kind == "inception":
-        network = features.Inception().to(device)
-    elif name == STACKED:
-        grey = [datasets.mnist(*folders, part, limit=None, image_size=train.shape.size) for part in ("train", "test")]
-        network = features.PerChannel(
-            features.dataset_classifier("mnist", *grey, folders[1], device), train.shape.channels
-        )
+    if min(len(dataset) for dataset in (train, test) if dataset) < LEAST:
+        raise ConfigError(f"scores need at least {LEAST} training images, and {LEAST} test images if there are any.")
+    network: FeatureNetwork
+    if features == INCEPTION:
+        network = Inception().to(device)
+    elif name == STACKED_MNIST:
+        gray = datasets.mnist(*folders, "train", limit=None, image_size=train.shape.size)
+        gray_test = datasets.mnist(*folders, "test", limit=None, image_size=train.shape.size)
+        network = PerChannel(dataset_classifier("mnist", gray, gray_test, folders[1], device), train.shape.channels)
     else:
-        network = features.dataset_classifier(name, train, test, folders[1], device)
-    return Reference(name, train, test if split == "test" else train, split, network, device)
+        network = dataset_classifier(name, train, test, folders[1], device)
+    real = train if test is None or split == "train" else test
+    return Reference(name, train, real, split, network, device)
 
 
-def in_words(image: ImageShape) -> str:
+def describe(image: ImageShape) -> str:
     return f"{image.size}x{image.size}x{image.channels} in {image.classes} classes"
 
 
 def generate_images(
     generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device
 ) -> Iterator[Tensor]:
-    """`count` images uint8, in batches; all classes in turn where the generator is told of them."""
+    """`count` images uint8, in batches (B, C, H, W). A conditional generator goes through all classes in turn."""
     randomness.reseed(device, seed, "drawing")
-    for first in range(0, count, BATCH):
-        size = min(BATCH, count - first)
-        points = noise.sample(size, randomness.random_generator("cpu", seed, "scores", first)).to(device)
-        yield sampling.generate(
-            generator, points, sampling.cycle_labels(generator.class_count, size, device, first), BATCH
-        )
+    for start in range(0, count, BATCH_SIZE):
+        size = min(BATCH_SIZE, count - start)
+        points = noise.draw(size, randomness.random_generator("cpu", seed, "scores", start)).to(device)
+        labels = sampling.cycle_labels(generator.class_count, size, device, start)
+        yield sampling.generate(generator, points, labels, BATCH_SIZE)
 
 
 def discriminator_gap(
     discriminator: nn.Module,
-    learned: ImageDataset,
-    other: ImageDataset,
+    train: ImageDataset,
+    test: ImageDataset,
+    *,
     pixel_range: tuple[float, float],
     batch_size: int,
     classes: int,
     device: torch.device,
 ) -> float | None:
-    """How much more real D finds the images that it `learned` from than `other` ones, from -1 to 1.
+    """How much more real D finds its training images than test images, from -1 to 1.
 
-    The share of pairs in which the learned one has the greater logit, less that in which the other has: 0 where D
-    cannot tell, whatever its loss, with a standard error of 0.018. From up to 2,000 of each, drawn at random, since
-    MNIST's first ones are thinner than its last, and in batches of the size that D was trained on, since some tricks
-    let it compare the images of one; None where there is not one such batch. `classes` are those it knows.
+    Over pairs of a training and a test image: the fraction in which the training image has the greater logit, less
+    the fraction in which the test image has. 0 where D cannot tell them apart, with a standard error of 0.018.
+
+    Up to 2,000 images of each are drawn at random (the first images of MNIST differ from the last), in batches of the
+    size that D was trained with, since some tricks compare the images of a batch.
+
+    Args:
+        classes: number of classes that D is conditioned on, or 0.
+
+    Returns None where there is less than one batch.
     """
 
     @torch.no_grad()
-    def judged(images: ImageDataset) -> Tensor:
-        chosen = torch.randperm(len(images), generator=randomness.random_generator("cpu", "gap"))
-        if classes:
-            chosen = chosen[images.labels[chosen] < classes]
-        images = images[chosen[:GAP_COUNT]]
-        whole = len(images) // batch_size
+    def compute_logits(dataset: ImageDataset) -> Tensor:
+        dataset = dataset if classes else replace(dataset, labels=None)
+        indices = torch.randperm(len(dataset), generator=randomness.random_generator("cpu", "gap"))
+        if dataset.labels is not None:
+            indices = indices[dataset.labels[indices] < classes]
+        dataset = dataset[indices[:GAP_IMAGES]]
         logits = [torch.empty(0)]
-        for part in (images[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
-            labels = part.labels.to(device) if classes else None
-            logits.append(discriminator(scaled(part.images.to(device), pixel_range), labels).cpu())
+        for start in range(0, len(dataset) - batch_size + 1, batch_size):
+            batch = dataset[start : start + batch_size]
+            labels = None if batch.labels is None else batch.labels.to(device)
+            logits.append(discriminator(scaled(batch.images.to(device), pixel_range), *given(labels)).cpu())
         return torch.cat(logits)
 
-    ours, theirs = judged(learned)[:, None], judged(other)
-    if not (len(ours) and len(theirs)):
+    train_logits, test_logits = compute_logits(train)[:, None], compute_logits(test)
+    if not (len(train_logits) and len(test_logits)):
         return None
-    return ((ours > theirs).double().mean() - (ours < theirs).double().mean()).item()
+    return ((train_logits > test_logits).double().mean() - (train_logits < test_logits).double().mean()).item()

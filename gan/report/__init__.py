@@ -1,1 +1,1 @@
-"""Run folders as one page: tables, images and curves. Reads files alone, and imports no torch."""
+"""Reports about run folders: tables, samples and curves. Reads files only, and imports no torch."""

@@ -1,11 +1,11 @@
-"""`python -m gan.report PATHS...`: one page about the runs in these folders."""
+"""The command `python -m gan.report PATHS...`: a report about the runs in these folders."""
 
 import argparse
 import os
 from pathlib import Path
 
 from gan.cli import messages
-from gan.report import verdicts
+from gan.report.claim_results import claims_markdown
 from gan.report.page import Report
 from gan.report.runs import find_runs
 from gan.system import files
@@ -18,23 +18,23 @@ def main() -> None:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a run, a sweep, or any folder of runs")
     parser.add_argument(
-        "--out", type=Path, help="where to write; by default where the runs lie, and for --claims nowhere"
+        "--out", type=Path, help="folder to write to; default: the folder of the runs, and none with --claims"
     )
     parser.add_argument(
         "--claims",
         action="store_true",
-        help="print which claims of published set-ups held in these runs; with --out write that too, with images",
+        help="print which claims about published set-ups held in these runs; with --out, write claims.md with images",
     )
-    asked = parser.parse_args()
-    runs = find_runs(asked.paths)
-    if asked.claims:
-        text = "\n".join(verdicts.lines(runs, asked.out))
-        if asked.out:
-            with files.atomic_write(asked.out / "claims.md") as file:
+    args = parser.parse_args()
+    runs = find_runs(args.paths)
+    if args.claims:
+        text = "\n".join(claims_markdown(runs, args.out)).rstrip() + "\n"
+        if args.out:
+            with files.atomic_write(args.out / "claims.md") as file:
                 file.write(text.encode())
-        print(text, flush=True)
+        print(text, end="", flush=True)
         return
-    out = asked.out or Path(os.path.commonpath([path.resolve() for path in asked.paths]))
+    out = args.out or Path(os.path.commonpath([path.resolve() for path in args.paths]))
     for path in Report(runs, out).write():
         print(files.relative_path(path))
 

@@ -1,30 +1,15 @@
-"""MetricAccumulator in a table: the mean over seeds, the spread beside it, and which is best."""
+"""Numbers in a table: the mean over seeds, the spread beside it, and which is best."""
 
 import math
 import statistics
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-BETTER = {  # of two generators, by each score that orders them
-    "fid": min,
-    "kid": min,
-    "precision": max,
-    "recall": max,
-    "coverage": max,
-    "inception_score": max,
-    "modes": max,
-    "modes_in_100": max,
-    "class_distance": min,
-    "kl": min,
-    "parzen": max,
-}
-
-# The same where two scores may be compared.
-PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
+from gan.metrics.catalogue import direction
 
 
 class Number(NamedTuple):
-    """A mean, and the standard deviation where it is one of several numbers."""
+    """A mean, and the standard deviation if it is one of several numbers."""
 
     mean: float
     spread: float | None = None
@@ -34,20 +19,17 @@ class Number(NamedTuple):
 
 
 def mean_over(values: Iterable[float | None]) -> Number | None:
-    """The mean and spread of those that are there and finite; None where none is."""
-    found = [value for value in values if value is not None and math.isfinite(value)]
-    if not found:
+    """The mean and spread of the finite values; None where there is none."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
         return None
-    return Number(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+    return Number(statistics.fmean(finite), statistics.stdev(finite) if len(finite) > 1 else None)
 
 
-def best(name: str, numbers: Iterable[Number | None]) -> float | None:
-    """The best mean in the column of the score `name`; None where there is no better, or nothing to compare."""
+def best(column: str, numbers: Iterable[Number | None]) -> float | None:
+    """The best mean in a column; None where neither direction is better, or there is nothing to compare."""
     means = [number.mean for number in numbers if number is not None]
-    return BETTER[name](means) if name in BETTER and len(means) > 1 else None
-
-
-def protocol_line(record: dict[str, Any]) -> str:
-    """How scores were taken, on a line."""
-    known = dict.fromkeys(PROTOCOL, "?") | record
-    return "{features}, {generated} generated against {real} of {dataset}, {split}".format(**known)
+    better = direction(column)
+    if better is None or len(means) < 2:
+        return None
+    return min(means) if better == "lower" else max(means)

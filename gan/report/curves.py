@@ -1,23 +1,23 @@
-"""Curves of several runs in one panel, as SVG: a line for each group, a band where its runs differ."""
+"""Curves of logged numbers as SVG, one panel each: a line for the mean of each group, a band for its range."""
 
 import math
 from html import escape
 from typing import NamedTuple
 
-from gan.report.runs import Group, thinned
+from gan.report.runs import Group, thin_out
 
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 20, 8, 24
-COLOURS = ["#3b7dd8", "#e07b39", "#3a9e5c", "#c8456b", "#8a63c9", "#8c6d46", "#2aa3a3", "#b5a022", "#6b7785", "#d05fc0"]
-POINTS = 400  # of a curve, at most
-DASHES = ["", "6 3", "2 3", "8 3 2 3"]  # for what comes after the tenth
+COLORS = ["#3b7dd8", "#e07b39", "#3a9e5c", "#c8456b", "#8a63c9", "#8c6d46", "#2aa3a3", "#b5a022", "#6b7785", "#d05fc0"]
+MAX_POINTS = 400  # of a curve
+DASHES = ["", "6 3", "2 3", "8 3 2 3"]  # from the eleventh curve on
 PANELS = [
     ("D's loss", "discriminator/loss", None),
     ("G's loss", "generator/loss", None),
     ("D(x), on real images", "discriminator/real", (0.0, 1.0)),
-    ("D(G(z)), on fakes", "discriminator/fake", (0.0, 1.0)),
+    ("D(G(z)), on generated images", "discriminator/fake", (0.0, 1.0)),
 ]
-Point = tuple[float, float, float, float]  # step, mean, least and greatest of the group's runs
+Point = tuple[float, float, float, float]  # step, then mean, minimum and maximum over the runs of the group
 
 
 class Curve(NamedTuple):
@@ -25,76 +25,76 @@ class Curve(NamedTuple):
     points: list[Point]
 
 
-def panels(groups: list[Group]) -> list[tuple[str, str]]:
-    """A title and an SVG for each number that was logged."""
-    found = []
+def draw_panels(groups: list[Group]) -> list[tuple[str, str]]:
+    """Title and SVG of each panel that has data."""
+    panels = []
     for title, tag, limits in PANELS:
-        curves = [Curve(group.label, points(group, tag)) for group in groups]
+        curves = [Curve(group.label, curve_points(group, tag)) for group in groups]
         if any(curve.points for curve in curves):
-            found.append((title, panel(curves, limits)))
-    return found
+            panels.append((title, draw_panel(curves, limits)))
+    return panels
 
 
-def legend(groups: list[Group]) -> list[tuple[str, str, str]]:
-    """Label, colour and dashes of each group."""
-    return [(group.label, *style(number)) for number, group in enumerate(groups)]
+def legend_entries(groups: list[Group]) -> list[tuple[str, str, str]]:
+    """Label, color and dashes of each group's curve."""
+    return [(group.label, *line_style(index)) for index, group in enumerate(groups)]
 
 
-def style(number: int) -> tuple[str, str]:
-    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+def line_style(index: int) -> tuple[str, str]:
+    return COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
 
 
-def points(group: Group, tag: str) -> list[Point]:
-    """A number over the steps that any of the group's runs logged it at; a step at which it was not finite has none."""
+def curve_points(group: Group, tag: str) -> list[Point]:
+    """A point for each step at which any of the group's runs logged a finite value."""
     values: dict[int, list[float]] = {}
     for run in group.runs:
         for row in run.rows:
             if isinstance(row.get(tag), (int, float)):
                 values.setdefault(row["step"], []).append(row[tag])
-    found = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
-    return thinned(found, POINTS)
+    points = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
+    return thin_out(points, MAX_POINTS)
 
 
-def panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:
-    """Axes and lines. Without `limits` the height holds all but the wildest fiftieth of the points."""
-    last = max(point[0] for curve in curves for point in curve.points) or 1
-    heights = sorted(height for curve in curves for point in curve.points for height in point[2:])
-    low, high = limits or (min(heights[len(heights) // 50], 0.0), heights[-1 - len(heights) // 50])
+def draw_panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:
+    """One panel. Without `limits` the vertical axis covers all but the most extreme 2 % of the points on each side."""
+    last_step = max(point[0] for curve in curves for point in curve.points) or 1
+    values = sorted(value for curve in curves for point in curve.points for value in point[2:])
+    low, high = limits or (min(values[len(values) // 50], 0.0), values[-1 - len(values) // 50])
     high = high if high > low else low + 1
 
-    def at(step: float, value: float) -> str:
-        x = LEFT + (WIDTH - LEFT - RIGHT) * step / last
-        share = (min(max(value, low - (high - low)), high + (high - low)) - low) / (high - low)
-        return f"{x:.1f},{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share:.1f}"
+    def position(step: float, value: float) -> str:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * step / last_step
+        fraction = (min(max(value, low - (high - low)), high + (high - low)) - low) / (high - low)
+        return f"{x:.1f},{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * fraction:.1f}"
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
-    for value in ticks(low, high):
-        y = at(0, value).partition(",")[2]
+    for value in round_ticks(low, high):
+        y = position(0, value).partition(",")[2]
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y}" class="up">{value:g}</text>')
-    for value in ticks(0, last):
-        x = at(value, low).partition(",")[0]
+    for value in round_ticks(0, last_step):
+        x = position(value, low).partition(",")[0]
         parts.append(f'<text x="{x}" y="{HEIGHT - 6}" class="along">{int(value):,}</text>')
     parts.append(f'<svg x="0" y="{TOP}" width="{WIDTH}" height="{HEIGHT - TOP - BOTTOM}" ')
-    parts.append(f'viewBox="0 {TOP} {WIDTH} {HEIGHT - TOP - BOTTOM}">')  # what lies outside of it is cut off
-    for number, (label, series) in enumerate(curves):
-        colour, dashes = style(number)
-        if any(least < greatest for _, _, least, greatest in series):
-            around = [at(step, greatest) for step, _, _, greatest in series]
-            around += [at(step, least) for step, _, least, _ in reversed(series)]
-            parts.append(f'<polygon points="{" ".join(around)}" fill="{colour}" class="band"/>')
-        line = " ".join(at(step, mean) for step, mean, _, _ in series)
+    parts.append(f'viewBox="0 {TOP} {WIDTH} {HEIGHT - TOP - BOTTOM}">')  # clips what lies outside
+    for index, (label, points) in enumerate(curves):
+        color, dashes = line_style(index)
+        if any(minimum < maximum for _, _, minimum, maximum in points):
+            outline = [position(step, maximum) for step, _, _, maximum in points]
+            outline += [position(step, minimum) for step, _, minimum, _ in reversed(points)]
+            parts.append(f'<polygon points="{" ".join(outline)}" fill="{color}" class="band"/>')
+        line = " ".join(position(step, mean) for step, mean, _, _ in points)
         parts.append(
-            f'<polyline points="{line}" stroke="{colour}" stroke-dasharray="{dashes}">'
+            f'<polyline points="{line}" stroke="{color}" stroke-dasharray="{dashes}">'
             f"<title>{escape(label)}</title></polyline>"
         )
     return "".join([*parts, "</svg></svg>"])
 
 
-def ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Three to six round numbers between the two."""
-    rough = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough)
+    least_step = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(least_step))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least_step)
     first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -1,61 +1,75 @@
-"""What lies in run folders, and in which settings they differ."""
+"""Run folders: what each one holds, in which settings they differ, and which differ in the seed alone."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from gan.cli.overrides import BESIDES
 from gan.config.errors import ConfigError
-from gan.report.cells import PROTOCOL, Number, mean_over, protocol_line
+from gan.metrics.catalogue import PROTOCOL, protocol_line
+from gan.report.cells import Number, mean_over
 from gan.system import files, status
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FROM_STATUS = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
+FROM_LAST_ROW = {
+    "D loss": "discriminator/loss",
+    "G loss": "generator/loss",
+    "D(x)": "discriminator/real",
+    "D(G(z))": "discriminator/fake",
+}
 
 
-def evaluations(folder: Path) -> list[dict[str, Any]]:
-    """What gan.evaluate wrote into a run's scores.json, the oldest first; what is no evaluation is left out."""
-    try:
-        found = json.loads((folder / "scores.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    rows = found if isinstance(found, list) else []
-    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("scores"), dict)]
+class Column(NamedTuple):
+    """A column of the results table. A score has one for each protocol, since others are not comparable.
+
+    Args:
+        protocol: the line that says how a score was computed; None for what is no score.
+    """
+
+    name: str
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, each read when it is asked for."""
+    """One run's files, each read when it is first needed. Missing and damaged files count as empty."""
 
     folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     @cached_property
     def status(self) -> dict[str, Any]:
         return status.read(self.folder)
 
     @cached_property
-    def said(self) -> dict[str, str]:
-        """What was typed, by setting or group."""
-        overrides = self.read_yaml(".hydra/overrides.yaml")
-        pairs = [str(text).lstrip("+~").partition("=") for text in (overrides if isinstance(overrides, list) else [])]
+    def overrides(self) -> dict[str, str]:
+        """What was typed on the command line, by setting or group."""
+        lines = self.read_yaml(".hydra/overrides.yaml")
+        pairs = [str(line).lstrip("+~").partition("=") for line in (lines if isinstance(lines, list) else [])]
         return {name: value for name, _, value in pairs if name not in BESIDES}
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What holds where nothing was typed: the chosen option of each group, and each setting."""
-        chosen = self.read_yaml(".hydra/hydra.yaml")
-        for name in ("hydra", "runtime", "choices"):
-            chosen = chosen.get(name) if isinstance(chosen, dict) else None
+        """The resolved configuration: the chosen option of each group, and each setting by its full name."""
+        choices = self.read_yaml(".hydra/hydra.yaml")
+        for key in ("hydra", "runtime", "choices"):
+            choices = choices.get(key) if isinstance(choices, dict) else None
         config = self.read_yaml(".hydra/config.yaml")
-        groups = {name: str(value) for name, value in (chosen or {}).items() if not name.startswith("hydra/")}
         config = config if isinstance(config, dict) else {}
+        groups = {name: str(value) for name, value in (choices or {}).items() if not name.startswith("hydra/")}
         tricks = config.get("trick")
-        named = {"trick": f"[{','.join(tricks)}]"} if isinstance(tricks, dict) else {}
-        return dict(flat(config)) | groups | named
+        trick = {"trick": f"[{','.join(tricks)}]"} if isinstance(tricks, dict) else {}
+        return dict(flatten(config)) | groups | trick
 
     def read_yaml(self, name: str) -> Any:
         """A YAML file of the run; None where it cannot be read."""
@@ -65,65 +79,60 @@ class RunFolder:
             return None
 
     def setting(self, name: str) -> str:
-        """As the run's own configuration has it, or else as it was typed."""
-        return self.settings.get(name, self.said.get(name, "-"))
+        """A setting as the run's configuration has it, or else as it was typed; "-" where neither names it."""
+        return self.settings.get(name, self.overrides.get(name, "-"))
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """What was logged."""
+        """The rows of metrics.jsonl."""
         rows = files.read_rows(self.folder / "metrics.jsonl")
         return [row for row in rows if isinstance(row.get("epoch"), (int, float))]
 
     @cached_property
-    def scored(self) -> list[dict[str, Any]]:
-        """The scores that were taken in training."""
+    def training_scores(self) -> list[dict[str, Any]]:
+        """The rows of scores.jsonl: scores computed during training, the oldest first."""
         return files.read_rows(self.folder / "scores.jsonl")
 
     @cached_property
-    def evaluated(self) -> list[dict[str, Any]]:
-        """The means that gan.evaluate found for what the run draws with, with their protocols, the newest first."""
-        rows = []
-        for found in reversed(evaluations(self.folder)):
-            if found.get("checkpoint") == "last" and found.get("ema") is True:
-                scores = found["scores"].items()
-                rows.append(found | {name: each["mean"] for name, each in scores if isinstance(each, dict)})
-        return rows
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Mean scores and protocol of each gan.evaluate of the last checkpoint with EMA, if any; the newest first."""
+        return [
+            row | {name: number["mean"] for name, number in row["scores"].items() if isinstance(number, dict)}
+            for row in reversed(read_evaluations(self.folder))
+            if row.get("checkpoint") == "last" and row.get("ema") is True
+        ]
 
     def epoch_of(self, step: int) -> float:
-        """Passes through the data after so many steps, to three digits, as the run's own count is rounded too."""
-        now = self.status
-        return round(step * now["epoch"] / now["step"], 3) if now["step"] else 0.0
+        """Epochs after `step` steps, rounded to three digits as in status.json."""
+        return round(step * self.status["epoch"] / self.status["step"], 3) if self.status["step"] else 0.0
 
     @cached_property
-    def grids(self) -> list[Path]:
-        """The images of the fixed noise, in the order of their steps."""
+    def sample_grids(self) -> list[Path]:
+        """The sample grids of the fixed noise, by step."""
         return sorted((self.folder / "samples").glob("step_*.png"))
 
     @property
-    def scores(self) -> dict[str, float]:
-        """The last that were taken, in training or by gan.evaluate."""
-        found = self.status["scores"]
-        return {
-            name: value for name, value in found.items() if isinstance(value, (int, float)) and name not in PROTOCOL
-        }
-
-    @property
     def protocol(self) -> str | None:
-        """How the scores were taken, on a line; None where there are none."""
-        found = self.status["scores"]
-        return protocol_line(found) if found else None
+        """The protocol of the latest scores, on a line; None where there are none."""
+        return protocol_line(self.status["scores"]) if self.status["scores"] else None
 
     @property
-    def name(self) -> str:
-        return self.folder.name
+    def results(self) -> dict[Column, float]:
+        """Every number of the results table: progress, the last logged row and the latest scores."""
+        values = {Column(name): self.status[key] for name, key in FROM_STATUS.items()}
+        values |= {Column(name): self.status["last"].get(key) for name, key in FROM_LAST_ROW.items()}
+        scores = self.status["scores"].items()
+        values |= {Column(name, self.protocol): value for name, value in scores if name not in PROTOCOL}
+        numbers = [(column, value) for column, value in values.items() if isinstance(value, (int, float))]
+        return {column: number for column, number in numbers if math.isfinite(number)}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone, and of which all or none were refused.
+    """Runs that differ in the seed alone. Runs that never started (state `refused`) form groups of their own.
 
     Args:
-        settings: what sets it apart from the other groups, by name.
+        settings: those in which this group differs from the others, by name.
     """
 
     settings: dict[str, str]
@@ -131,7 +140,11 @@ class Group:
 
     @property
     def label(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items()) or self.runs[0].name
+        return ", ".join(map(self.label_of, self.settings)) or self.runs[0].name
+
+    def label_of(self, setting: str) -> str:
+        """One of its settings with the value; empty for the empty name."""
+        return f"{setting}={self.settings[setting]}" if setting else ""
 
     @property
     def state(self) -> str:
@@ -141,73 +154,73 @@ class Group:
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
     @property
-    def image(self) -> Path | None:
-        """The last image of the first run that has one."""
-        return next((run.grids[-1] for run in self.runs if run.grids), None)
+    def final_samples(self) -> Path | None:
+        """The last sample grid of the first run that has one."""
+        return next((run.sample_grids[-1] for run in self.runs if run.sample_grids), None)
 
-    def numbers(self) -> dict[str, Number | None]:
-        """What became of it, each the mean over its runs."""
-        of_status = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
-        of_row = {
-            "D loss": "discriminator/loss",
-            "G loss": "generator/loss",
-            "D(x)": "discriminator/real",
-            "D(G(z))": "discriminator/fake",
-        }
-        found = {name: mean_over(run.status[key] for run in self.runs) for name, key in of_status.items()}
-        found |= {name: mean_over(run.status["last"].get(key) for run in self.runs) for name, key in of_row.items()}
-        if len({run.protocol for run in self.runs if run.protocol}) > 1:
-            return found  # a mean of scores that were taken in different ways says nothing
-        scores = dict.fromkeys(name for run in self.runs for name in run.scores)
-        return found | {name: mean_over(run.scores.get(name) for run in self.runs) for name in scores}
+    @property
+    def results(self) -> dict[Column, Number | None]:
+        """The results of its runs, each with mean and standard deviation."""
+        columns = dict.fromkeys(column for run in self.runs for column in run.results)
+        return {column: mean_over(run.results.get(column) for run in self.runs) for column in columns}
 
 
-def flat(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Each setting by its whole name."""
+def read_evaluations(folder: Path) -> list[dict[str, Any]]:
+    """The evaluations in a run's scores.json, the oldest first; entries of another form are skipped."""
+    try:
+        rows = json.loads((folder / "scores.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    rows = rows if isinstance(rows, list) else []
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("scores"), dict)]
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each setting below `node` by its full name, with its value as text."""
     for name, value in node.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{above}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{above}{name}", json.dumps(value) if isinstance(value, (list, bool, type(None))) else str(value)
+            yield f"{prefix}{name}", json.dumps(value) if isinstance(value, (list, bool, type(None))) else str(value)
 
 
-def thinned(items: list[Any], count: int) -> list[Any]:
-    """At most `count` of them, evenly spread, with the first and the last."""
+def thin_out(items: list[Any], count: int) -> list[Any]:
+    """At most `count` of the items, evenly spaced, including the first and the last."""
     if len(items) <= count:
         return items
     return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
 
 
 def find_runs(paths: list[Path]) -> list[RunFolder]:
-    """Every run at or below `paths`, in the order of their names. Raises ConfigError where there is none."""
-    folders = {}
+    """Every run in or below `paths`, sorted by name. Raises ConfigError for a path without runs."""
+    folders: dict[Path, None] = {}
     for path in paths:
         if not path.exists():
-            raise ConfigError(f"{path} does not exist; it should be a run or a folder of runs, such as outputs.")
-        below = {file.parent: None for file in path.rglob("status.json")}
-        if not below:
-            raise ConfigError(f"{path} holds no run: there is no status.json in it.")
-        folders |= dict.fromkeys(sorted(below, key=order))
+            raise ConfigError(f"{path} does not exist; give a run or a folder of runs, such as outputs.")
+        found = {file.parent for file in path.rglob("status.json")}
+        if not found:
+            raise ConfigError(f"{path} holds no run: there is no status.json in or below it.")
+        folders |= dict.fromkeys(sorted(found, key=sort_key))
     return [RunFolder(folder) for folder in folders]
 
 
-def order(folder: Path) -> tuple[str, int, str]:
-    """A sweep's jobs by their number, all else by name."""
+def sort_key(folder: Path) -> tuple[str, int, str]:
+    """The jobs of a sweep by their number, other folders by name."""
     number = folder.name.partition("_")[0]
     return str(folder.parent), int(number) if number.isdigit() else -1, folder.name
 
 
-def differing(runs: list[RunFolder]) -> list[str]:
-    """The names of what was typed and is not the same in all runs."""
-    typed = dict.fromkeys(name for run in runs for name in run.said)
-    return [name for name in typed if len({run.setting(name) for run in runs}) > 1]
+def differing_settings(runs: list[RunFolder]) -> list[str]:
+    """The names of the settings that were typed and are not the same in all runs."""
+    names = dict.fromkeys(name for run in runs for name in run.overrides)
+    return [name for name in names if len({run.setting(name) for run in runs}) > 1]
 
 
-def groups(runs: list[RunFolder]) -> list[Group]:
-    """The runs, those that differ in their seed alone together, but for refused ones, which made no step to average."""
-    names = [name for name in differing(runs) if name != "seed"]
-    found: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
+def group_runs(runs: list[RunFolder]) -> list[Group]:
+    """Groups of runs that differ in the seed alone."""
+    names = [name for name in differing_settings(runs) if name != "seed"]
+    groups: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
     for run in runs:
         values = tuple(run.setting(name) for name in names)
-        found.setdefault((run.status["state"] == "refused", values), []).append(run)
-    return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in found.items()]
+        groups.setdefault((run.status["state"] == "refused", values), []).append(run)
+    return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in groups.items()]

@@ -1,0 +1,207 @@
+"""The metrics: name, unit, direction and computation of each, and the columns they have in files. Imports no torch.
+
+Metrics on features are computed with a small classifier of the dataset itself, not with Inception, so the column says
+whose features they are: `fid_mnist`. To add a metric, write one function here, with `@metric` above it.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from gan.metrics.comparison import Comparison
+
+Direction = Literal["lower", "higher"]
+Input = Literal["classes", "inception", "pixels", "discriminator"]  # what a comparison may lack
+INCEPTION = "inception"  # the features that are not from a classifier of the dataset
+
+# Two scores may be compared where these are equal.
+PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
+
+
+class Metric(NamedTuple):
+    """A number that says how good generated images are.
+
+    Args:
+        name: in files; for a metric on features, without the features.
+        label: in sentences.
+        better: None where neither direction is, such as for a standard error.
+        compute: gives the number for a comparison of generated with real images.
+        on_features: whether it depends on the feature network, whose name its column then has.
+        needs: an input that not every comparison has.
+    """
+
+    name: str
+    label: str
+    unit: str
+    better: Direction | None
+    compute: Callable[["Comparison"], float]
+    on_features: bool
+    needs: Input | None
+
+    def column(self, features: str) -> str:
+        """The name in files, TensorBoard and tables for features such as `mnist`."""
+        return f"{self.name}_{features}" if self.on_features else self.name
+
+
+METRICS: list[Metric] = []  # in the order of the columns
+
+
+def metric(
+    label: str, *, unit: str, better: Direction | None, on_features: bool = False, needs: Input | None = None
+) -> Callable[[Callable[["Comparison"], float]], Metric]:
+    """Decorator: make a metric of a function, under the function's name, and append it to METRICS."""
+
+    def add(compute: Callable[["Comparison"], float]) -> Metric:
+        METRICS.append(Metric(compute.__name__, label, unit, better, compute, on_features, needs))
+        return METRICS[-1]
+
+    return add
+
+
+@metric("FID", unit="squared distance", better="lower", on_features=True)
+def fid(comparison: "Comparison") -> float:
+    """Fréchet distance between two normal distributions fitted to the features (Heusel et al. 2017)."""
+    return comparison.frechet_distance
+
+
+@metric("KID", unit="squared distance", better="lower", on_features=True)
+def kid(comparison: "Comparison") -> float:
+    """Squared maximum mean discrepancy of the features, cubic kernel, 100 subsets (Bińkowski et al. 2018)."""
+    return comparison.kernel_distance
+
+
+@metric("precision", unit="fraction", better="higher", on_features=True)
+def precision(comparison: "Comparison") -> float:
+    """Fraction of generated images within reach of a real image's 3 nearest neighbors (Kynkäänniemi et al. 2019)."""
+    return comparison.precision_and_recall[0]
+
+
+@metric("recall", unit="fraction", better="higher", on_features=True)
+def recall(comparison: "Comparison") -> float:
+    """Fraction of real images within reach of a generated image's 3 nearest neighbors (Kynkäänniemi et al. 2019)."""
+    return comparison.precision_and_recall[1]
+
+
+@metric("density", unit="ratio", better=None, on_features=True)
+def density(comparison: "Comparison") -> float:
+    """Mean number of real balls (5 neighbors) around a generated image, over 5; about 1 for real images
+    (Naeem et al. 2020)."""
+    return comparison.density_and_coverage[0]
+
+
+@metric("coverage", unit="fraction", better="higher", on_features=True)
+def coverage(comparison: "Comparison") -> float:
+    """Fraction of real balls (5 neighbors) that hold a generated image (Naeem et al. 2020)."""
+    return comparison.density_and_coverage[1]
+
+
+@metric("classifier score", unit="classes", better="higher", on_features=True, needs="classes")
+def classifier_score(comparison: "Comparison") -> float:
+    """The inception score's formula with the dataset's own classifier; at most the number of classes."""
+    return comparison.score_of_logits
+
+
+@metric("inception score", unit="classes", better="higher", needs="inception")
+def inception_score(comparison: "Comparison") -> float:
+    """Exp of the mean divergence of an image's predicted classes from those of all images (Salimans et al. 2016)."""
+    return comparison.score_of_logits
+
+
+@metric("modes", unit="classes", better="higher", needs="classes")
+def modes(comparison: "Comparison") -> float:
+    """Number of classes that at least one generated image is assigned to."""
+    return float((comparison.class_fractions > 0).sum())
+
+
+@metric("modes in 100", unit="classes", better="higher", needs="classes")
+def modes_in_100(comparison: "Comparison") -> float:
+    """Expected number of classes among 100 generated images: the sum of 1 - (1 - p)^100."""
+    present = comparison.class_fractions[comparison.class_fractions > 0]
+    return (1 - (1 - present) ** 100).sum().item()
+
+
+@metric("class distance", unit="fraction", better="lower", needs="classes")
+def class_distance(comparison: "Comparison") -> float:
+    """Total variation distance of the classes from uniform: the fraction of images that would have to change class."""
+    fractions = comparison.class_fractions
+    return (fractions - 1 / len(fractions)).abs().sum().item() / 2
+
+
+@metric("KL", unit="nats", better="lower", needs="classes")
+def kl(comparison: "Comparison") -> float:
+    """Kullback-Leibler divergence of the classes from uniform, as papers on stacked MNIST report it."""
+    fractions = comparison.class_fractions
+    present = fractions[fractions > 0]
+    return (present * (present * len(fractions)).log()).sum().item()
+
+
+@metric("Parzen log-likelihood", unit="nats", better="higher", needs="pixels")
+def parzen(comparison: "Comparison") -> float:
+    """Mean log-likelihood of test images under a Gaussian at each generated image (Goodfellow et al. 2014)."""
+    return comparison.parzen.mean
+
+
+@metric("its standard error", unit="nats", better=None, needs="pixels")
+def parzen_error(comparison: "Comparison") -> float:
+    """Standard error of `parzen` over the test images."""
+    return comparison.parzen.error
+
+
+@metric("width of its Gaussians", unit="pixel values from 0 to 1", better=None, needs="pixels")
+def parzen_width(comparison: "Comparison") -> float:
+    """Standard deviation of the Gaussians of `parzen`, chosen on validation images."""
+    return comparison.parzen.width
+
+
+@metric("discriminator gap", unit="fraction of pairs", better=None, needs="discriminator")
+def discriminator_gap(comparison: "Comparison") -> float:
+    """How much more often D ranks a training image above a test image than below it; 0 where it memorized nothing."""
+    assert comparison.discriminator_gap is not None  # as it `needs` it
+    return comparison.discriminator_gap
+
+
+HEADLINE = fid  # which generator is best: decides on checkpoints/best.pt, and is what a search minimizes
+
+
+def compute_metrics(comparison: "Comparison") -> dict[str, float]:
+    """Every metric that the comparison has the inputs for, by column."""
+    inputs = comparison.inputs
+    available = [metric for metric in METRICS if metric.needs is None or metric.needs in inputs]
+    return {metric.column(comparison.features): metric.compute(comparison) for metric in available}
+
+
+def metric_of(column: str) -> Metric | None:
+    """The metric of a column such as `fid_mnist`, or of a bare name such as `fid`; None for any other name."""
+    for metric in METRICS:
+        if column == metric.name or (metric.on_features and column.startswith(f"{metric.name}_")):
+            return metric
+    return None
+
+
+def direction(column: str) -> Direction | None:
+    """Whether a `lower` or a `higher` number in this column is better; None where neither is."""
+    metric = metric_of(column)
+    return metric.better if metric else None
+
+
+def find_column(scores: dict[str, Any], name: str) -> str | None:
+    """The column of `scores` with the metric `name`, whatever its features: `fid_mnist` for `fid`; None without it."""
+    return next((column for column in scores if (metric := metric_of(column)) and metric.name == name), None)
+
+
+def headline(scores: dict[str, Any]) -> tuple[str, float] | None:
+    """Column and value of HEADLINE, whatever its features; None where `scores` has none."""
+    column = find_column(scores, HEADLINE.name)
+    return (column, scores[column]) if column else None
+
+
+def summary(scores: dict[str, Any], features: str) -> str:
+    """The main scores in a sentence: `FID on mnist features 3.214, precision 0.612, recall 0.423`."""
+    values = [f"{scores[metric.column(features)]:.3f}" for metric in (HEADLINE, precision, recall)]
+    return f"{HEADLINE.label} on {features} features {values[0]}, precision {values[1]}, recall {values[2]}"
+
+
+def protocol_line(record: dict[str, Any]) -> str:
+    """How scores were computed: with whose features, on how many images, against which real ones."""
+    known = dict.fromkeys(PROTOCOL, "?") | record
+    return "features of {features}, {generated} generated against {real} {split} images of {dataset}".format(**known)

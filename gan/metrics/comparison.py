@@ -1,0 +1,132 @@
+"""Generated images and real ones, as features, classes and pixels: what metrics are computed from."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from gan.metrics import formulas
+from gan.metrics.catalogue import INCEPTION, Input
+
+MAX_PARZEN_PIXELS = 3 * 32 * 32  # per image; larger images would take minutes
+MAX_KEPT_IMAGES = 10_000  # for metrics that compare image by image; FID and the classes use all images
+
+
+class FeatureStats:
+    """Feature moments and class counts of all images, and features, logits and pixels of the first 10,000.
+
+    `images` is empty where an image has more than MAX_PARZEN_PIXELS.
+
+    Args:
+        network: from images uint8 (B, C, H, W) to features (B, d) and logits (B, K).
+    """
+
+    def __init__(
+        self, network: Callable[[Tensor], tuple[Tensor, Tensor]], batches: Iterable[Tensor], device: torch.device
+    ) -> None:
+        self.count, kept = 0, 0
+        all_features, all_logits, all_images = [], [], []
+        for batch in batches:
+            with torch.no_grad():
+                features, logits = (output.cpu() for output in network(batch.to(device)))
+            if self.count == 0:
+                self.feature_sum = torch.zeros(features.shape[1], dtype=torch.float64)
+                self.product_sum = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
+                self.class_counts = torch.zeros(logits.shape[1], dtype=torch.int64)
+            doubles = features.double()
+            self.feature_sum += doubles.sum(0)
+            self.product_sum += doubles.T @ doubles
+            self.class_counts += logits.argmax(1).bincount(minlength=logits.shape[1])
+            self.count += len(batch)
+            if (room := MAX_KEPT_IMAGES - kept) > 0:
+                all_features.append(features[:room])
+                all_logits.append(logits[:room])
+                all_images.append(batch[: room if batch[0].numel() <= MAX_PARZEN_PIXELS else 0].cpu())
+                kept += len(all_features[-1])
+        self.features, self.logits, self.images = map(torch.cat, (all_features, all_logits, all_images))
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the features, float64 (d,)."""
+        return self.feature_sum / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of the features, float64 (d, d), unbiased."""
+        centered = self.product_sum - self.count * torch.outer(self.mean, self.mean)
+        return centered / max(self.count - 1, 1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Generated images against real ones. What several metrics share is computed once.
+
+    Args:
+        features: the dataset whose classifier the features are from, or `inception`.
+        parzen_images: validation and test images uint8 (n, C, H, W); None to leave out the Parzen estimate.
+        discriminator_gap: of the run, where its discriminator is known.
+    """
+
+    features: str
+    generated: FeatureStats
+    real: FeatureStats
+    parzen_images: tuple[Tensor, Tensor] | None = None
+    discriminator_gap: float | None = None
+
+    @property
+    def inputs(self) -> set[Input]:
+        """What metrics may need and is here."""
+        inputs: set[Input] = {"inception" if self.features == INCEPTION else "classes"}
+        if self.parzen_images is not None:
+            inputs.add("pixels")
+        if self.discriminator_gap is not None:
+            inputs.add("discriminator")
+        return inputs
+
+    @cached_property
+    def kept_features(self) -> tuple[Tensor, Tensor]:
+        """Of generated and of real images, equally many (n, d)."""
+        count = min(len(self.generated.features), len(self.real.features))
+        return self.generated.features[:count], self.real.features[:count]
+
+    @property
+    def frechet_distance(self) -> float:
+        moments = [{"mu": each.mean.numpy(), "sigma": each.covariance.numpy()} for each in (self.generated, self.real)]
+        return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+
+    @property
+    def kernel_distance(self) -> float:
+        subset_size = min(len(self.kept_features[0]), 1000)
+        features = self.generated.features, self.real.features
+        result = kid_features_to_metric(*features, kid_subset_size=subset_size, verbose=False)
+        return result["kernel_inception_distance_mean"]
+
+    @cached_property
+    def precision_and_recall(self) -> tuple[float, float]:
+        result = prc_features_to_metric(*self.kept_features, save_cpu_ram=True, prc_batch_size=1000, verbose=False)
+        return result["precision"], result["recall"]
+
+    @cached_property
+    def density_and_coverage(self) -> tuple[float, float]:
+        return formulas.density_and_coverage(*self.kept_features)
+
+    @property
+    def score_of_logits(self) -> float:
+        """The inception score's formula, mean over ten parts of the generated images."""
+        return isc_features_to_metric(self.generated.logits)["inception_score_mean"]
+
+    @cached_property
+    def class_fractions(self) -> Tensor:
+        """Fraction of the generated images that the classifier assigns to each class, float64 (K,)."""
+        return self.generated.class_counts.double() / self.generated.count
+
+    @cached_property
+    def parzen(self) -> formulas.ParzenEstimate:
+        assert self.parzen_images is not None
+        return formulas.parzen(self.generated.images, *self.parzen_images)

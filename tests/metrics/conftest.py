@@ -1,0 +1,32 @@
+"""Digits with their classifier, and comparisons of few points, which have metrics that one can compute by hand."""
+
+import pytest
+import torch
+
+from gan.data import datasets
+from gan.metrics import features
+from gan.metrics.comparison import Comparison, FeatureStats
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Training and test digits that share no image, their classifier, and the cache that it is in."""
+    folder = tmp_path_factory.mktemp("classifier")
+    train, test = (
+        datasets.digits(folder, folder, split, count=3000, limit=None, image_size=None) for split in ("train", "test")
+    )
+    return train, test, features.dataset_classifier("digits", train, test, folder, CPU), folder
+
+
+def stats_of(points, logits=None):
+    """The statistics of features (n, d), and of logits (n, K) or of one class."""
+    logits = torch.zeros(len(points), 2) if logits is None else logits
+    batches = torch.arange(len(points)).split(100)
+    return FeatureStats(lambda indices: (points[indices], logits[indices]), batches, CPU)
+
+
+def compare(generated, real, logits=None, **inputs):
+    """The comparison of features (n, d) with real ones (m, d)."""
+    return Comparison("mnist", stats_of(generated, logits), stats_of(real), **inputs)

@@ -1,0 +1,72 @@
+"""What run folders hold, and which of them belong together."""
+
+import json
+
+import pytest
+
+from gan.config.errors import ConfigError
+from gan.report.cells import mean_over
+from gan.report.runs import Column, RunFolder, differing_settings, find_runs, group_runs, thin_out
+from tests.report.conftest import COMPLETE_PROTOCOL, write_run
+
+
+def by_name(results):
+    return {column.name: number for column, number in results.items()}
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group(sweep):
+    runs = find_runs([sweep])
+    assert differing_settings(runs) == ["model", "optim", "seed"]
+    groups = group_runs(runs)
+    assert [group.label for group in groups] == [
+        "model=mlp, optim=adam", "model=mlp, optim=sgd", "model=dcgan, optim=adam", "model=dcgan, optim=sgd",
+    ]  # fmt: skip
+    results = by_name(groups[0].results)
+    assert results["D loss"] == mean_over([0.4, 0.6]) and results["G loss"].mean == pytest.approx(1.0)
+    assert results["fid_mnist"].mean == pytest.approx(5.0) and "dataset" not in results
+    assert groups[3].state == "refused"
+
+
+def test_a_run_that_never_started_takes_no_part_in_a_mean(sweep):
+    write_run(sweep / "7", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0)
+    first, *_, last = group_runs(find_runs([sweep]))
+    assert (len(first.runs), len(last.runs)) == (2, 1) and first.settings == last.settings
+    assert by_name(first.results)["steps"] == mean_over([20, 20]) and last.state == "refused"
+
+
+def test_scores_of_different_protocols_are_different_columns_even_in_one_group(tmp_path):
+    for seed, generated in enumerate((2000, 10_000, 10_000)):
+        scores = COMPLETE_PROTOCOL | {"generated": generated, "fid_mnist": 1.0 + seed}
+        write_run(tmp_path / str(seed), f"seed={seed}", scores=scores)
+    (group,) = group_runs(find_runs([tmp_path]))
+    few, many = (column for column in group.results if column.name == "fid_mnist")
+    assert group.results[few] == mean_over([1.0]) and group.results[many] == mean_over([2.0, 3.0])
+    assert "2000 generated" in few.protocol and "10000 generated" in many.protocol
+    assert group.results[Column("D loss")] == mean_over([0.5] * 3)
+
+
+def test_a_setting_that_was_not_typed_has_its_default(tmp_path):
+    write_run(tmp_path / "a", "train.batch_size=64", "model=dcgan", "resume=x")
+    write_run(tmp_path / "b")
+    runs = find_runs([tmp_path])
+    assert differing_settings(runs) == ["train.batch_size", "model"]
+    assert [run.setting("train.batch_size") for run in runs] == ["64", "32"]
+    assert [run.setting("model") for run in runs] == ["dcgan", "mlp"]
+
+
+def test_evaluations_of_the_last_checkpoint_with_ema_are_read_with_their_means(tmp_path):
+    evaluation = {"checkpoint": "last", "ema": True, "scores": {"fid_mnist": {"mean": 2.0, "spread": None}, "kl": 3}}
+    rows = [evaluation | {"step": step} for step in (1, 2)] + [evaluation | {"ema": False}, {"scores": 1}, 5]
+    (tmp_path / "scores.json").write_text(json.dumps(rows))
+    assert [(row["step"], row["fid_mnist"]) for row in RunFolder(tmp_path).evaluations] == [(2, 2.0), (1, 2.0)]
+
+
+def test_thinning_out_keeps_the_first_and_the_last():
+    assert thin_out(list(range(10)), 4) == [0, 3, 6, 9] and thin_out([1, 2], 4) == [1, 2]
+
+
+def test_a_path_without_runs_is_a_user_error(tmp_path):
+    with pytest.raises(ConfigError, match="holds no run"):
+        find_runs([tmp_path])
+    with pytest.raises(ConfigError, match="does not exist"):
+        find_runs([tmp_path / "nothing"])
