@@ -78,7 +78,7 @@ class Comparison:
 
     @property
     def inputs(self) -> set[Input]:
-        """What metrics may need and is here."""
+        """Those that it has, of the inputs that some metrics need."""
         inputs: set[Input] = {"inception" if self.features == INCEPTION else "classes"}
         if self.parzen_images is not None:
             inputs.add("pixels")

@@ -33,7 +33,7 @@ STACKED_MNIST = "stacked_mnist"
 
 @dataclass
 class Reference:
-    """Real images, and the feature network that generated images are compared with them in.
+    """Real images to compare with, and the feature network to compare in.
 
     Args:
         name: of the dataset, as in `dataset=`.
