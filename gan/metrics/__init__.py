@@ -1,1 +1,1 @@
-"""How good generated images are, in numbers."""
+"""Metrics of generated images: what is computed, on which features, by which protocol."""

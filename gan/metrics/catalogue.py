@@ -23,15 +23,13 @@ class Metric(NamedTuple):
 
     Args:
         name: in files; for a metric on features, without the features.
-        label: in sentences.
-        better: None where neither direction is, such as for a standard error.
-        compute: gives the number for a comparison of generated with real images.
-        on_features: whether it depends on the feature network, whose name its column then has.
-        needs: an input that not every comparison has.
+        unit: in words, as in docs/metrics.md.
+        better: None if neither direction is, as for a standard error.
+        on_features: whether it depends on the feature network, so that its column names the features.
+        needs: the input without which it is not computed.
     """
 
     name: str
-    label: str
     unit: str
     better: Direction | None
     compute: Callable[["Comparison"], float]
@@ -47,87 +45,99 @@ METRICS: list[Metric] = []  # in the order of the columns
 
 
 def metric(
-    label: str, *, unit: str, better: Direction | None, on_features: bool = False, needs: Input | None = None
+    *, unit: str, better: Direction | None, on_features: bool = False, needs: Input | None = None
 ) -> Callable[[Callable[["Comparison"], float]], Metric]:
     """Decorator: make a metric of a function, under the function's name, and append it to METRICS."""
 
     def add(compute: Callable[["Comparison"], float]) -> Metric:
-        METRICS.append(Metric(compute.__name__, label, unit, better, compute, on_features, needs))
+        METRICS.append(Metric(compute.__name__, unit, better, compute, on_features, needs))
         return METRICS[-1]
 
     return add
 
 
-@metric("FID", unit="squared distance", better="lower", on_features=True)
+@metric(unit="squared distance", better="lower", on_features=True)
 def fid(comparison: "Comparison") -> float:
-    """Fréchet distance between two normal distributions fitted to the features (Heusel et al. 2017)."""
-    return comparison.frechet_distance
+    """Fréchet distance between normal distributions fitted to the features (Heusel et al. 2017)."""
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    moments = [
+        {"mu": stats.mean.numpy(), "sigma": stats.covariance.numpy()}
+        for stats in (comparison.generated, comparison.real)
+    ]
+    return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
 
 
-@metric("KID", unit="squared distance", better="lower", on_features=True)
+@metric(unit="squared distance", better="lower", on_features=True)
 def kid(comparison: "Comparison") -> float:
-    """Squared maximum mean discrepancy of the features, cubic kernel, 100 subsets (Bińkowski et al. 2018)."""
-    return comparison.kernel_distance
+    """Squared maximum mean discrepancy with a cubic kernel, mean over 100 subsets of 1,000 (Bińkowski et al. 2018)."""
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    features = comparison.generated.features, comparison.real.features
+    subset_size = min(1000, *map(len, features))
+    result = kid_features_to_metric(*features, kid_subset_size=subset_size, verbose=False)
+    return result["kernel_inception_distance_mean"]
 
 
-@metric("precision", unit="fraction", better="higher", on_features=True)
+@metric(unit="fraction", better="higher", on_features=True)
 def precision(comparison: "Comparison") -> float:
-    """Fraction of generated images within reach of a real image's 3 nearest neighbors (Kynkäänniemi et al. 2019)."""
+    """Generated images no farther from a real image than its third nearest real one (Kynkäänniemi et al. 2019)."""
     return comparison.precision_and_recall[0]
 
 
-@metric("recall", unit="fraction", better="higher", on_features=True)
+@metric(unit="fraction", better="higher", on_features=True)
 def recall(comparison: "Comparison") -> float:
-    """Fraction of real images within reach of a generated image's 3 nearest neighbors (Kynkäänniemi et al. 2019)."""
+    """Real images no farther from a generated one than its third nearest generated one (Kynkäänniemi et al. 2019)."""
     return comparison.precision_and_recall[1]
 
 
-@metric("density", unit="ratio", better=None, on_features=True)
+@metric(unit="ratio", better=None, on_features=True)
 def density(comparison: "Comparison") -> float:
-    """Mean number of real balls (5 neighbors) around a generated image, over 5; about 1 for real images
-    (Naeem et al. 2020)."""
+    """Real balls (5 neighbors) around a generated image, over 5; about 1 for real images (Naeem et al. 2020)."""
     return comparison.density_and_coverage[0]
 
 
-@metric("coverage", unit="fraction", better="higher", on_features=True)
+@metric(unit="fraction", better="higher", on_features=True)
 def coverage(comparison: "Comparison") -> float:
-    """Fraction of real balls (5 neighbors) that hold a generated image (Naeem et al. 2020)."""
+    """Real balls (5 neighbors) that hold a generated image (Naeem et al. 2020)."""
     return comparison.density_and_coverage[1]
 
 
-@metric("classifier score", unit="classes", better="higher", on_features=True, needs="classes")
+@metric(unit="classes", better="higher", on_features=True, needs="classes")
 def classifier_score(comparison: "Comparison") -> float:
-    """The inception score's formula with the dataset's own classifier; at most the number of classes."""
-    return comparison.score_of_logits
+    """The inception score with the dataset's own classifier; at most the number of classes."""
+    return inception_score.compute(comparison)
 
 
-@metric("inception score", unit="classes", better="higher", needs="inception")
+@metric(unit="classes", better="higher", needs="inception")
 def inception_score(comparison: "Comparison") -> float:
     """Exp of the mean divergence of an image's predicted classes from those of all images (Salimans et al. 2016)."""
-    return comparison.score_of_logits
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    return isc_features_to_metric(comparison.generated.logits)["inception_score_mean"]
 
 
-@metric("modes", unit="classes", better="higher", needs="classes")
+@metric(unit="classes", better="higher", needs="classes")
 def modes(comparison: "Comparison") -> float:
     """Number of classes that at least one generated image is assigned to."""
     return float((comparison.class_fractions > 0).sum())
 
 
-@metric("modes in 100", unit="classes", better="higher", needs="classes")
+@metric(unit="classes", better="higher", needs="classes")
 def modes_in_100(comparison: "Comparison") -> float:
     """Expected number of classes among 100 generated images: the sum of 1 - (1 - p)^100."""
     present = comparison.class_fractions[comparison.class_fractions > 0]
     return (1 - (1 - present) ** 100).sum().item()
 
 
-@metric("class distance", unit="fraction", better="lower", needs="classes")
+@metric(unit="fraction", better="lower", needs="classes")
 def class_distance(comparison: "Comparison") -> float:
     """Total variation distance of the classes from uniform: the fraction of images that would have to change class."""
     fractions = comparison.class_fractions
     return (fractions - 1 / len(fractions)).abs().sum().item() / 2
 
 
-@metric("KL", unit="nats", better="lower", needs="classes")
+@metric(unit="nats", better="lower", needs="classes")
 def kl(comparison: "Comparison") -> float:
     """Kullback-Leibler divergence of the classes from uniform, as papers on stacked MNIST report it."""
     fractions = comparison.class_fractions
@@ -135,28 +145,28 @@ def kl(comparison: "Comparison") -> float:
     return (present * (present * len(fractions)).log()).sum().item()
 
 
-@metric("Parzen log-likelihood", unit="nats", better="higher", needs="pixels")
+@metric(unit="nats", better="higher", needs="pixels")
 def parzen(comparison: "Comparison") -> float:
     """Mean log-likelihood of test images under a Gaussian at each generated image (Goodfellow et al. 2014)."""
     return comparison.parzen.mean
 
 
-@metric("its standard error", unit="nats", better=None, needs="pixels")
+@metric(unit="nats", better=None, needs="pixels")
 def parzen_error(comparison: "Comparison") -> float:
     """Standard error of `parzen` over the test images."""
     return comparison.parzen.error
 
 
-@metric("width of its Gaussians", unit="pixel values from 0 to 1", better=None, needs="pixels")
+@metric(unit="pixel values from 0 to 1", better=None, needs="pixels")
 def parzen_width(comparison: "Comparison") -> float:
     """Standard deviation of the Gaussians of `parzen`, chosen on validation images."""
     return comparison.parzen.width
 
 
-@metric("discriminator gap", unit="fraction of pairs", better=None, needs="discriminator")
+@metric(unit="fraction of pairs", better=None, needs="discriminator")
 def discriminator_gap(comparison: "Comparison") -> float:
     """How much more often D ranks a training image above a test image than below it; 0 where it memorized nothing."""
-    assert comparison.discriminator_gap is not None  # as it `needs` it
+    assert comparison.discriminator_gap is not None
     return comparison.discriminator_gap
 
 
@@ -197,8 +207,8 @@ def headline(scores: dict[str, Any]) -> tuple[str, float] | None:
 
 def summary(scores: dict[str, Any], features: str) -> str:
     """The main scores in a sentence: `FID on mnist features 3.214, precision 0.612, recall 0.423`."""
-    values = [f"{scores[metric.column(features)]:.3f}" for metric in (HEADLINE, precision, recall)]
-    return f"{HEADLINE.label} on {features} features {values[0]}, precision {values[1]}, recall {values[2]}"
+    values = [scores[metric.column(features)] for metric in (HEADLINE, precision, recall)]
+    return "FID on {} features {:.3f}, precision {:.3f}, recall {:.3f}".format(features, *values)
 
 
 def protocol_line(record: dict[str, Any]) -> str:

@@ -6,9 +6,6 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_statistics_to_metric
-from torch_fidelity.metric_isc import isc_features_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from gan.metrics import formulas
@@ -81,7 +78,7 @@ class Comparison:
 
     @property
     def inputs(self) -> set[Input]:
-        """What metrics may need and is here."""
+        """Those that it has, of the inputs that some metrics need."""
         inputs: set[Input] = {"inception" if self.features == INCEPTION else "classes"}
         if self.parzen_images is not None:
             inputs.add("pixels")
@@ -95,18 +92,6 @@ class Comparison:
         count = min(len(self.generated.features), len(self.real.features))
         return self.generated.features[:count], self.real.features[:count]
 
-    @property
-    def frechet_distance(self) -> float:
-        moments = [{"mu": each.mean.numpy(), "sigma": each.covariance.numpy()} for each in (self.generated, self.real)]
-        return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
-
-    @property
-    def kernel_distance(self) -> float:
-        subset_size = min(len(self.kept_features[0]), 1000)
-        features = self.generated.features, self.real.features
-        result = kid_features_to_metric(*features, kid_subset_size=subset_size, verbose=False)
-        return result["kernel_inception_distance_mean"]
-
     @cached_property
     def precision_and_recall(self) -> tuple[float, float]:
         result = prc_features_to_metric(*self.kept_features, save_cpu_ram=True, prc_batch_size=1000, verbose=False)
@@ -115,11 +100,6 @@ class Comparison:
     @cached_property
     def density_and_coverage(self) -> tuple[float, float]:
         return formulas.density_and_coverage(*self.kept_features)
-
-    @property
-    def score_of_logits(self) -> float:
-        """The inception score's formula, mean over ten parts of the generated images."""
-        return isc_features_to_metric(self.generated.logits)["inception_score_mean"]
 
     @cached_property
     def class_fractions(self) -> Tensor:

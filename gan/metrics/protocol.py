@@ -22,8 +22,8 @@ from gan.data.image_shape import ImageShape
 from gan.metrics.catalogue import INCEPTION, compute_metrics
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
 from gan.metrics.features import FeatureNetwork, Inception, PerChannel, dataset_classifier, fingerprint
+from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
-from gan.player import given
 from gan.system import files, randomness
 
 BATCH_SIZE = 256
@@ -33,7 +33,7 @@ STACKED_MNIST = "stacked_mnist"
 
 @dataclass
 class Reference:
-    """Real images, and the feature network that generated images are compared with them in.
+    """Real images to compare with, and the feature network to compare in.
 
     Args:
         name: of the dataset, as in `dataset=`.
@@ -159,19 +159,19 @@ def describe(image: ImageShape) -> str:
 
 
 def generate_images(
-    generator: nn.Module, noise: Noise, count: int, seed: int, device: torch.device
+    generator: Generator, noise: Noise, count: int, seed: int, device: torch.device
 ) -> Iterator[Tensor]:
     """`count` images uint8, in batches (B, C, H, W). A conditional generator goes through all classes in turn."""
     randomness.reseed(device, seed, "drawing")
     for start in range(0, count, BATCH_SIZE):
         size = min(BATCH_SIZE, count - start)
-        points = noise.draw(size, randomness.random_generator("cpu", seed, "scores", start)).to(device)
+        points = noise.sample(size, randomness.random_generator("cpu", seed, "scores", start)).to(device)
         labels = sampling.cycle_labels(generator.class_count, size, device, start)
         yield sampling.generate(generator, points, labels, BATCH_SIZE)
 
 
 def discriminator_gap(
-    discriminator: nn.Module,
+    discriminator: Discriminator,
     train: ImageDataset,
     test: ImageDataset,
     *,
@@ -205,7 +205,7 @@ def discriminator_gap(
         for start in range(0, len(dataset) - batch_size + 1, batch_size):
             batch = dataset[start : start + batch_size]
             labels = None if batch.labels is None else batch.labels.to(device)
-            logits.append(discriminator(scaled(batch.images.to(device), pixel_range), *given(labels)).cpu())
+            logits.append(discriminator(scaled(batch.images.to(device), pixel_range), labels).cpu())
         return torch.cat(logits)
 
     train_logits, test_logits = compute_logits(train)[:, None], compute_logits(test)

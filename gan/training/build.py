@@ -57,10 +57,11 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     reference = None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():
-            reference = build_reference(cfg, None, "own", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+            reference = build_reference(cfg, None, "classifier", (Path(settings.data_dir), Path(settings.cache_dir)), device)
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
+        dataset=dataset_name(cfg),
         hparams=hparams,
         device=device,
         batches=Batches(
@@ -99,6 +100,11 @@ def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDatase
     """One split, `train` or `test`."""
     folders = {"data_dir": Path(settings.data_dir), "cache_dir": Path(settings.cache_dir)}
     return instantiate_node(cfg.dataset, **folders, split=split)
+
+
+def dataset_name(cfg: DictConfig) -> str:
+    """The name of the function that loads the dataset, as in `dataset=`."""
+    return cfg.dataset._target_.rsplit(".", 1)[-1]
 
 
 def build_noise(cfg: DictConfig) -> Noise:
@@ -162,19 +168,18 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> Trai
 
 
 def build_reference(
-    cfg: DictConfig, split: str | None, kind: str, folders: tuple[Path, Path], device: torch.device
+    cfg: DictConfig, split: str | None, features: str, folders: tuple[Path, Path], device: torch.device
 ) -> protocol.Reference:
     """What generators are scored against: the whole dataset, whatever `dataset.limit` says."""
     if device.type == "mps":
         device = CPU  # the classifier's pooling from 7 to 4 pixels is not implemented on mps
     dataset = DictConfig({**cfg.dataset, "limit": None})
-    name = cfg.dataset._target_.rsplit(".", 1)[-1]
     has_test = "test_path" not in dataset or dataset.test_path is not None
 
     def load_split(split: str) -> ImageDataset:
         return instantiate_node(dataset, data_dir=folders[0], cache_dir=folders[1], split=split)
 
-    return protocol.load_reference(name, load_split, has_test, split, kind, folders, device)
+    return protocol.load_reference(dataset_name(cfg), load_split, has_test, split, features, folders, device)
 
 
 def instantiate_node(node: DictConfig, *args: Any, **kwargs: Any) -> Any:

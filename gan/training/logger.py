@@ -102,13 +102,13 @@ class RunLogger:
             total=total_steps, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True
         )
 
-    def describe(self, config: str, settings: dict[str, Any]) -> None:
-        """Write the config (YAML) and the HParams entry of the run."""
+    def describe(self, config: str, settings: dict[str, Any], fid: str) -> None:
+        """Write the config (YAML) and the HParams entry of the run; `fid` is the name of its FID, such as fid_mnist."""
         self.board.add_text("config", f"```yaml\n{config}\n```")
         simple = {
             name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
         }
-        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", "scores/fid"), 0.0)
+        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", f"scores/{fid}"), 0.0)
         for summary in hparams(simple, metrics):  # SummaryWriter.add_hparams would open a second run folder
             self.board._get_file_writer().add_summary(summary)
         self.board.add_custom_scalars(CUSTOM_SCALARS)

@@ -12,6 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import sampling
 from gan.data.datasets import scaled
+from gan.metrics.catalogue import HEADLINE
 from gan.step import Batch, step
 from gan.system import distributed, randomness, signals, status
 from gan.system.device import describe_device
@@ -36,7 +37,7 @@ def train(run: TrainingRun, folder: Path) -> int:
     )
     with signals.stop_requests() as stop, logging_redirect_tqdm():
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
-            logger.describe(run.config, run.hparams)
+            logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             scores = {name: value for name, value in (logger.scores or [{}])[-1].items() if name != "step"}
             machine = describe_device(run.device)
             status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())

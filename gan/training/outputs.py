@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from gan import sampling
-from gan.metrics import protocol
+from gan.metrics import catalogue, protocol
+from gan.metrics.catalogue import HEADLINE
 from gan.system import files, randomness, status
 from gan.training import checkpoint
 from gan.training.logger import RunLogger
@@ -46,18 +47,17 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write the scores of the generator, and keep it as best.pt if its FID is the lowest so far."""
     watch, reference = run.settings.watch, run.reference
     assert reference is not None
-    seen = reference.look(
-        protocol.generate_images(run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device)
+    images = protocol.generate_images(
+        run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device
     )
-    found, taken = reference.score(seen, watch.scores_parzen), reference.record(watch.scores_images)
+    scores = reference.score(reference.feature_stats(images), watch.scores_parzen)
+    record, fid = reference.record(watch.scores_images), HEADLINE.column(reference.features)
     best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
-    logger.log_scores(run.step, found, taken)
-    status.update(folder, scores=found | taken)
-    log.info(
-        "step %d: FID %.2f, precision %.3f, recall %.3f", *(run.step, found["fid"], found["precision"], found["recall"])
-    )
-    if not taken.items() <= best.items() or found["fid"] < best["fid"]:  # scores of another protocol do not count
-        checkpoint.save(folder, run.state_dict() | {"scores": found | taken}, "best")
+    logger.log_scores(run.step, scores, record)
+    status.update(folder, scores=scores | record)
+    log.info("step %d: %s", run.step, catalogue.summary(scores, reference.features))
+    if not record.items() <= best.items() or scores[fid] < best[fid]:  # scores of another protocol do not count
+        checkpoint.save(folder, run.state_dict() | {"scores": scores | record}, "best")
 
 
 def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:

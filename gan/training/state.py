@@ -27,6 +27,7 @@ class TrainingRun:
 
     Args:
         config: the whole configuration as YAML, stored in every checkpoint.
+        dataset: its name, as in `dataset=`.
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
@@ -36,6 +37,7 @@ class TrainingRun:
 
     settings: Settings
     config: str
+    dataset: str
     hparams: dict[str, Any]
     device: torch.device
     batches: Batches
