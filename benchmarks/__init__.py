@@ -1,1 +1,1 @@
-"""How fast this repository is, as ratios against the usual loop and against the machine: `python -m benchmarks`."""
+"""Speed of a training step, against the loop most tutorials write and against the hardware: `python -m benchmarks`."""

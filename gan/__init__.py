@@ -1,1 +1,3 @@
-"""Classic GANs, to understand and to compare."""
+"""Classic GANs, to train, evaluate and compare."""
+
+__version__ = "0.2.0"

@@ -56,7 +56,7 @@ def test_everything_public_in_a_model_has_a_docstring(module):
     tree = ast.parse(module.read_text())
     public = [
         node
-        for node in ast.interpolate(tree)
+        for node in ast.walk(tree)
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")
     ]
     missing = [node.name for node in public if node.name != "forward" and not ast.get_docstring(node)]
@@ -83,7 +83,7 @@ def layer_of(module: str) -> int:
 
 
 def imported(path):
-    for node in ast.interpolate(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "gan":
             for alias in node.names:
                 parts = [*node.module.split("."), alias.name][1:]
