@@ -167,7 +167,7 @@ def time_writing(common: tuple[str, ...]) -> None:
     from benchmarks import timing
     from benchmarks.workers import compose_settings, make_step
     from gan.system import status
-    from gan.training import build, checkpoint, loop
+    from gan.training import build, checkpoint, outputs
     from gan.training.logger import RunLogger
 
     cfg, settings = compose_settings(common)
@@ -175,13 +175,16 @@ def time_writing(common: tuple[str, ...]) -> None:
     for _ in range(20):
         make_step(run)
     step_seconds = timing.median_seconds(lambda: make_step(run), 3.0)
-    with tempfile.TemporaryDirectory() as name, RunLogger(Path(name), 0, run.total, run.log_due, run.score_due) as book:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        RunLogger(Path(name), 0, run.total_steps, run.is_log_due, run.is_score_due) as book,
+    ):
         folder = Path(name)
         status.update(folder, state="running", error=None)
         writers = {
-            "logging": (settings.watch.log_every, lambda: loop.record(run, folder, book)),
-            "a grid": (settings.watch.samples_every, lambda: loop.save_samples(run, folder, book)),
-            "a checkpoint": (settings.watch.checkpoint_every, lambda: checkpoint.save(folder, run.state())),
+            "logging": (settings.watch.log_every, lambda: outputs.log_metrics(run, folder, book)),
+            "a grid": (settings.watch.samples_every, lambda: outputs.save_samples(run, folder, book)),
+            "a checkpoint": (settings.watch.checkpoint_every, lambda: checkpoint.save(folder, run.state_dict())),
         }
         print(f"## Writing, in a default run of {step_seconds * 1000:.1f} ms per step\n")
         print_header(["what", "milliseconds", "every N steps", "fraction of the time"])

@@ -108,10 +108,10 @@ def make_step(run: "TrainingRun") -> None:
     """A step as the training loop makes it between logging points."""
     from gan.training import loop
 
-    run.numbers.add(loop.update(run))
+    run.metrics.add(loop.training_step(run))
     run.step += 1
     if run.ema:
-        run.ema.follow(run.step)
+        run.ema.update(run.step)
 
 
 def build_ours(variant: Variant, slice_seconds: float) -> Callable[[], float]:
@@ -154,7 +154,7 @@ def build_tutorial(variant: Variant, slice_seconds: float) -> Callable[[], float
     cfg, settings = compose_settings(variant.overrides)
     device, train = select_device(settings.device), settings.train
     images = build.load_dataset(cfg, settings, "train")
-    networks: list[Any] = [build.build_network(cfg, name, images.shape) for name in ("generator", "discriminator")]
+    networks = build.build_networks(cfg, images.shape)
     generator, discriminator = (network.to(device) for network in networks)
     for network in networks:
         for module in network.modules():

@@ -57,7 +57,9 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     reference = None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():
-            reference = build_reference(cfg, None, "classifier", (Path(settings.data_dir), Path(settings.cache_dir)), device)
+            reference = build_reference(
+                cfg, None, "classifier", (Path(settings.data_dir), Path(settings.cache_dir)), device
+            )
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
