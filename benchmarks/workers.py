@@ -173,7 +173,7 @@ def build_tutorial(variant: Variant, slice_seconds: float) -> Callable[[], float
         ImageByImage(
             images.resized(variant.resized_from).images,
             images.shape.size if variant.resized_from else None,
-            generator.pixel_range,
+            networks[0].pixel_range,
         ),
         batch_size=train.batch_size,
         noise_dim=settings.noise.dim,
