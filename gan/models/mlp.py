@@ -38,9 +38,10 @@ class Generator(base.Generator):
     ) -> None:
         widths = [noise_dim, *hidden]
         ending = layers.OUTPUTS[output]
+        to_pixels = nn.Linear(widths[-1], image.pixels)  # before the hidden layers: initial weights depend on the order
         modules = [
             *hidden_layers(widths, activation, norm, dropout),
-            nn.Linear(widths[-1], image.pixels),
+            to_pixels,
             nn.Unflatten(1, (image.channels, image.size, image.size)),
             ending.layer(),
         ]
