@@ -122,7 +122,7 @@ COMPOSED = [
     (["trick=[label_smoothing]", "loss=hinge"], "trick.label_smoothing.real_target", "Hinge"),
 ]
 if not torch.cuda.is_available():
-    TYPED.append((["device=cuda"], "device=cuda is not there", "cpu"))
+    TYPED.append((["device=cuda"], "device=cuda", "cpu"))
 
 
 def assert_one_sentence(done, *wanted):

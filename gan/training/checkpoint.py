@@ -31,7 +31,7 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
     if RANK:  # of several processes the first one writes
         return
     with files.atomic_write(
-        path_in(folder, which), keep=path_in(folder, "previous") if which == "last" else None
+        path_in(folder, which), backup=path_in(folder, "previous") if which == "last" else None
     ) as file:
         torch.save(state, file)
 
