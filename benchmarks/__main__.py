@@ -217,9 +217,10 @@ def colour_images() -> Iterator[Path]:
     """A folder of 640 colour images of 32x32: three drawn digits each, one for each colour."""
     from torchvision.utils import save_image
 
-    from gan.data.datasets import ImageDataset, digits
+    from gan.data.datasets import ImageDataset
+    from gan.data.digits import draw_digits
 
-    images = ImageDataset(digits.draw_digits(1920, seed=0, split="train")[0]).resized(32).images
+    images = ImageDataset(draw_digits(1920, seed=0, split="train")[0]).resize(32).images
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "images"
         folder.mkdir()

@@ -154,7 +154,7 @@ def usual(way: Way, slice_seconds: float) -> Callable[[], float]:
         given |= {"betas": tuple(node.betas)} if "betas" in node else {}
         optimizers.append(make(network.parameters(), **given))
     size = images.shape.size if way.small else None
-    shown = PictureByPicture(images.resized(way.small).images, size, networks[0].pixel_range)
+    shown = PictureByPicture(images.resize(way.small).images, size, networks[0].pixel_range)
     steps = usual_loop(
         *networks,
         optimizers,

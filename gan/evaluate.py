@@ -67,7 +67,7 @@ def scored(run: "TrainedRun", reference: "Reference", asked: Evaluation, count: 
     """Every score of a run's generator, over the seeds that were asked for."""
     from gan.metrics import protocol
 
-    learned = reference.train.first(run.cfg.dataset.limit)
+    learned = reference.train[: run.cfg.dataset.limit]
     generator, batch_size = run.generator, run.cfg.train.batch_size
     gap = None  # where there are no other images than those it learned from
     if reference.split == "test":
@@ -128,7 +128,7 @@ def draw_neighbours(run: "TrainedRun", reference: "Reference", folder: Path, dev
     from gan.system import files
 
     (fakes,) = protocol.generate_images(run.generator, run.noise, SHOWN, 0, device)
-    learned = reference.train.first(run.cfg.dataset.limit).images
+    learned = reference.train[: run.cfg.dataset.limit].images
     pairs = torch.cat([fakes, learned[formulas.nearest_neighbors(fakes, learned)]])
     with files.atomic_write(folder / "figures" / "neighbours.png") as file:
         sampling.image_grid(pairs, classes=SHOWN).save(file, format="png")

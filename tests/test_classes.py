@@ -35,7 +35,7 @@ def test_every_model_can_be_told_of_classes(make_run, model):
 
 def test_d_adds_the_direction_of_the_class_to_what_it_says_of_the_image():
     discriminator = layers.Judge([nn.Flatten()], [nn.Linear(4, 1)], "default", 1.0)
-    Conditional(embedding_dim=2).prepare_discriminator(discriminator, ImageShape(1, 2, classes=3))
+    Conditional(embedding_dim=2).prepare_discriminator(discriminator, ImageShape(1, 2, class_count=3))
     images, labels = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
     directions = discriminator.classes.weight[labels]  # Miyato and Koyama 2018, equation 3
     expected = discriminator(images) + (directions * images.flatten(1)).sum(1)

@@ -30,7 +30,7 @@ TYPED = [
     ),
     (["train.epochs=-1"], "train.epochs=-1", "greater than 0"),
     (["dataset.image_size=7"], "dataset.image_size=7", "8"),
-    (["dataset=mnist", "data_dir=/dev/null/x"], "MNIST is not whole in /dev/null/x/MNIST/raw", "dataset=digits"),
+    (["dataset=mnist", "data_dir=/dev/null/x"], "/dev/null/x/MNIST/raw", "dataset=digits"),
     (["resume=nowhere"], "resume=nowhere is not a run", ""),
     (["hydra.run.dir=/proc/nothing"], "/proc/nothing", ""),
     (["hydra.run.dir=train.py/x"], "train.py", ""),

@@ -248,7 +248,7 @@ def test_weights_that_cannot_be_downloaded_are_said_in_a_sentence(monkeypatch, t
 
 
 def test_a_network_for_each_channel_knows_all_combinations():
-    grey = Classifier(ImageShape(1, 8, classes=10)).eval()
+    grey = Classifier(ImageShape(1, 8, class_count=10)).eval()
     grey.forward = lambda images: (images.flatten(1)[:, :2].float(), 50 * torch.eye(10)[images[:, 0, 0, 0].long()])
     stacked = PerChannel(grey, 3)
     numbers = torch.arange(1000)
@@ -260,13 +260,13 @@ def test_a_network_for_each_channel_knows_all_combinations():
 
 def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(-1, -1, 28, 28)
-    monkeypatch.setattr(datasets, "mnist", lambda *where, **how: ImageDataset(images, torch.arange(10)))
+    monkeypatch.setattr(datasets, "load_mnist", lambda *_: (images, torch.arange(10)))
     found = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert found.images.shape == (400, 3, 28, 28)
     shown = found.images[:, :, 0, 0].long()
     assert torch.equal(shown @ torch.tensor([100, 10, 1]), found.labels)
     test = datasets.stacked_mnist(tmp_path, tmp_path, "test", count=500, limit=None, image_size=None)
     assert len(test) == 10_000 and not torch.equal(test.labels[:400], found.labels)
-    assert found.shape.classes == test.shape.classes == found.first(3).shape.classes == 1000  # however few are drawn
+    assert all(part.shape.class_count == 1000 for part in (found, test, found[:3]))
     again = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert torch.equal(again.images, found.images)

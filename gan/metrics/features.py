@@ -46,7 +46,7 @@ class Classifier(nn.Module):
             *(nn.AdaptiveAvgPool2d(4), nn.Flatten()),
         )
         self.features = nn.Linear(16 * 128, FEATURES)
-        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURES, image.classes))
+        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURES, image.class_count))
         self.standard = nn.BatchNorm1d(FEATURES, affine=False, momentum=None)  # None: the mean of all it has seen
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ def dataset_classifier(
     Its accuracy is taken on `test`, or where there is none on a tenth of `train` that it is not trained on.
     Raises ConfigError for a data set without classes.
     """
-    if train.shape.classes < 2:
+    if train.shape.class_count < 2:
         raise ConfigError(
             "scores need a data set with classes, for the network that they are taken with: sort its images into a "
             "folder for each class, or take features=inception."

@@ -17,7 +17,7 @@ from gan import sampling
 from gan.config.errors import ConfigError
 from gan.config.types import LEAST
 from gan.data import datasets
-from gan.data.datasets import ImageDataset, scaled
+from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics import features, formulas
 from gan.noise import Noise
@@ -127,10 +127,10 @@ def load_reference(
             f"the test images are {in_words(test.shape)} and those to train on {in_words(train.shape)}: they should "
             "be alike; dataset.channels and dataset.image_size make them so."
         )
-    if test and test.names != train.names:
+    if test and test.class_names != train.class_names:
         raise ConfigError(
-            f"the folder {min({*test.names} ^ {*train.names})} is not both among the test images and among those to "
-            "train on: classes go by the names of their folders, which should be the same."
+            f"the folder {min({*test.class_names} ^ {*train.class_names})} is not both among the test images and among "
+            "those to train on: classes go by the names of their folders, which should be the same."
         )
     if min(len(each) for each in (train, test) if each) < LEAST:
         raise ConfigError(f"scores need {LEAST} images or more to train on, and as many to test on.")
@@ -147,7 +147,7 @@ def load_reference(
 
 
 def in_words(image: ImageShape) -> str:
-    return f"{image.size}x{image.size}x{image.channels} in {image.classes} classes"
+    return f"{image.size}x{image.size}x{image.channels} in {image.class_count} classes"
 
 
 def generate_images(
@@ -190,7 +190,7 @@ def discriminator_gap(
         logits = [torch.empty(0)]
         for part in (images[batch_size * number : batch_size * (number + 1)] for number in range(whole)):
             labels = part.labels.to(device) if classes else None
-            logits.append(discriminator(scaled(part.images.to(device), pixel_range), *given(labels)).cpu())
+            logits.append(discriminator(scale_images(part.images.to(device), pixel_range), *given(labels)).cpu())
         return torch.cat(logits)
 
     ours, theirs = judged(learned)[:, None], judged(other)

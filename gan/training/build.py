@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan.config import check
 from gan.config.errors import ConfigError
 from gan.config.schema import Settings
-from gan.data.datasets import Batches, ImageDataset, scaled
+from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
 from gan.models import layers
@@ -54,7 +54,7 @@ def build_run(cfg: DictConfig, settings: Settings, choices: dict[str, Any]) -> T
     networks = [build_network(cfg, name, image) for name in ("generator", "discriminator")]
     if networks[0].starts_from_mean:
         sums = sum(part.sum(0, dtype=torch.int64) for part in images.images.split(4096))
-        networks[0].start_from(scaled(sums / len(images), networks[0].pixel_range))
+        networks[0].start_from(scale_images(sums / len(images), networks[0].pixel_range))
     refuse_lonely(networks, train.batch_size, tricks.images_per_logit)
     separate = separated(train.separate_batches, tricks.mixes_images or layers.mixes_images(networks[1]))
     randomness.reseed(torch.device("cpu"), settings.seed, "tricks")

@@ -48,7 +48,7 @@ def refuse_data(settings: Settings, images: ImageDataset) -> None:
             f"train.discriminator_steps={times} with batches of {batch_size} would take {needed} images for one "
             f"update of G, and the data set has {len(images)}."
         )
-    if settings.watch.scores_every and images.shape.classes < 2:
+    if settings.watch.scores_every and images.shape.class_count < 2:
         raise ConfigError(
             "watch.scores_every needs a data set with classes, for the network that scores are taken with."
         )

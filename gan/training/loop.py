@@ -15,7 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import sampling
 from gan.config.errors import ConfigError
-from gan.data.datasets import scaled
+from gan.data.datasets import scale_images
 from gan.metrics import protocol
 from gan.step import Batch
 from gan.step import step as play
@@ -120,13 +120,13 @@ def update(run: TrainingRun) -> dict[str, Tensor]:
     pixel_range = run.players.generator.network.pixel_range
     noises = [
         run.noise.draw(train.batch_size, randomness.random_generator(run.device, seed, "noise", run.step, i))[
-            run.batches.share
+            run.batches.local_slice
         ]
         for i in range(times + 1)
     ]
     found = [run.batches[run.step * times + i] for i in range(times)]
     batches = [
-        Batch(scaled(images.images, pixel_range), noise, images.labels)
+        Batch(scale_images(images.images, pixel_range), noise, images.labels)
         for images, noise in zip(found, noises[:-1], strict=True)
     ]
     batches.append(batches[-1]._replace(noise=noises[-1]))  # G moves on the images that D has just seen

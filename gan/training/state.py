@@ -114,7 +114,7 @@ class TrainingRun:
         generator, discriminator = self.players
         return {
             "config": self.config,
-            "image": [self.shape.channels, self.shape.size, self.shape.classes],
+            "image": [self.shape.channels, self.shape.size, self.shape.class_count],
             "step": self.step,
             "seconds": self.seconds,
             "generator": generator.network.state_dict(),

@@ -26,7 +26,7 @@ class Conditional(Trick):
         self.embedding_dim = embedding_dim
 
     def check(self, game: TrickContext) -> None:
-        if game.image.classes < 2:
+        if game.image.class_count < 2:
             raise ConfigError(
                 "trick=conditional needs classes, and this data set has none: sort its images into a folder for each "
                 "class, or choose one that has labels, such as dataset=digits."
@@ -41,7 +41,7 @@ class Conditional(Trick):
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:
         widen(weight_layers(generator)[0], self.embedding_dim)
-        generator.classes = nn.Embedding(image.classes, self.embedding_dim)
+        generator.classes = nn.Embedding(image.class_count, self.embedding_dim)
 
     def prepare_discriminator(self, discriminator: nn.Module, image: ImageShape) -> None:
-        discriminator.classes = nn.Linear(discriminator.feature_count, image.classes, bias=False)
+        discriminator.classes = nn.Linear(discriminator.feature_count, image.class_count, bias=False)
