@@ -80,7 +80,7 @@ def test_any_command_line_runs_or_is_refused_in_a_sentence(cache, arguments):
             "train.py", *TINY, "train.max_steps=2", "threads=1", f"cache_dir={cache}", *plain, folder=Path(folder)
         )
     event(f"exit code {outcome.returncode}")  # --hypothesis-show-statistics tells how many of each
-    assert outcome.is_fair(), (plain, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (plain, outcome.returncode, outcome.stderr)
 
 
 OF_SAMPLES = [
@@ -117,7 +117,7 @@ def test_whatever_is_asked_of_sampling_is_drawn_or_refused_in_a_sentence(trained
     with tempfile.TemporaryDirectory() as folder:
         outcome = forked.run("sample.py", f"run={trained}", "out=drawn", *arguments, folder=Path(folder))
     event(f"exit code {outcome.returncode}")
-    assert outcome.is_fair(), (arguments, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (arguments, outcome.returncode, outcome.stderr)
 
 
 def damages(size: int):
@@ -168,7 +168,7 @@ def test_a_run_with_a_damaged_file_goes_on_or_says_why_not(trained, name, conten
         event(f"{name}: exit code {outcome.returncode}")
         if outcome.returncode == 0:
             assert status.read(run)["state"] == "finished" and checkpoint.load(run)["step"] == 8
-    assert outcome.is_fair(), (name, content, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (name, content, outcome.returncode, outcome.stderr)
 
 
 def image(kind: str, mode: str) -> bytes:
