@@ -134,7 +134,7 @@ TINY = [
 def train(program, cache):
     """`python train.py` on a few digits with small networks."""
 
-    def call(*arguments: str, **environment: str) -> forked.Done:
+    def call(*arguments: str, **environment: str) -> forked.CompletedProgram:
         flags = [argument for argument in arguments if argument.startswith("-")]
         overrides = [argument for argument in arguments if not argument.startswith("-")]
         return program("train.py", *flags, *TINY, f"cache_dir={cache}", *overrides, **environment)

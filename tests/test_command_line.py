@@ -30,7 +30,7 @@ TYPED = [
     ),
     (["train.epochs=-1"], "train.epochs=-1", "greater than 0"),
     (["dataset.image_size=7"], "dataset.image_size=7", "8"),
-    (["dataset=mnist", "data_dir=/dev/null/x"], "MNIST is not whole in /dev/null/x/MNIST/raw", "dataset=digits"),
+    (["dataset=mnist", "data_dir=/dev/null/x"], "/dev/null/x/MNIST/raw", "dataset=digits"),
     (["resume=nowhere"], "resume=nowhere is not a run", ""),
     (["hydra.run.dir=/proc/nothing"], "/proc/nothing", ""),
     (["hydra.run.dir=train.py/x"], "train.py", ""),
@@ -122,7 +122,7 @@ COMPOSED = [
     (["trick=[label_smoothing]", "loss=hinge"], "trick.label_smoothing.real_target", "Hinge"),
 ]
 if not torch.cuda.is_available():
-    TYPED.append((["device=cuda"], "device=cuda is not there", "cpu"))
+    TYPED.append((["device=cuda"], "device=cuda", "cpu"))
 
 
 def assert_one_sentence(done, *wanted):

@@ -80,7 +80,7 @@ def test_any_command_line_runs_or_is_refused_in_a_sentence(cache, arguments):
             "train.py", *TINY, "train.max_steps=2", "threads=1", f"cache_dir={cache}", *plain, folder=Path(folder)
         )
     event(f"exit code {outcome.returncode}")  # --hypothesis-show-statistics tells how many of each
-    assert outcome.is_fair(), (plain, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (plain, outcome.returncode, outcome.stderr)
 
 
 OF_SAMPLES = [
@@ -117,7 +117,7 @@ def test_whatever_is_asked_of_sampling_is_drawn_or_refused_in_a_sentence(trained
     with tempfile.TemporaryDirectory() as folder:
         outcome = forked.run("sample.py", f"run={trained}", "out=drawn", *arguments, folder=Path(folder))
     event(f"exit code {outcome.returncode}")
-    assert outcome.is_fair(), (arguments, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (arguments, outcome.returncode, outcome.stderr)
 
 
 def damages(size: int):
@@ -168,7 +168,7 @@ def test_a_run_with_a_damaged_file_goes_on_or_says_why_not(trained, name, conten
         event(f"{name}: exit code {outcome.returncode}")
         if outcome.returncode == 0:
             assert status.read(run)["state"] == "finished" and checkpoint.load(run)["step"] == 8
-    assert outcome.is_fair(), (name, content, outcome.returncode, outcome.stderr)
+    assert outcome.is_clean_exit(), (name, content, outcome.returncode, outcome.stderr)
 
 
 def image(kind: str, mode: str) -> bytes:
@@ -216,8 +216,8 @@ def test_damaged_images_never_cost_the_good_ones(hurt, zipped):
         else:
             for name, content in contents.items():
                 (there / name).write_bytes(content)
-        images, *_ = image_folder.read(there, Path(folder), 16, 3, None)
-        expected = torch.from_numpy(image_folder.to_array(GOOD, 16, 3))
+        images, *_ = image_folder.read_images(there, Path(folder), 16, 3, None)
+        expected = torch.from_numpy(image_folder.decode_image(GOOD, 16, 3))
         assert sum(torch.equal(image, expected) for image in images) >= 2
         event(f"{len(images) - 2} of {len(hurt)} read")
 
@@ -233,7 +233,7 @@ def test_a_damaged_zip_is_read_or_refused(data):
         path = Path(folder) / "images.zip"
         path.write_bytes(damaged(content, data.draw(damages(len(content)))))
         try:
-            images, *_ = image_folder.read(path, Path(folder), 16, 3, None)
+            images, *_ = image_folder.read_images(path, Path(folder), 16, 3, None)
             assert images.shape[1:] == (3, 16, 16)
         except ConfigError as refusal:
             assert "\n" not in str(refusal) and str(refusal).endswith(".")
@@ -252,11 +252,11 @@ def test_what_claims_to_be_huge_is_left_out_and_takes_no_memory(tmp_path, monkey
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("good.png", GOOD)
         with archive.open("bomb.png", "w") as member:
-            for _ in range(image_folder.LARGEST_FILE // 2**20 + 1):
+            for _ in range(image_folder.MAX_FILE_BYTES // 2**20 + 1):
                 member.write(bytes(2**20))
     for path, bad in ((there, ["claims.png", "large.png"]), (tmp_path / "bomb.zip", ["bomb.png"])):
         tracemalloc.start()
-        images, *_ = image_folder.read(path, tmp_path / path.name[:4], 16, 3, None)
+        images, *_ = image_folder.read_images(path, tmp_path / path.name[:4], 16, 3, None)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         about = next((tmp_path / path.name[:4]).glob("*.json"))
@@ -272,5 +272,5 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_no_images(tmp_path):
     (there / "nowhere.png").symlink_to(tmp_path / "nothing.png")
     (there / "endless.png").symlink_to("/dev/zero")
     os.mkfifo(there / "waits.png")
-    images, *_ = image_folder.read(there, tmp_path, 16, 3, None)
+    images, *_ = image_folder.read_images(there, tmp_path, 16, 3, None)
     assert len(images) == 1

@@ -12,7 +12,7 @@ from torch import nn
 
 from gan.config import check
 from gan.config.schema import Settings
-from gan.data.datasets import Batches, ImageDataset, scaled
+from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
 from gan.models.base import Discriminator, Generator
@@ -44,7 +44,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     separate_batches = compatibility.choose_separate_batches(train.separate_batches, tricks, discriminator)
     if generator.uses_mean_image:
         sums = torch.stack([part.sum(0, dtype=torch.int64) for part in dataset.images.split(4096)]).sum(0)
-        generator.start_from_mean_image(scaled(sums / len(dataset), generator.pixel_range))
+        generator.start_from_mean_image(scale_images(sums / len(dataset), generator.pixel_range))
     randomness.reseed(CPU, settings.seed, "tricks")
     tricks.modify_networks(generator, discriminator, image)
 

@@ -47,7 +47,7 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
     if RANK:
         return
     previous = path_in(folder, "previous") if which == "last" else None
-    with files.atomic_write(path_in(folder, which), keep=previous) as file:
+    with files.atomic_write(path_in(folder, which), backup=previous) as file:
         torch.save(state, file)
 
 

@@ -90,7 +90,7 @@ def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
             f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images per step: "
             f"must be <= {len(dataset)}, the number of images."
         )
-    if settings.watch.scores_every and dataset.shape.classes < MIN_CLASSES:
+    if settings.watch.scores_every and dataset.shape.class_count < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
 
 

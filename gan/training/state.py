@@ -119,7 +119,7 @@ class TrainingRun:
         return {
             "format": checkpoint.FORMAT,
             "config": self.config,
-            "image": [self.image.channels, self.image.size, self.image.classes],
+            "image": [self.image.channels, self.image.size, self.image.class_count],
             "step": self.step,
             "seconds": self.seconds,
             "generator": self.players.generator.network.state_dict(),
