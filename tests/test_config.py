@@ -67,7 +67,7 @@ def test_everything_public_in_a_model_has_a_docstring(module):
 LAYERS = [
     {"config"},
     {"system"},
-    {"losses", "optim", "noise"},
+    {"losses", "numerics", "optim", "noise"},
     {"player", "data"},
     {"models"},
     {"sampling", "tricks"},

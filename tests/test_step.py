@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gan.data.image_shape import ImageShape
 from gan.losses import NonSaturating
 from gan.models.base import Discriminator, Generator
+from gan.numerics import NonFiniteGuard
 from gan.optim import adam, sgd
-from gan.player import NonFiniteGuard, Player, Players
+from gan.player import Player, Players
 from gan.step import Batch, step, step_discriminator, step_generator
 from gan.system import device, files
 from gan.training import loop

@@ -17,7 +17,8 @@ from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
-from gan.player import NonFiniteGuard, Player, Players
+from gan.numerics import NonFiniteGuard
+from gan.player import Player, Players
 from gan.system import distributed, randomness
 from gan.system.device import flush_denormals, keep_freed_memory, select_device, warn_if_bf16_is_slow
 from gan.training import checkpoint, compatibility

@@ -14,6 +14,8 @@ def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     assert torch.equal(digits @ torch.tensor([100, 10, 1]), train.labels)
     test = datasets.stacked_mnist(tmp_path, tmp_path, "test", count=500, limit=None, image_size=None)
     assert len(test) == 10_000 and not torch.equal(test.labels[:400], train.labels)
-    assert train.shape.class_count == test.shape.class_count == train[:3].shape.class_count == 1000  # of however few images
+    assert (
+        train.shape.class_count == test.shape.class_count == train[:3].shape.class_count == 1000
+    )  # of however few images
     again = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert torch.equal(again.images, train.images)
