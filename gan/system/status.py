@@ -13,6 +13,7 @@ INITIAL = {
     "seconds": 0.0,
     "images_per_second": None,
     "error": None,  # one sentence
+    "version": None,  # of this project
     "machine": None,  # processor or GPU, threads, versions
     "last": {},  # the last row of logged numbers
     "failures": [],  # of training, found by trick=track_failures: {"step": ..., "what": ...}

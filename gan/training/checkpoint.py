@@ -64,8 +64,8 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
         if state := read(candidate):
             if state.get("format") != FORMAT:
                 raise ConfigError(
-                    f"{candidate} has checkpoint format {state.get('format', 1)}, and this version reads "
-                    f"format {FORMAT}: use the version that wrote it, or train again."
+                    f"{candidate} has checkpoint format {state.get('format', 1)}, of version {state.get('version', '0.1')}; "
+                    f"this version reads format {FORMAT}: use the version that wrote it, or train again."
                 )
             if candidate != path:
                 reason = "is damaged" if is_damaged else "is missing"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gan import sampling
+from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.metrics.catalogue import HEADLINE
 from gan.step import Batch, step
@@ -39,8 +39,8 @@ def train(run: TrainingRun, folder: Path) -> int:
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             scores = {name: value for name, value in (logger.scores or [{}])[-1].items() if name != "step"}
-            machine = describe_device(run.device)
-            status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())
+            about = {"version": __version__, "machine": describe_device(run.device), "scores": scores}
+            status.update(folder, state="running", error=None, **about, **run.progress())
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
