@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan import __version__
 from gan.config.errors import ConfigError
 from gan.system import files
 from gan.system.rank import RANK
@@ -63,9 +64,10 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
     for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
         if state := read(candidate):
             if state.get("format") != FORMAT:
+                version = state.get("version", "0.1")
                 raise ConfigError(
-                    f"{candidate} has checkpoint format {state.get('format', 1)}, of version {state.get('version', '0.1')}; "
-                    f"this version reads format {FORMAT}: use the version that wrote it, or train again."
+                    f"{candidate} has the checkpoint format of version {version}, and this is version {__version__}: use "
+                    "the version that wrote it, or train again."
                 )
             if candidate != path:
                 reason = "is damaged" if is_damaged else "is missing"
