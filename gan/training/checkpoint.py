@@ -66,7 +66,7 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
             if state.get("format") != FORMAT:
                 version = state.get("version", "0.1")
                 raise ConfigError(
-                    f"{candidate} has the checkpoint format of version {version}, and this is version {__version__}: use "
+                    f"{candidate} has the checkpoint format of version {version}, and this is {__version__}: use "
                     "the version that wrote it, or train again."
                 )
             if candidate != path:
