@@ -1,5 +1,8 @@
 """What tests share: small runs built from the configuration as a user composes it."""
 
+import copy
+import functools
+import itertools
 import json
 import os
 import subprocess
@@ -11,7 +14,10 @@ import hypothesis
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck
+from omegaconf import DictConfig
 
 from gan.config import check
 from gan.data.image_shape import ImageShape
@@ -54,7 +60,18 @@ def narrow(model: str) -> list[str]:
     return NARROW.get(model, NARROW.get(model.split("_")[0], []))
 
 
-def composed(*overrides: str):
+def composed(*overrides: str) -> DictConfig:
+    """What `compose` returns. The options chosen of the groups are composed once; each call overrides a copy of that."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    of_groups = [override.package is not None or (CONF / override.key_or_group).is_dir() for override in parsed]
+    cfg = copy.deepcopy(compose_groups(*itertools.compress(overrides, of_groups)))
+    values = [override for override, of_group in zip(parsed, of_groups, strict=True) if not of_group]
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)  # as Hydra does after composing
+    return cfg
+
+
+@functools.cache
+def compose_groups(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
