@@ -44,7 +44,10 @@ def evaluate(cfg: DictConfig) -> None:
     device, references, rows = select_device(asked.device), {}, {}
     with memory_errors():
         # all of them before minutes are spent on the first
-        runs = {name: build.load_trained(Path(name), asked.checkpoint, asked.ema, device) for name in asked.run}
+        runs = {
+            name: build.load_trained(Path(name), asked.checkpoint, asked.ema, device, asked.trust)
+            for name in asked.run
+        }
         for name, run in runs.items():
             folder = Path(name)
             folders = Path(asked.data_dir or run.cfg.data_dir), Path(asked.cache_dir or run.cfg.cache_dir)

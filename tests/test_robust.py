@@ -33,7 +33,9 @@ def test_ctrl_c_before_a_run_goes_on_leaves_what_is_known_of_it(tmp_path, before
     if before:
         status.update(tmp_path, state=before)
     with pytest.raises(KeyboardInterrupt):
-        jobs.locked_job(interrupted, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None)
+        jobs.run_locked_job(
+            interrupted, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None
+        )
     assert read_status(tmp_path)["state"] == after
 
 

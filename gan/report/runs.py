@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from gan.cli.overrides import BESIDES
+from gan.cli.overrides import OPERATIONAL
 from gan.config.errors import ConfigError
 from gan.report.cells import PROTOCOL, Number, mean_over, protocol_line
 from gan.system import files, status
@@ -42,7 +42,7 @@ class RunFolder:
         """What was typed, by setting or group."""
         overrides = self.read_yaml(".hydra/overrides.yaml")
         pairs = [str(text).lstrip("+~").partition("=") for text in (overrides if isinstance(overrides, list) else [])]
-        return {name: value for name, _, value in pairs if name not in BESIDES}
+        return {name: value for name, _, value in pairs if name not in OPERATIONAL}
 
     @cached_property
     def settings(self) -> dict[str, str]:

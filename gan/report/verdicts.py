@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 from pydantic import Field
 
-from gan.cli.overrides import BESIDES, quote_override, shell_line
+from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.runs import RunFolder
@@ -20,7 +20,7 @@ from gan.system import files
 
 FOLDER = Path(__file__).parent / "claims"
 # What a run may say and still be the set-up: what it runs on and how finely it counts, and how long it trains.
-FREE = BESIDES | {"seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
+FREE = OPERATIONAL | {"seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
 ALIKE = ("seed", "device", "precision", "compile")  # of two runs that are compared
 FREE_PARTS = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.gif_", "watch.checkpoint_")
 

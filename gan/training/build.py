@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from gan.config import check
+from gan.config import targets
 from gan.config.errors import ConfigError
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scaled
@@ -171,7 +171,9 @@ class TrainedRun:
     noise: Noise
 
 
-def load_trained(run: Path, which: str, averaged: bool, device: torch.device) -> TrainedRun:
+def load_trained(
+    run: Path, which: str, averaged: bool, device: torch.device, trust: targets.Trust = False
+) -> TrainedRun:
     """The players of a run as they are in its checkpoint `which`, last or best.
 
     With `averaged` the generator is the averaged one, where one was kept.
@@ -182,7 +184,7 @@ def load_trained(run: Path, which: str, averaged: bool, device: torch.device) ->
     with checkpoint.compatible_version(run):
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a file from elsewhere may name anything
-            check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+            targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = ImageShape(*state["image"]), build_tricks(cfg)
         generator, discriminator = (build_network(cfg, name, image) for name in ("generator", "discriminator"))
         tricks.prepare_generator(generator, image)

@@ -85,6 +85,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
 FREE = {
     "resume",
     "retry",
+    "trust",
     "device",
     "threads",
     "compile",

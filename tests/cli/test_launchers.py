@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gan.system import files
-from tests import cluster
+from tests.cli import slurm
 from tests.conftest import ROOT, TINY, same_weights
 
 
@@ -22,10 +22,10 @@ def launch(*arguments: str, **environment: str) -> subprocess.Popen:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="submitit's signal is one of Unix")
-def test_a_cluster_may_take_a_run_away_and_give_it_back(train_here, cache, tmp_path):
+def test_a_slurm_may_take_a_run_away_and_give_it_back(train_here, cache, tmp_path):
     """SLURM's warning stops it at once, saved; submitit has it queued again; it ends as if nothing had happened."""
     (tmp_path / "slurm").mkdir()
-    path = cluster.put_up(tmp_path / "slurm")
+    path = slurm.install(tmp_path / "slurm")
     steps = ["train.max_steps=300", "watch.log_every=100", "watch.samples_every=null", "seed=3"]
     sweep = launch(
         *steps, "hydra/launcher=slurm", f"cache_dir={cache}", f"hydra.sweep.dir={tmp_path / 'sweep'}", PATH=path
