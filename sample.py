@@ -11,12 +11,12 @@ from gan.cli import messages, overrides
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
     try:
-        print(f"Images written to {sample(cfg)}")
+        print(f"Images written to {sample_images(cfg)}")
     except Exception as error:
         messages.exit_with(error)
 
 
-def sample(cfg: DictConfig) -> Path:
+def sample_images(cfg: DictConfig) -> Path:
     """Write the images. Returns the file or folder that they are in."""
     from gan.config import check  # torch is imported only once the command line is checked
 

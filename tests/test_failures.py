@@ -10,8 +10,7 @@ from gan.losses import Hinge, NonSaturating, Wasserstein
 from gan.system import status
 from gan.training import loop
 from gan.tricks.failures import TrackFailures, length
-from tests.conftest import composed, game, read_status
-from tests.test_config import NARROW
+from tests.conftest import NARROW, composed, game, read_status
 
 HEALTHY = {
     "discriminator/loss": 1.0, "discriminator/auc": 0.8, "discriminator/gradient_norm": 2.0,

@@ -12,7 +12,7 @@ from gan.training import loop
 from gan.tricks.base import Tricks
 from gan.tricks.noise import NoisyLabels, with_noise
 from gan.tricks.slope import R1, R2, Dragan, GradientPenalty
-from tests.test_config import NARROW
+from tests.conftest import NARROW
 from tests.test_step import make_players
 
 REAL, FAKE = torch.rand(2, 6, 1, 2, 2, generator=torch.Generator().manual_seed(0))

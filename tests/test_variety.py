@@ -14,8 +14,7 @@ from gan.tricks.base import Tricks
 from gan.tricks.layer_edits import append, widen
 from gan.tricks.slope import R1, GradientPenalty
 from gan.tricks.variety import Closeness, FeatureMatching, MinibatchStddev, Pack, Packing, Replay, Spread
-from tests.conftest import game
-from tests.test_config import NARROW
+from tests.conftest import NARROW, game
 
 
 def numbered(first, count):

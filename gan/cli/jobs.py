@@ -207,6 +207,6 @@ def print_summary(folder: Path) -> None:
     if samples:
         print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    print(f"  more images {shell_line('sample.py', quote_override('run', path), 'n=100')}")
+    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100')}")
     if outcome["state"] == "stopped":
         print(f"  resume      {shell_line('train.py', quote_override('resume', path))}")

@@ -151,9 +151,9 @@ def resume_overrides(overrides: list[str]) -> list[str]:
     replaced = {"resume", "trust", *typed}
     kept = [text for text, override in saved if override.key_or_group not in replaced]
     targets = [quote(str(value)) for setting, value in typed.items() if setting.endswith("_target_")]
-    trust = [] if "trust" in typed else [f"trust=[{','.join(targets)}]"]
-    ours = [quote_override("resume", name), *trust, quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
-    return [*kept, *others, *ours]
+    trust = [f"trust=[{','.join(targets)}]"] if targets and "trust" not in typed else []
+    ours = [quote_override("resume", name), quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
+    return [*kept, *others, *trust, *ours]
 
 
 def quote_override(name: str, value: str) -> str:
