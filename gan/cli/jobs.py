@@ -56,9 +56,15 @@ def objective(folder: Path) -> float | None:
     return None if outcome["state"] == "diverged" else outcome["scores"].get("fid")
 
 
+def typed_overrides() -> list[str]:
+    """The overrides of settings and groups, as they were typed."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides
+
+
 def drop_replaced(cfg: DictConfig) -> None:
     """Drop what the command line replaced: numbers of an experiment's own tricks, arguments for another `_target_`."""
-    typed = parse_settings(list(HydraConfig.get().overrides.task))
+    typed = parse_settings(typed_overrides())
     if "trick" in typed and isinstance(cfg.trick, DictConfig):
         chosen = typed["trick"] if isinstance(typed["trick"], list) else [typed["trick"]]
         with open_dict(cfg):
@@ -165,7 +171,7 @@ def hparams() -> dict[str, Any]:
         for group, name in HydraConfig.get().runtime.choices.items()
         if not group.startswith("hydra/") and name is not None
     }
-    for override in HydraConfig.get().overrides.task:
+    for override in typed_overrides():
         name, _, value = override.lstrip("+").partition("=")
         if name not in OPERATIONAL:
             chosen.setdefault(name, value)

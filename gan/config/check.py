@@ -99,6 +99,8 @@ def check_group(group: str, names: set[str] | None, node: Any) -> None:
             raise unknown_setting(f"{group}.{name}", sorted(names))
         if not isinstance(nodes.get(name), dict):
             raise invalid_value(f"{group}.{name}", nodes.get(name), "a group of settings")
+        if names and name != "schedule" and "_target_" not in nodes[name]:
+            raise ConfigError(f"{group}.{name}._target_: missing.")
     for name, entry in (nodes["schedule"] if group == "optim" else {}).items():
         if not (isinstance(entry, dict) and str(entry.get("_target_")).startswith("gan.optim.")):
             requirement = "a schedule, as in conf/optim/goodfellow2014.yaml"

@@ -118,6 +118,8 @@ NOT_ALLOWED = [
     (["model.generator._target_="], "model.generator._target_="),
     (["model.generator._target_=null"], "model.generator._target_="),
     (["model.discriminator._target_=own_gan.NoImage"], "model.discriminator: own_gan.NoImage"),
+    (["~model.discriminator._target_"], "model.discriminator._target_"),
+    (["~optim.generator._target_"], "optim.generator._target_"),
     ([PAIR[0], "model.generator.hidden=wide"], "model.generator.hidden=wide"),
     ([PAIR[1], "model.discriminator.norm=batch"], "model.discriminator.norm"),
     (["+model.generator.image=5"], "model.generator.image"),
