@@ -48,7 +48,8 @@ def evaluate(cfg: DictConfig) -> None:
     with memory_errors():
         # all of them before minutes are spent on the first
         runs = {
-            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device) for name in settings.run
+            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device, settings.trust)
+            for name in settings.run
         }
         for name, run in runs.items():
             folders = Path(settings.data_dir or run.cfg.data_dir), Path(settings.cache_dir or run.cfg.cache_dir)

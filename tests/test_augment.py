@@ -6,7 +6,7 @@ import torch
 from gan.config.errors import ConfigError
 from gan.training import loop
 from gan.tricks.augment import AdaptiveAugment, DiffAugment
-from tests.test_config import NARROW
+from tests.conftest import NARROW
 
 SIDE = 16
 ALL = {"color": 1.0, "translation": 0.125, "cutout": 0.5}

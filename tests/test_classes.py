@@ -16,8 +16,7 @@ from gan.data.image_shape import ImageShape
 from gan.models.base import Discriminator, Generator
 from gan.training import build, loop
 from gan.tricks.conditional import Conditional
-from tests.conftest import CONF, composed, options
-from tests.test_config import narrow
+from tests.conftest import CONF, composed, narrow, options
 
 
 @pytest.mark.parametrize("model", options("model"))
@@ -107,7 +106,7 @@ def test_a_run_told_of_classes_draws_them_in_columns_and_is_sampled_by_class(tra
 
 def sample_from(run, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        sample.draw(compose("sample", overrides=[f"run={run}", "device=cpu", *overrides]))
+        sample.sample_images(compose("sample", overrides=[f"run={run}", "device=cpu", *overrides]))
 
 
 def test_a_run_without_classes_has_none_to_choose(train_here, tmp_path):

@@ -139,7 +139,7 @@ def test_what_failed_after_the_checkpoint_is_said_again_once(train_here, tmp_pat
 def test_a_sweep_leaves_a_run_alone_that_ended_itself(tmp_path, error, settled):
     status.update(tmp_path, state="stopped", error=error)
     cfg = composed()
-    assert jobs.already_settled(cfg, tmp_path, saved=True) is settled
+    assert jobs.already_done(cfg, tmp_path, saved=True) is settled
     assert cfg.resume == (None if settled else str(tmp_path))
 
 

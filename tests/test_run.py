@@ -309,7 +309,7 @@ def test_samples_come_in_every_format_and_are_the_same_for_the_same_seed(train_h
 
     def sample_here(*overrides):
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return sample.draw(compose("sample", overrides=[f"run={run}", "device=cpu", *overrides]))
+            return sample.sample_images(compose("sample", overrides=[f"run={run}", "device=cpu", *overrides]))
 
     sample_here("n=9", "seed=3", "format=npz", f"out={tmp_path / 'a.npz'}", "batch_size=4")
     images = np.load(tmp_path / "a.npz")["images"]

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from gan.config import check
+from gan.config import targets
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
@@ -151,7 +151,7 @@ class TrainedRun:
     noise: Noise
 
 
-def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> TrainedRun:
+def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: targets.Trust = False) -> TrainedRun:
     """The networks in a run's checkpoint `which`, last or best; with `ema`, the EMA of G if there is one.
 
     Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
@@ -160,7 +160,7 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> Trai
     with checkpoint.compatible_version(run):
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
-            check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+            targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)

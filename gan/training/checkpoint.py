@@ -26,6 +26,7 @@ MOVED: dict[str, str] = {}  # classes that have moved since format 2: the name i
 MAY_CHANGE = {
     "resume",
     "retry",
+    "trust",
     "device",
     "threads",
     "compile",
