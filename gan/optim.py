@@ -35,7 +35,7 @@ def sgd(
 ) -> torch.optim.SGD:
     """Stochastic gradient descent with momentum."""
     if nesterov and not momentum:
-        raise ConfigError("nesterov=true needs a momentum > 0.")
+        raise ConfigError(f"nesterov=true with momentum={momentum:g}: momentum must be > 0.")
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )

@@ -67,7 +67,11 @@ def narrow(model: str) -> list[str]:
 def composed(*overrides: str) -> DictConfig:
     """What `compose` returns. Each choice of options is composed once; the other overrides are applied to a copy."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    of_groups = [override.package is not None or (CONF / override.key_or_group).is_dir() for override in parsed]
+    of_groups = [
+        override.package is not None or name.startswith("hydra") or (CONF / name).is_dir()
+        for override in parsed
+        for name in [override.key_or_group]
+    ]
     cfg = copy.deepcopy(compose_groups(*itertools.compress(overrides, of_groups)))
     values = [override for override, of_group in zip(parsed, of_groups, strict=True) if not of_group]
     ConfigLoaderImpl._apply_overrides_to_config(values, cfg)  # as Hydra does after composing

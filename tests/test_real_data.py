@@ -29,7 +29,7 @@ def train(run, steps):
 @needs(MNIST)
 def test_generated_images_approach_the_mean_of_mnist(cache):
     run = build_run(cache, "dataset=mnist", "optim.generator.lr=1e-3")
-    assert run.shape.size == 28 and len(run.batches.images) == 60_000
+    assert run.image.size == 28 and len(run.batches.images) == 60_000
     mean = run.batches.images[:2000].float().mean(0) / 127.5 - 1
     noise = torch.randn(64, 100)
 
@@ -45,6 +45,6 @@ def test_generated_images_approach_the_mean_of_mnist(cache):
 def test_a_zip_of_photographs_trains_a_dcgan(cache):
     data = ["dataset=image_folder", f"dataset.path={CIFAR_ZIP}", "dataset.limit=500"]
     run = build_run(cache, *data, "model=dcgan", "train.batch_size=16")
-    assert (run.shape.channels, run.shape.size) == (3, 32)
+    assert (run.image.channels, run.image.size) == (3, 32)
     train(run, steps=3)
     assert not loop.not_finite(run)

@@ -44,7 +44,7 @@ def test_ctrl_c_before_a_resumed_run_starts_keeps_its_final_state(tmp_path, befo
     if before:
         status.update(tmp_path, state=before)
     with pytest.raises(KeyboardInterrupt):
-        jobs.locked_job(interrupt, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None)
+        jobs.run_locked_job(interrupt, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None)
     assert read_status(tmp_path)["state"] == after
 
 
@@ -260,7 +260,7 @@ def test_an_interrupted_sweep_is_resumed(train, train_here, tmp_path):
 
     again = train(*sweep)
     lines = again.stdout.splitlines()
-    assert any(finished.name in line and "finished before" in line for line in lines), again
+    assert any(finished.name in line and "skipped" in line for line in lines), again
     assert [failed.name in line for line in lines if "retry=true" in line] == [True], again
     assert checkpoint.path_in(finished).stat().st_mtime_ns == before
     assert [read_status(folder)["state"] for folder in folders] == ["finished", "finished", "failed", "finished"]

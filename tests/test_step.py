@@ -263,7 +263,7 @@ def test_a_half_precision_player_runs_on_roundings_of_what_it_learns(make_run):
 
 @pytest.mark.parametrize(("of_half", "doubted"), [(0.5, False), (1.0, False), (1.5, True)])
 def test_half_precision_is_doubted_where_its_products_are_slower(make_run, monkeypatch, caplog, of_half, doubted):
-    monkeypatch.setattr(device, "product_seconds", lambda dtype: of_half if dtype == torch.bfloat16 else 1.0)
+    monkeypatch.setattr(device, "matmul_seconds", lambda dtype: of_half if dtype == torch.bfloat16 else 1.0)
     make_run()
     assert not caplog.text
     make_run("precision=bf16")

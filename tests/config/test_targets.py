@@ -96,7 +96,7 @@ def test_an_own_optimizer_keeps_what_it_takes_and_the_other_player_keeps_its_val
 def test_an_own_dataset_and_a_replaced_loss_keep_what_they_take(own_module):
     cfg = checked("dataset._target_=own_gan.points", "loss._target_=gan.losses.Hinge")
     assert dict(cfg.dataset) == {"_target_": "own_gan.points", "count": composed().dataset.count}
-    assert dict(cfg.loss) == {"_target_": "gan.losses.Hinge", "terms": "sum"}
+    assert dict(cfg.loss) == {"_target_": "gan.losses.Hinge", "terms": "sum", "label_flip_probability": 0.0}
 
 
 def test_a_target_may_come_from_the_users_own_yaml(own_module, tmp_path):

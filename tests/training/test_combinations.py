@@ -26,7 +26,7 @@ def test_every_model_trains_on_a_users_own_images(tmp_path, cache, model, channe
     own = ["dataset=image_folder", f"dataset.path={tmp_path}", f"dataset.channels={channels}", "dataset.image_size=12"]
     cfg = composed(*own, f"cache_dir={cache}", "device=cpu", "train.batch_size=2", f"model={model}", *narrow(model))
     run = build.build_run(cfg, check.check_config(cfg), {})
-    loop.update(run)
+    loop.training_step(run)
     assert run.players.generator.generate(torch.randn(2, 100)).shape == (2, channels, 12, 12)
 
 
@@ -71,7 +71,7 @@ def test_every_model_loss_and_optimizer_train_together(cache, model, loss, optim
     cfg.loss, cfg.optim = option("loss", loss), option("optim", optim)
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(2):
-        numbers = loop.update(run)
+        numbers = loop.training_step(run)
         run.step += 1
     assert numbers.keys() >= {"discriminator/loss", "generator/loss", "discriminator/real", "generator/fake"}
 
@@ -89,8 +89,7 @@ def changes_networks(trick):
     """Whether a trick edits the layers of a network."""
     node = trick_file(trick).get("trick", {}).get(trick, {})
     kind = get_class(node._target_) if "_target_" in node else Trick
-    changes = ("prepare_generator", "prepare_discriminator")
-    return any(getattr(kind, name) is not getattr(Trick, name) for name in changes)
+    return kind.modify_networks is not Trick.modify_networks
 
 
 PAIRS = list(combinations_with_replacement(options("trick"), 2))
@@ -120,9 +119,9 @@ def test_every_pair_of_tricks_trains_or_gets_one_sentence(cache, one, other, mod
         return
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(2):
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
-    assert not loop.not_finite(run)
+    assert not loop.find_non_finite(run)
 
 
 @pytest.mark.parametrize("trick", options("trick"))
@@ -132,7 +131,7 @@ def test_a_discriminator_with_batch_norm_trains_with_every_trick_but_a_gradient_
         with pytest.raises(ConfigError, match=r"model\.discriminator\.norm=none"):
             make_run(*chosen)
         return
-    loop.update(make_run(*chosen))
+    loop.training_step(make_run(*chosen))
 
 
 @pytest.mark.parametrize("trick", options("trick"))
@@ -140,9 +139,9 @@ def test_every_trick_trains_in_bf16(make_run, trick):
     norm = [] if trick != "separate_batches" else ["model.discriminator.norm=batch"]
     run = make_run("precision=bf16", f"trick=[{trick}]", "dataset.image_size=8", *NARROW["mlp"], *norm)
     for _ in range(2):
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
-    assert not loop.not_finite(run)
+    assert not loop.find_non_finite(run)
 
 
 @pytest.mark.parametrize("separate", [True, False])
@@ -150,13 +149,13 @@ def test_the_discriminator_gets_separate_or_mixed_batches_as_set(make_run, separ
     run = make_run("model=dcgan", f"train.separate_batches={separate}", "dataset.image_size=16", *NARROW["dcgan"])
     seen = []
     run.players.discriminator.working.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    loop.update(run)
+    loop.training_step(run)
     assert seen == ([8, 8, 8] if separate else [16, 8])
 
 
 @pytest.mark.parametrize("trick", ["weight_clipping", "spectral_norm", "r1", "r2", "wgan_gp", "dragan"])
 def test_each_lipschitz_constraint_suffices_for_the_wasserstein_loss(make_run, trick):
-    loop.update(
+    loop.training_step(
         make_run(
             "loss=wasserstein", f"trick=[{trick}]", "model=dcgan", "model.discriminator.norm=none", *NARROW["dcgan"]
         )
