@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from gan.config.types import AtLeastOne, DecayRate, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # what a number is, from its first value, and the steps and epochs before
 
@@ -19,7 +19,7 @@ def adam(
     parameters: Iterable[nn.Parameter],
     *,
     lr: PositiveFloat,
-    betas: tuple[Fading, Fading],
+    betas: tuple[DecayRate, DecayRate],
     eps: PositiveFloat,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import Count, PositiveInt, Size
+from gan.config.types import ImageCount, ImageSize, PositiveInt
 from gan.data import digits as drawn
 from gan.data.downloads import downloaded, downloading, load_idx
 from gan.data.image_folder import read as read_images
@@ -112,9 +112,9 @@ def digits(
     cache_dir: Path,
     split: Split,
     *,
-    count: Count,
+    count: ImageCount,
     limit: PositiveInt | None,
-    image_size: Size | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """Digits drawn here, kept in `cache_dir`: `count` to train on and a fifth as many for testing.
 
@@ -136,7 +136,7 @@ def digits(
 
 
 def mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000 of 28x28 grey pixels."""
     from torchvision.datasets import MNIST
@@ -149,9 +149,9 @@ def stacked_mnist(
     cache_dir: Path,
     split: Split,
     *,
-    count: Count,
+    count: ImageCount,
     limit: PositiveInt | None,
-    image_size: Size | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """Three digits of MNIST as the channels of one image, 1000 kinds (Metz et al. 2017): `count` to train on.
 
@@ -165,7 +165,7 @@ def stacked_mnist(
 
 
 def fashion_mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's format."""
     from torchvision.datasets import FashionMNIST
@@ -174,7 +174,7 @@ def fashion_mnist(
 
 
 def cifar10(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 photographs of 32x32 colour pixels in ten classes."""
     from torchvision.datasets import CIFAR10
@@ -195,7 +195,7 @@ def image_folder(
     test_path: str | None,
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
-    image_size: Size | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """Your own images, in a folder or a zip, and others to test on: see `gan.data.image_folder.read`."""
     if split == "test" and test_path is None:

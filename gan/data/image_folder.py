@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
-from gan.config.types import SIZES
+from gan.config.types import IMAGE_SIZES
 from gan.system import files
 
 log = logging.getLogger(__name__)
@@ -158,13 +158,13 @@ def probe(source: Source, names: list[str], place: str, size: int | None, channe
         channels = 1 if grey else 3
     if size is None:
         (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
-        if sides and (len(sides) > 1 or width != height or width not in SIZES):
+        if sides and (len(sides) > 1 or width != height or width not in IMAGE_SIZES):
             raise ConfigError(
                 f"the images in {place} are {width}x{height}"
                 f"{' and of other sizes' if len(sides) > 1 else ''}: "
-                f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
+                f"set dataset.image_size to a side from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} pixels, such as 32 or 64."
             )
-        size = width or SIZES[0]
+        size = width or IMAGE_SIZES[0]
     return size, channels
 
 

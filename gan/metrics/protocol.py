@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan import sampling
 from gan.config.errors import ConfigError
-from gan.config.types import LEAST
+from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scaled
 from gan.data.image_shape import ImageShape
@@ -132,8 +132,8 @@ def load_reference(
             f"the folder {min({*test.names} ^ {*train.names})} is not both among the test images and among those to "
             "train on: classes go by the names of their folders, which should be the same."
         )
-    if min(len(each) for each in (train, test) if each) < LEAST:
-        raise ConfigError(f"scores need {LEAST} images or more to train on, and as many to test on.")
+    if min(len(each) for each in (train, test) if each) < MIN_SCORED_IMAGES:
+        raise ConfigError(f"scores need {MIN_SCORED_IMAGES} images or more to train on, and as many to test on.")
     if kind == "inception":
         network = features.Inception().to(device)
     elif name == STACKED:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import layers
 
-Dropout = Dropped | list[Dropped]
+Dropout = DropoutRate | list[DropoutRate]
 
 
 class Generator(layers.Painter):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan.config.types import PositiveFloat, PositiveInt, Share
+from gan.config.types import Fraction, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.tricks.base import Trick
 from gan.tricks.layer_edits import weight_layers
@@ -36,7 +36,7 @@ class NoisyLabels(Trick):
         probability: of that, for each pair. At 1/2 D could learn nothing.
     """
 
-    def __init__(self, *, probability: Share) -> None:
+    def __init__(self, *, probability: Fraction) -> None:
         self.probability = probability
 
     def label(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ class GeneratorDropout(Trick):
         probability: that a number is set to 0; what is kept is scaled up.
     """
 
-    def __init__(self, *, probability: Share) -> None:
+    def __init__(self, *, probability: Fraction) -> None:
         self.probability = probability
 
     def prepare_generator(self, generator: nn.Module, image: ImageShape) -> None:

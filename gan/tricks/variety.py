@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from gan.config.types import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.tricks.base import Features, Trick, TrickContext
 from gan.tricks.layer_edits import append, last_weight_layer, weight_layers, widen
@@ -24,7 +24,7 @@ class Replay(Trick):
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, images: PositiveInt, fraction: Share) -> None:
+    def __init__(self, *, images: PositiveInt, fraction: Fraction) -> None:
         self.images, self.fraction = images, fraction
         self.kept: Tensor | None = None
         self.filled = 0
