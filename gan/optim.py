@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from gan.config.types import AtLeastOne, DecayRate, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # (initial value, steps so far, epochs so far) to the value
 
@@ -16,7 +16,7 @@ def adam(
     parameters: Iterable[nn.Parameter],
     *,
     lr: PositiveFloat,
-    betas: tuple[Fading, Fading],
+    betas: tuple[DecayRate, DecayRate],
     eps: PositiveFloat,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:

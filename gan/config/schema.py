@@ -6,7 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gan.config.errors import ConfigError, invalid_value, unknown_setting
-from gan.config.types import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
+from gan.config.types import (
+    GifFps,
+    GridImages,
+    ImageCount,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    ScoredImages,
+    SmallCount,
+)
 
 
 def one_message(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -48,7 +58,7 @@ class Train(Strict):
     epochs: PositiveInt
     max_steps: PositiveInt | None
     batch_size: PositiveInt
-    discriminator_steps: Times
+    discriminator_steps: SmallCount
     update: Update
     reuse_fakes: bool
     separate_batches: bool | None
@@ -61,14 +71,14 @@ class Watch(Strict):
     log_mean: bool
     samples_every: Periods
     samples_at: list[Period]
-    samples: Shown
+    samples: GridImages
     noise_scale: PositiveFloat
-    final_samples: Shown | None
-    gif_fps: Film
+    final_samples: GridImages | None
+    gif_fps: GifFps
     checkpoint_every: Periods
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
-    scores_images: Scored
+    scores_images: ScoredImages
     scores_parzen: bool
 
 
@@ -77,7 +87,7 @@ class Settings(Strict):
 
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: Times | None
+    threads: SmallCount | None
     precision: Literal["fp32", "bf16"]
     compile: bool
     data_dir: str
@@ -96,9 +106,9 @@ class Evaluation(Strict):
     run: list[str]
     checkpoint: Literal["last", "best"]
     ema: bool
-    n: Scored | None
+    n: ScoredImages | None
     seed: NonNegativeInt
-    seeds: Times
+    seeds: SmallCount
     split: Literal["train", "test"] | None
     features: Literal["classifier", "inception"]
     parzen: bool
@@ -114,7 +124,7 @@ class Sampling(Strict):
     model_config = Strict.model_config | ConfigDict(validate_by_alias=True)
 
     run: str
-    n: Count
+    n: ImageCount
     checkpoint: Literal["last", "best"]
     ema: bool
     class_: NonNegativeInt | None = Field(alias="class")
@@ -123,8 +133,8 @@ class Sampling(Strict):
     out: str | None
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    frames: Times
-    fps: Film
+    frames: SmallCount
+    fps: GifFps
     trust: bool
 
 

@@ -80,6 +80,8 @@ def import_target(path: str, name: str, trust: Trust) -> Callable[..., Any]:
     setting, ours = f"{path}._target_", PREFIXES[path.split(".")[0]]
     trusted = trust is True or (isinstance(trust, list) and name in trust)
     try:
+        if ":" in name:
+            raise ValueError("a colon is not possible here")
         target: Any = pkgutil.resolve_name(name) if trusted or name.startswith(ours) else None
         # such as gan.losses.torch.load
         if not trusted and not f"{getattr(target, '__module__', '')}.".startswith(ours):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import Count, PositiveInt, Size
+from gan.config.types import ImageCount, ImageSize, PositiveInt
 from gan.data.digits import load_digits
 from gan.data.downloads import load_cifar10, load_mnist
 from gan.data.image_folder import read_images
@@ -105,7 +105,13 @@ def scale_images(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
 
 
 def digits(
-    data_dir: Path, cache_dir: Path, split: Split, *, count: Count, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path,
+    cache_dir: Path,
+    split: Split,
+    *,
+    count: ImageCount,
+    limit: PositiveInt | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """Digits drawn from fonts: `count` for training and a fifth as many for testing, 28x28, gray.
 
@@ -116,14 +122,20 @@ def digits(
 
 
 def mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000, 28x28, gray."""
     return ImageDataset(*load_mnist("MNIST", data_dir, split))[:limit].resize(image_size)
 
 
 def stacked_mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, count: Count, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path,
+    cache_dir: Path,
+    split: Split,
+    *,
+    count: ImageCount,
+    limit: PositiveInt | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """Stacked MNIST (Metz et al. 2017): three MNIST digits as the channels of one image, 1000 classes.
 
@@ -138,14 +150,14 @@ def stacked_mnist(
 
 
 def fashion_mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's counts and format."""
     return ImageDataset(*load_mnist("FashionMNIST", data_dir, split))[:limit].resize(image_size)
 
 
 def cifar10(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: Size | None
+    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
 ) -> ImageDataset:
     """CIFAR-10 (Krizhevsky 2009): photographs in ten classes, 50,000 and 10,000, 32x32, color."""
     return ImageDataset(*load_cifar10(data_dir, split))[:limit].resize(image_size)
@@ -160,7 +172,7 @@ def image_folder(
     test_path: str | None,
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
-    image_size: Size | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
     """The images of a folder or zip, and of another one for testing: see `gan.data.image_folder.read_images`."""
     if split == "test" and test_path is None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
-from gan.config.types import SIZES
+from gan.config.types import IMAGE_SIZES
 from gan.system import files
 
 log = logging.getLogger(__name__)
@@ -161,14 +161,14 @@ def inspect_images(source: Source, names: list[str], size: int | None, channels:
         channels = 1 if all(mode[0] in "1LIF" and mode != "LAB" for mode in modes) else 3
     if size is None and sizes:
         (width, height), _ = sizes.most_common(1)[0]
-        if len(sizes) > 1 or width != height or width not in SIZES:
+        if len(sizes) > 1 or width != height or width not in IMAGE_SIZES:
             raise ConfigError(
                 f"dataset.image_size=null: the images in {source.name} are {width}x{height}"
-                f"{' and other sizes' if len(sizes) > 1 else ''}; set it to a side from {SIZES[0]} to {SIZES[-1]} "
+                f"{' and other sizes' if len(sizes) > 1 else ''}; set it to a side from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} "
                 "pixels, such as 32 or 64."
             )
         size = width
-    return size or SIZES[0], channels  # any size where none of them can be read
+    return size or IMAGE_SIZES[0], channels  # any size where none of them can be read
 
 
 def decode_images(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gan import sampling
 from gan.config.errors import ConfigError
-from gan.config.types import LEAST
+from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
@@ -140,8 +140,10 @@ def load_reference(
             f"dataset.test_path: the class folder {folder} exists for only one of the test images and the training "
             "images; both need the same folders."
         )
-    if min(len(dataset) for dataset in (train, test) if dataset) < LEAST:
-        raise ConfigError(f"scores need at least {LEAST} training images, and {LEAST} test images if there are any.")
+    if min(len(dataset) for dataset in (train, test) if dataset) < MIN_SCORED_IMAGES:
+        raise ConfigError(
+            f"scores need at least {MIN_SCORED_IMAGES} training images, and {MIN_SCORED_IMAGES} test images if there are any."
+        )
     network: FeatureNetwork
     if features == INCEPTION:
         network = Inception().to(device)

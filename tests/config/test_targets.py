@@ -115,6 +115,7 @@ NOT_ALLOWED = [
     (["model.generator._target_=gan.cli.messages.os.system"], "model.generator._target_=gan.cli.messages.os.system"),
     (["model.generator._target_=gan.models.mlp.Nothing"], "model.generator._target_=gan.models.mlp.Nothing"),
     (["model.generator._target_=nowhere.G"], "model.generator._target_=nowhere.G"),
+    (["model.generator._target_='gan.models.mlp:Generator'"], "model.generator._target_=gan.models.mlp:Generator"),
     (["model.generator._target_="], "model.generator._target_="),
     (["model.generator._target_=null"], "model.generator._target_="),
     (["model.discriminator._target_=own_gan.NoImage"], "model.discriminator: own_gan.NoImage"),
