@@ -164,8 +164,8 @@ def inspect_images(source: Source, names: list[str], size: int | None, channels:
         if len(sizes) > 1 or width != height or width not in IMAGE_SIZES:
             raise ConfigError(
                 f"dataset.image_size=null: the images in {source.name} are {width}x{height}"
-                f"{' and other sizes' if len(sizes) > 1 else ''}; set it to a side from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} "
-                "pixels, such as 32 or 64."
+                f"{' and other sizes' if len(sizes) > 1 else ''}; set it to a side from {IMAGE_SIZES[0]} to "
+                f"{IMAGE_SIZES[-1]} pixels, such as 32 or 64."
             )
         size = width
     return size or IMAGE_SIZES[0], channels  # any size where none of them can be read

@@ -142,7 +142,7 @@ def load_reference(
         )
     if min(len(dataset) for dataset in (train, test) if dataset) < MIN_SCORED_IMAGES:
         raise ConfigError(
-            f"scores need at least {MIN_SCORED_IMAGES} training images, and {MIN_SCORED_IMAGES} test images if there are any."
+            f"scores need at least {MIN_SCORED_IMAGES} training images, and as many test images if there are any."
         )
     network: FeatureNetwork
     if features == INCEPTION:
