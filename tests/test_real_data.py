@@ -22,7 +22,7 @@ def build_run(cache, *overrides):
 
 def train(run, steps):
     for _ in range(steps):
-        loop.update(run)
+        loop.training_step(run)
         run.step += 1
 
 

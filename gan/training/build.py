@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gan.config import targets
+from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
@@ -122,10 +123,20 @@ def build_tricks(cfg: DictConfig) -> dict[str, Trick]:
 
 def build_networks(cfg: DictConfig, image: ImageShape) -> tuple[Generator, Discriminator]:
     """Both networks, on the CPU. The weights of each depend on the seed and its name alone."""
-    randomness.reseed(CPU, cfg.seed, "generator")
-    generator = Generator.wrap(instantiate_node(cfg.model.generator, image, cfg.noise.dim))
-    randomness.reseed(CPU, cfg.seed, "discriminator")
-    return generator, Discriminator.wrap(instantiate_node(cfg.model.discriminator, image))
+    generator = build_network(cfg, "generator", image, cfg.noise.dim)
+    return Generator.wrap(generator), Discriminator.wrap(build_network(cfg, "discriminator", image))
+
+
+def build_network(cfg: DictConfig, name: str, *args: Any) -> nn.Module:
+    """One network, as its class makes it. Raises ConfigError where a class outside this project fails."""
+    node = cfg.model[name]
+    randomness.reseed(CPU, cfg.seed, name)
+    try:
+        return instantiate_node(node, *args)
+    except Exception as error:
+        if isinstance(error, ConfigError) or node._target_.startswith("gan."):
+            raise
+        raise ConfigError(f"model.{name}._target_={node._target_} cannot be built: {first_line(error)}.") from error
 
 
 def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Settings, guard: NonFiniteGuard) -> Player:

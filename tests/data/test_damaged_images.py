@@ -65,7 +65,7 @@ def test_damaged_images_never_prevent_reading_the_intact_ones(damaged_files, zip
             for name, content in contents.items():
                 (path / name).write_bytes(content)
         images, *_ = image_folder.read_images(path, Path(folder), 16, 3, None)
-        expected = torch.from_numpy(image_folder.to_array(GOOD, 16, 3))
+        expected = torch.from_numpy(image_folder.decode_image(GOOD, 16, 3))
         assert sum(torch.equal(image, expected) for image in images) >= 2
         event(f"{len(images) - 2} of {len(damaged_files)} read")
 
