@@ -1,4 +1,4 @@
-"""Draw pictures with a trained generator. `python sample.py --help` lists the options."""
+"""Sample images from a trained generator. `python sample.py --help` lists the settings."""
 
 from pathlib import Path
 
@@ -11,25 +11,25 @@ from gan.cli import messages, overrides
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
     try:
-        print(f"ImageDataset are in {draw(cfg)}")
+        print(f"Images written to {sample_images(cfg)}")
     except Exception as error:
         messages.exit_with(error)
 
 
-def draw(cfg: DictConfig) -> Path:
-    """Returns the file or folder that holds what was asked for."""
-    from gan.config import check
+def sample_images(cfg: DictConfig) -> Path:
+    """Write the images. Returns the file or folder that they are in."""
+    from gan.config import check  # torch is imported only once the command line is checked
 
-    asked = check.check_sampling(cfg)
+    settings = check.check_sampling(cfg)
 
     from gan import sampling
     from gan.system.device import memory_errors, select_device
     from gan.training import build
 
-    device = select_device(asked.device)
+    device = select_device(settings.device)
     with memory_errors():
-        run = build.load_trained(Path(asked.run), asked.checkpoint, asked.ema, device)
-        return sampling.write_samples(run.generator, run.noise, asked, device)
+        run = build.load_trained(Path(settings.run), settings.checkpoint, settings.ema, device, settings.trust)
+        return sampling.write_samples(run.generator, run.noise, settings, device)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a GAN. `python train.py --help` lists what can be chosen."""
+"""Train a GAN. `python train.py --help` lists the settings."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,8 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def train(cfg: DictConfig, folder: Path) -> int:
-    """One run, in `folder`. Returns the number of the signal that stopped it, or 0."""
-    from gan.config import check  # here and not above: torch is imported only once the command line is understood
+    """Train in `folder`. Returns the number of the signal that stopped the run, or 0."""
+    from gan.config import check  # torch is imported only once the command line is checked
 
     settings = check.check_config(cfg)
 

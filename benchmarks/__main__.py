@@ -226,7 +226,7 @@ def color_images() -> Iterator[Path]:
     from gan.data.datasets import ImageDataset
     from gan.data.digits import draw_digits
 
-    images = ImageDataset(draw_digits(1920, seed=0, split="train")[0]).resized(32).images
+    images = ImageDataset(draw_digits(1920, seed=0, split="train")[0]).resize(32).images
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "images"
         folder.mkdir()

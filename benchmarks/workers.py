@@ -171,7 +171,7 @@ def build_tutorial(variant: Variant, slice_seconds: float) -> Callable[[], float
         (generator, discriminator),
         (make_optimizer(generator, cfg.optim.generator), make_optimizer(discriminator, cfg.optim.discriminator)),
         ImageByImage(
-            images.resized(variant.resized_from).images,
+            images.resize(variant.resized_from).images,
             images.shape.size if variant.resized_from else None,
             networks[0].pixel_range,
         ),

@@ -48,7 +48,8 @@ def evaluate(cfg: DictConfig) -> None:
     with memory_errors():
         # all of them before minutes are spent on the first
         runs = {
-            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device) for name in settings.run
+            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device, settings.trust)
+            for name in settings.run
         }
         for name, run in runs.items():
             folders = Path(settings.data_dir or run.cfg.data_dir), Path(settings.cache_dir or run.cfg.cache_dir)
@@ -78,7 +79,7 @@ def score_run(
     if reference.split == "test":
         gap = protocol.discriminator_gap(
             run.discriminator,
-            reference.train.first(run.cfg.dataset.limit),
+            reference.train[: run.cfg.dataset.limit],
             reference.real,
             pixel_range=generator.pixel_range,
             batch_size=run.cfg.train.batch_size,
@@ -134,7 +135,7 @@ def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, devi
     from gan.system import files
 
     (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device)
-    train_images = reference.train.first(run.cfg.dataset.limit).images
+    train_images = reference.train[: run.cfg.dataset.limit].images
     pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
     with files.atomic_write(folder / "figures" / "neighbors.png") as file:
         sampling.image_grid(pairs, classes=NEIGHBOR_IMAGES).save(file, format="png")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import Dropped, Probability
+from gan.config.types import DropoutRate, Probability
 
 Terms = dict[str, Tensor]
 Target = Probability | tuple[Probability, Probability]
@@ -30,7 +30,7 @@ class Loss(ABC):
     requires_lipschitz: ClassVar[bool] = False  # whether D's loss has no lower bound unless D is Lipschitz
     zero_is_undecided: ClassVar[bool] = True  # whether a positive logit means real, and a negative one fake
     terms: Literal["sum", "mean"] = "sum"
-    label_flip_probability: Dropped = 0.0
+    label_flip_probability: DropoutRate = 0.0
 
     def __post_init__(self) -> None:
         for name, target in vars(self).items():

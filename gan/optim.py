@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import AtLeastOne, Fading, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from gan.config.types import AtLeastOne, DecayRate, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 
 Schedule = Callable[[float, int, int], float]  # (initial value, steps so far, epochs so far) to the value
 
@@ -16,7 +16,7 @@ def adam(
     parameters: Iterable[nn.Parameter],
     *,
     lr: PositiveFloat,
-    betas: tuple[Fading, Fading],
+    betas: tuple[DecayRate, DecayRate],
     eps: PositiveFloat,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
@@ -35,7 +35,7 @@ def sgd(
 ) -> torch.optim.SGD:
     """Stochastic gradient descent with momentum."""
     if nesterov and not momentum:
-        raise ConfigError("nesterov=true needs a momentum > 0.")
+        raise ConfigError(f"nesterov=true with momentum={momentum:g}: momentum must be > 0.")
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )

@@ -1,5 +1,8 @@
-"""What tests share: small runs built from the configuration as a user composes it."""
+"""Shared by all tests: small runs, built from configurations as a user composes them."""
 
+import copy
+import functools
+import itertools
 import json
 import os
 import subprocess
@@ -11,7 +14,10 @@ import hypothesis
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck
+from omegaconf import DictConfig
 from torch import nn
 
 from gan.config import check
@@ -27,23 +33,23 @@ from tests import forked
 from tests.forked import ROOT
 
 CONF = ROOT / "conf"
-REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # where a user keeps downloaded sets
+REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # downloaded datasets
 
 torch.set_num_threads(1)  # tests run side by side
 
-# The same few cases every day, and thousands with --hypothesis-profile=thorough.
-usual = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-hypothesis.settings.register_profile("everyday", max_examples=10, derandomize=True, **usual)
-hypothesis.settings.register_profile("thorough", max_examples=1000, print_blob=True, **usual)
+# The same few cases in every run, and thousands with --hypothesis-profile=thorough.
+common = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+hypothesis.settings.register_profile("everyday", max_examples=10, derandomize=True, **common)
+hypothesis.settings.register_profile("thorough", max_examples=1000, print_blob=True, **common)
 hypothesis.settings.load_profile("everyday")
 
 
 def options(group: str) -> list[str]:
-    """What the folder of a config group offers."""
+    """The options of a config group."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-NARROW = {  # the same networks, quicker; those of other models stay as they are
+NARROW = {  # overrides for smaller networks; other models stay as they are
     "mlp": ["model.generator.hidden=[8,16]", "model.discriminator.hidden=[16,8]"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "conv": ["model.generator.channels=[8,6,4]", "model.discriminator.channels=[4,8]"],
@@ -54,11 +60,26 @@ NARROW = {  # the same networks, quicker; those of other models stay as they are
 
 
 def narrow(model: str) -> list[str]:
-    """Overrides that make a model's networks small."""
+    """Overrides that make a model's networks smaller."""
     return NARROW.get(model, NARROW.get(model.split("_")[0], []))
 
 
-def composed(*overrides: str):
+def composed(*overrides: str) -> DictConfig:
+    """What `compose` returns. Each choice of options is composed once; the other overrides are applied to a copy."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    of_groups = [
+        override.package is not None or name.startswith("hydra") or (CONF / name).is_dir()
+        for override in parsed
+        for name in [override.key_or_group]
+    ]
+    cfg = copy.deepcopy(compose_groups(*itertools.compress(overrides, of_groups)))
+    values = [override for override, of_group in zip(parsed, of_groups, strict=True) if not of_group]
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)  # as Hydra does after composing
+    return cfg
+
+
+@functools.cache
+def compose_groups(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
@@ -76,20 +97,20 @@ def trick_context(
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """What a test draws does not depend on the tests before it."""
+    """A test's random numbers do not depend on the tests before it."""
     torch.manual_seed(0)
-    torch.set_flush_denormal(False)  # which a run asks for
+    torch.set_flush_denormal(False)  # a run sets it
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
-    """Where the drawn digits are kept for the whole test session."""
+    """The cache of drawn digits, for the whole test session."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def small(cache):
-    """Overrides that make any run one of seconds: a few images, a few steps, small networks."""
+    """Overrides that make any run take seconds: few images, small batches, few steps."""
     few = ["dataset.count=640", "dataset.limit=64", "train.batch_size=8", "train.max_steps=10"]
     return [f"cache_dir={cache}", "device=cpu", *few]
 
@@ -105,13 +126,13 @@ def make_run(small):
 
 @pytest.fixture
 def program():
-    """Run train.py, sample.py or a module as a user does. Returns its exit code and its output as text."""
+    """Run train.py, sample.py or a module as a user does. Returns its exit code and its output."""
     return forked.run
 
 
 @pytest.fixture
 def process():
-    """The same in a new process: `process("train.py", "--help")`."""
+    """`program` in a new Python process: `process("train.py", "--help")`."""
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         line, variables = [sys.executable, *arguments], os.environ | environment
@@ -134,7 +155,7 @@ TINY = [
 def train(program, cache):
     """`python train.py` on a few digits with small networks."""
 
-    def call(*arguments: str, **environment: str) -> forked.Done:
+    def call(*arguments: str, **environment: str) -> forked.CompletedProgram:
         flags = [argument for argument in arguments if argument.startswith("-")]
         overrides = [argument for argument in arguments if not argument.startswith("-")]
         return program("train.py", *flags, *TINY, f"cache_dir={cache}", *overrides, **environment)
@@ -144,7 +165,7 @@ def train(program, cache):
 
 @pytest.fixture
 def train_here(cache):
-    """The same run in this process, which is quicker; without Hydra's folder."""
+    """`train` in this process, which is faster and writes no .hydra folder."""
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
         cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
@@ -157,7 +178,7 @@ def train_here(cache):
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All that the players of a run have learnt, and the average where there is one."""
+    """The weights of a run's generator, discriminator and EMA."""
     state = checkpoint.load(folder)
     return {
         f"{player}.{name}": tensor
@@ -167,11 +188,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    """Whether two runs have come to the same bits."""
-    ours, theirs = weights(one), weights(other)
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    """Whether the weights of two runs are equal to the bit."""
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """What a run says of itself; a file that is no JSON is an error here."""
+    """A run's status.json; unlike `status.read`, this raises an error if the file is damaged."""
     return json.loads((folder / "status.json").read_text())

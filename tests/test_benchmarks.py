@@ -37,7 +37,7 @@ def test_a_step_computes_no_unneeded_product(make_run, order):
         "model.generator.hidden=[16]", "model.discriminator.hidden=[16]", f"train.update={order}", "trick=[]"
     )
     with ProductCounter() as products:
-        loop.update(run)
+        loop.training_step(run)
     counts = {op: sum(count for call, count in products.calls.items() if call[0] == op) for op in (ADDMM, MM)}
     # Two layers each. Backward: the weights of G and of D, 2 and 2; through G's last layer to its first, 1; through D's
     # last layer, 1 in its own update, and through both, 2, in G's.
@@ -58,7 +58,7 @@ def test_optimizer_bytes_are_what_an_update_reads_and_writes():
 
 def test_the_profile_of_a_step_has_every_kind_of_operator(make_run):
     run = make_run("model=conv", "train.batch_size=8", "trick=[instance_noise]")
-    fractions = profile_step(lambda: loop.update(run), 2).fractions
+    fractions = profile_step(lambda: loop.training_step(run), 2).fractions
     assert list(fractions) == [*KINDS, REST]
     assert sum(fractions.values()) == pytest.approx(1)
     assert min(fractions.values()) > 0
@@ -66,12 +66,12 @@ def test_the_profile_of_a_step_has_every_kind_of_operator(make_run):
 
 def test_the_flops_of_a_step_are_those_of_its_products(make_run):
     run = make_run("model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "train.batch_size=8", "trick=[]")
-    pixels, noise = run.shape.pixels, run.settings.noise.dim
+    pixels, noise = run.image.pixels, run.settings.noise.dim
     generator, discriminator = noise * 16 + 16 * pixels, pixels * 16 + 16
     # D's update: G forward, D on twice the batch, its weights' gradients, and through its last layer. G's: forward
     # through both, back through D, G's weights' gradients, and through its last layer.
     products = generator + 2 * (2 * discriminator + 16) + generator + 2 * discriminator + generator + 16 * pixels
-    assert profile_step(lambda: loop.update(run), 1).flops == 2 * 8 * products
+    assert profile_step(lambda: loop.training_step(run), 1).flops == 2 * 8 * products
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def evaluate(program, cache):
 
 def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     for name in ("a", "b"):
-        train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}", "trick=[ema]")
+        train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}")
     done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
     assert done.returncode == 0, done.stderr
     first_cells = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
@@ -114,7 +114,7 @@ def test_help_has_the_settings_and_an_example(program):
 
 
 def test_ema_false_scores_the_generator_itself(train_here, tmp_path):
-    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    train_here(tmp_path, "train.max_steps=3")
     state = checkpoint.load(tmp_path)
     for ema, name in ((True, "ema"), (False, "generator")):
         weights = build.load_trained(tmp_path, "last", ema, CPU).generator.state_dict()
@@ -123,14 +123,14 @@ def test_ema_false_scores_the_generator_itself(train_here, tmp_path):
 
 
 def test_status_has_the_scores_of_the_ema_at_the_last_checkpoint_only(train_here, evaluate_here, tmp_path):
-    train_here(tmp_path, "train.max_steps=3", "trick=[ema]")
+    train_here(tmp_path, "train.max_steps=3")
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "ema=false")
     assert read_status(tmp_path)["scores"] == {}
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
     assert read_status(tmp_path)["scores"]["fid_digits"] > 0
     rows = json.loads((tmp_path / "scores.json").read_text())
     assert [row["ema"] for row in rows] == [False, True]  # the first is still there
-    train_here(tmp_path, "train.max_steps=4", "trick=[ema]", resume=True)
+    train_here(tmp_path, "train.max_steps=4", resume=True)
     assert read_status(tmp_path)["scores"] == {}
 
 
@@ -141,7 +141,7 @@ def test_an_evaluation_updates_the_one_with_the_same_protocol(train_here, evalua
     of_100, of_110 = json.loads((tmp_path / "scores.json").read_text())
     assert (of_100["generated"], of_110["generated"]) == (100, 110)
     assert "parzen" in of_110["scores"] and "parzen" in of_110["real_data"]
-    assert [row["generated"] for row in RunFolder(tmp_path).evaluated] == [110, 100]
+    assert [row["generated"] for row in RunFolder(tmp_path).evaluations] == [110, 100]
 
 
 def test_a_lack_of_memory_is_explained(train_here, evaluate_here, tmp_path, monkeypatch):

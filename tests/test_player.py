@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from gan.optim import adam, sgd
-from gan.player import NonFiniteGuard
 from gan.step import Batch, step, step_discriminator, step_generator
 from gan.system import files
 from gan.training import loop
@@ -35,23 +34,6 @@ def test_backward_measures_the_norm_of_the_gradient_and_replaces_the_last_one():
         player.backward(scale * sum(weight.sum() for weight in player.parameters))
         assert player.gradient_norm.item() == pytest.approx(scale * math.sqrt(count), rel=1e-6)
         assert all((weight.grad == scale).all() for weight in player.parameters)
-
-
-@pytest.mark.parametrize(
-    ("value", "is_finite"), [(0.0, True), (-3e38, True), (math.inf, False), (-math.inf, False), (math.nan, False)]
-)
-def test_the_guard_notes_the_first_value_that_is_not_finite(value, is_finite):
-    guard, failed_at = NonFiniteGuard(torch.device("cpu")), torch.zeros((), dtype=torch.int64)
-    for number, checked in ((4, 1.0), (5, value), (6, math.nan)):
-        guard.step.fill_(number)
-        guard.check(torch.tensor(checked), failed_at)
-    assert failed_at == (6 if is_finite else 5) and guard.found_inf == 1
-
-
-def test_the_guard_lets_finite_values_pass():
-    guard, failed_at = NonFiniteGuard(torch.device("cpu")), torch.zeros((), dtype=torch.int64)
-    guard.check(torch.tensor(3e38), failed_at)
-    assert failed_at == 0 and guard.found_inf == 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -33,7 +33,7 @@ def documented_commands(program: str) -> list[str]:
     blocks = [
         block for page in PAGES for language, block in fenced_blocks(page.read_text("utf-8")) if language == "bash"
     ]
-    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     commands = [re.search(rf"(?:^|&& |PYTHONPATH=\S+ )\S*python {re.escape(program)} ?(.*)", line) for line in lines]
     return sorted({command[1] for command in commands if command})
 

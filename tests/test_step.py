@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan.losses import NonSaturating, Relativistic
 from gan.models.base import Discriminator, Generator
+from gan.numerics import NonFiniteGuard
 from gan.optim import adam
-from gan.player import NonFiniteGuard, Player, Players
+from gan.player import Player, Players
 from gan.step import Batch, step, step_discriminator, step_generator
 from gan.training import loop
 from gan.tricks.base import Tricks

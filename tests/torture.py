@@ -1,10 +1,10 @@
-"""Kill runs at random moments, also in the middle of writing a file, and see that nothing is lost.
+"""Kill runs at random moments, also while they write files, and check that nothing is lost.
 
-    python -m tests.torture                # 100 kills, some minutes
+    python -m tests.torture                # 100 kills, a few minutes
     python -m tests.torture --kills 1000 --seed 7
 
-Each run is killed with SIGKILL and taken up again, as often as it takes, until it ends. It must then have the weights,
-the rows and the images of a run that nobody disturbed, to the bit.
+Each run is killed with SIGKILL and resumed until it finishes. It must then have the same weights, rows and images as an
+uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -26,13 +26,12 @@ from gan.config.errors import ConfigError
 from gan.system import files
 from gan.training import build, checkpoint, loop
 from gan.training.resume import resume as resume_run
-from tests.conftest import TINY, composed
+from tests.conftest import TINY, composed, weights
 
-STEPS = 40
 SETTINGS = [
     *TINY,
-    f"train.max_steps={STEPS}",
-    "trick=[instance_noise,soft_labels,replay,track_failures,ema]",
+    "train.max_steps=40",
+    "trick=[instance_noise,soft_labels,replay,track_failures]",
     "trick.replay.images=40",
     "watch.log_every=3",
     "watch.samples_every=7",
@@ -40,31 +39,31 @@ SETTINGS = [
 ]
 
 
-def attempt(folder: Path, cache: Path, last_words: int | None) -> None:
-    """In a child: train in `folder`, from its checkpoint if there is one; die at the so-manieth rename of a file."""
-    if last_words is not None:
-        renamed, replace = Counter(), Path.replace
+def train(folder: Path, cache: Path, fatal_rename: int | None) -> None:
+    """Train in `folder`, from its checkpoint if there is one; kill this process at its `fatal_rename`-th file rename."""
+    if fatal_rename is not None:
+        renames, replace = Counter(), Path.replace
 
-        def dying(path: Path, target: Path) -> Path:
-            renamed["files"] += 1
-            if renamed["files"] == last_words:
+        def replace_or_die(path: Path, target: Path) -> Path:
+            renames["files"] += 1
+            if renames["files"] == fatal_rename:
                 os.kill(os.getpid(), signal.SIGKILL)
             return replace(path, target)
 
-        Path.replace = dying
+        Path.replace = replace_or_die
     cfg = composed(*SETTINGS, f"cache_dir={cache}")
     run = build.build_run(cfg, check.check_config(cfg), {"model": "mlp"})
     try:
         checkpoint.load(folder)
-    except ConfigError:  # it died before it had saved anything
+    except ConfigError:  # it was killed before the first checkpoint
         pass
     else:
         resume_run(run, folder)
     loop.train(run, folder)
 
 
-def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | None) -> int:
-    """Make an attempt in a process of its own, killed after `seconds`. Returns its exit code, -9 if it was killed."""
+def train_in_child(folder: Path, cache: Path, seconds: float | None, fatal_rename: int | None) -> int:
+    """`train` in a child, which is killed after `seconds`. Returns its exit code, -9 if it was killed."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -72,7 +71,7 @@ def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | Non
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
-            attempt(folder, cache, last_words)
+            train(folder, cache, fatal_rename)
             code = 0
         finally:
             os._exit(code)
@@ -83,19 +82,14 @@ def fork(folder: Path, cache: Path, seconds: float | None, last_words: int | Non
     return os.waitstatus_to_exitcode(status)
 
 
-def remains(folder: Path) -> dict[str, object]:
-    """All that a run must have in common with another one: every tensor, row and image."""
+def results(folder: Path) -> dict[str, object]:
+    """Everything that must be equal in two runs: tensors, rows, images and the state of the tricks."""
     state = checkpoint.load(folder)
-    tensors = {
-        f"{part}.{name}": tensor
-        for part in ("generator", "discriminator", "ema")
-        for name, tensor in state[part].items()
-    }
-    tensors |= {
-        f"optimizers.{i}.{k}.{name}": value
-        for i, each in enumerate(state["optimizers"])
-        for k, held in each["state"].items()
-        for name, value in held.items()
+    tensors = weights(folder) | {
+        f"optimizers.{i}.{parameter}.{name}": value
+        for i, optimizer in enumerate(state["optimizers"])
+        for parameter, values in optimizer["state"].items()
+        for name, value in values.items()
     }
     rows = [
         {name: value for name, value in row.items() if name != "seconds"}
@@ -105,53 +99,51 @@ def remains(folder: Path) -> dict[str, object]:
     return {"tensors": tensors, "rows": rows, "images": images, "tricks": repr(state["tricks"])}
 
 
-def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
-    """Which of them are not the same."""
-    a, b = one["tensors"], other["tensors"]
-    found = [] if a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) else ["tensors"]
-    return found + [name for name in ("rows", "images", "tricks") if one[name] != other[name]]
+def differences(expected: dict[str, object], actual: dict[str, object]) -> list[str]:
+    """Which of the results differ."""
+    a, b = expected["tensors"], actual["tensors"]
+    tensors_equal = a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    different = [name for name in ("rows", "images", "tricks") if expected[name] != actual[name]]
+    return different if tensors_equal else ["tensors", *different]
 
 
 def torture(kills: int, seed: int, folder: Path) -> Counter:
-    """Kill so many times. Returns how many kills, resumes, runs, mismatches and broken files there were."""
+    """Kill runs `kills` times in all. Returns counts of kills, resumes, runs, mismatches and broken files."""
     chance, counts = random.Random(seed), Counter()
-    whole = folder / "whole"
-    began = time.monotonic()
-    if code := fork(whole, folder / "cache", None, None):
-        sys.exit(f"the undisturbed run failed with exit code {code}.")
-    duration, expected = time.monotonic() - began, remains(whole)
+    start = time.monotonic()
+    if code := train_in_child(folder / "uninterrupted", folder / "cache", None, None):
+        sys.exit(f"the uninterrupted run failed with exit code {code}.")
+    duration, expected = time.monotonic() - start, results(folder / "uninterrupted")
     while counts["kills"] < kills:
         counts["runs"] += 1
         run = folder / f"run{counts['runs']}"
         code = -signal.SIGKILL
         while code == -signal.SIGKILL:
-            left = counts["kills"] < kills
-            amid_a_rename = left and chance.random() < 0.5
-            seconds = chance.uniform(0, duration) if left and not amid_a_rename else None
-            code = fork(run, folder / "cache", seconds, chance.randint(1, 25) if amid_a_rename else None)
+            more = counts["kills"] < kills
+            at_rename = more and chance.random() < 0.5
+            seconds = chance.uniform(0, duration) if more and not at_rename else None
+            code = train_in_child(run, folder / "cache", seconds, chance.randint(1, 25) if at_rename else None)
             if code == -signal.SIGKILL:
                 counts["kills"] += 1
                 counts["resumes"] += (run / "checkpoints").exists()
-                counts["broken files"] += broken(run)
+                counts["broken files"] += count_broken_files(run)
         if code:
-            sys.exit(f"a run failed with exit code {code} where it was taken up: see {run}.")
-        if different := differences(expected, remains(run)):
+            sys.exit(f"a resumed run failed with exit code {code}: see {run}.")
+        if different := differences(expected, results(run)):
             counts["mismatches"] += 1
-            print(f"{run}: not the same: {', '.join(different)}")
+            print(f"{run}: different {', '.join(different)}")
     return counts
 
 
-def broken(run: Path) -> int:
-    """How many of the files that are whole or absent are neither."""
-    found = 0
+def count_broken_files(run: Path) -> int:
+    """How many of the files that are written atomically cannot be read."""
+    count = sum(checkpoint.read(path) is None for path in (run / "checkpoints").glob("*.pt"))
     if (run / "status.json").exists():
         try:
             json.loads((run / "status.json").read_text())
         except ValueError:
-            found += 1
-    for path in (run / "checkpoints").glob("*.pt"):
-        found += checkpoint.read(path) is None
-    return found
+            count += 1
+    return count
 
 
 def main() -> None:
@@ -160,11 +152,10 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        counts = torture(asked.kills, asked.seed, Path(folder))
-    names = ("kills", "resumes", "runs", "mismatches", "broken files")
-    print(", ".join(f"{counts[name]} {name}" for name in names))
+        counts = torture(args.kills, args.seed, Path(folder))
+    print(", ".join(f"{counts[name]} {name}" for name in ("kills", "resumes", "runs", "mismatches", "broken files")))
     sys.exit(bool(counts["mismatches"] or counts["broken files"]))
 
 

@@ -1,1 +1,1 @@
-"""Around Hydra: what is typed, what goes wrong, and the jobs of a sweep."""
+"""The command line: overrides before Hydra reads them, error messages, and runs as Hydra jobs."""

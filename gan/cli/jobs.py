@@ -1,4 +1,4 @@
-"""A run as a job of Hydra's: its lock, its state whatever happens, sweeps taken up, and the table. Imports no torch."""
+"""A run as a Hydra job: lock, outcome in status.json, resumed sweeps, and a sweep's table. Imports no torch."""
 
 import contextlib
 import logging
@@ -11,14 +11,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan.cli.messages import exit_with, os_error_message
-from gan.cli.overrides import BESIDES, quote_override, shell_line
+from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
 from gan.config.errors import ConfigError, first_line
+from gan.config.targets import drop_replaced_arguments
 from gan.metrics.catalogue import headline
 from gan.system import files, status
 from gan.system.rank import WORLD_SIZE
@@ -27,29 +27,27 @@ log = logging.getLogger(__name__)
 
 
 def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
-    """Do a Hydra job's work, so that status.json says what became of it whatever happens.
+    """Run `work` as a Hydra job and record its outcome in status.json. Returns what a search minimizes.
 
-    `work` returns the number of the signal that stopped it, or 0. In a sweep, a job that is refused or fails
-    leaves the others alone; alone, it ends the program. Returns what a search minimises.
+    `work` returns the number of the signal that stopped it, or 0. An error ends the program, except in a sweep, where
+    the other jobs go on.
     """
-    drop_replaced_tricks(cfg)
+    drop_replaced(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeping and WORLD_SIZE > 1:
-        exit_with(ConfigError("a sweep cannot be shared by several processes: start each of its runs with torchrun."))
+        exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
     try:
-        with FileLock(folder / ".lock", timeout=0):  # the system lets go of it when the process dies
+        with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
             saved = has_checkpoint(folder)
-            if not (sweeping and already_settled(cfg, folder, saved)):
-                with files.reserve_space(folder) as give_back:
-                    locked_job(work, cfg, folder, sweeping, saved, give_back)
+            if not (sweeping and already_done(cfg, folder, saved)):
+                with files.reserve_space(folder) as release_space:
+                    run_locked_job(work, cfg, folder, sweeping, saved, release_space)
     except Timeout:
-        refusal = ConfigError(
-            f"{folder} is in use: another process is training there. Choose another: hydra.run.dir=... names it."
-        )
+        error = ConfigError(f"hydra.run.dir={folder}: another process is training there; choose another folder.")
         if not sweeping:
-            exit_with(refusal)
-        log.error("%s", refusal)
+            exit_with(error)
+        log.error("%s", error)
     return objective(folder)
 
 
@@ -60,39 +58,44 @@ def objective(folder: Path) -> float | None:
     return None if run["state"] == "diverged" or score is None else score[1]
 
 
-def drop_replaced_tricks(cfg: DictConfig) -> None:
-    """Drop the numbers that an experiment has for its own tricks, where `trick=...` was typed and has none of them."""
-    parser = OverridesParser.create()
-    typed = [parser.parse_override(override) for override in HydraConfig.get().overrides.task]
-    lists = [override.value() or [] for override in typed if override.key_or_group == "trick"]
-    if not lists or not isinstance(cfg.trick, DictConfig):
-        return
-    chosen = lists[-1] if isinstance(lists[-1], list) else [lists[-1]]
-    with open_dict(cfg):
-        for name, node in dict(cfg.trick).items():
-            if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
-                del cfg.trick[name]
+def typed_overrides() -> list[str]:
+    """The overrides of settings and groups, as they were typed."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides
 
 
-def locked_job(
+def drop_replaced(cfg: DictConfig) -> None:
+    """Drop what the command line replaced: numbers of an experiment's own tricks, arguments for another `_target_`."""
+    typed = parse_settings(typed_overrides())
+    if "trick" in typed and isinstance(cfg.trick, DictConfig):
+        chosen = typed["trick"] if isinstance(typed["trick"], list) else [typed["trick"]]
+        with open_dict(cfg):
+            for name, node in dict(cfg.trick).items():
+                if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
+                    del cfg.trick[name]
+    drop_replaced_arguments(cfg, typed)
+
+
+def run_locked_job(
     work: Callable[[DictConfig, Path], int],
     cfg: DictConfig,
     folder: Path,
     sweeping: bool,
     saved: bool,
-    make_room: Callable[[], None],
+    release_space: Callable[[], None],
 ) -> None:
-    """The same, once no other process can be in `folder`; `make_room` on a full disk.
+    """`run_job` while no other process can use `folder`.
 
     Args:
-        saved: whether there is a run in the folder already, which keeps what is known of it if this one is refused.
+        saved: whether the folder has a checkpoint of an earlier run, whose status is kept if this job has an error.
+        release_space: frees the reserved space, so that a full disk can be recorded in status.json.
     """
     try:
         if cfg.resume is None and (sweeping or not saved):
             write_hydra_files(cfg, folder)
         if stopped_by := work(cfg, folder):
             if stopped_by not in (signal.SIGINT, signal.SIGTERM):
-                signal.raise_signal(stopped_by)  # all is saved: now submitit may queue the job again
+                signal.raise_signal(stopped_by)  # all is saved: submitit may now queue the job again
             sys.exit(128 + stopped_by)
     except ConfigError as error:
         if (cfg.resume is None and not saved) or sweeping:  # in a sweep, for its table
@@ -101,17 +104,17 @@ def locked_job(
             exit_with(error)
         log.error("%s", error)
     except KeyboardInterrupt:
-        if status.read(folder)["state"] == "running":  # or it has not come to change what was there
+        if status.read(folder)["state"] == "running":
             status.update(folder, state="stopped")
         raise
     except OSError as error:
-        refusal = os_error_message(error, folder)
-        make_room()
-        with contextlib.suppress(OSError):  # where the disk is read-only, or somebody else took the room
-            status.update(folder, state="failed", error=str(refusal))
+        message = os_error_message(error, folder)
+        release_space()
+        with contextlib.suppress(OSError):  # on a read-only disk, or where another process took the space
+            status.update(folder, state="failed", error=str(message))
         if not sweeping:
             exit_with(error, folder)
-        log.error("%s", refusal)
+        log.error("%s", message)
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
@@ -120,63 +123,65 @@ def locked_job(
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has come to a checkpoint there."""
+    """Whether a run in `folder` has saved a checkpoint."""
     return any((folder / "checkpoints").glob("*.pt"))
 
 
 def check_unused(folder: Path) -> None:
-    """Raise ConfigError for a new run where another lies. A sweep takes its own jobs up."""
+    """Raise ConfigError if a new run's folder has another run. A sweep resumes its own jobs."""
     if HydraConfig.get().mode != RunMode.MULTIRUN and has_checkpoint(folder):
-        again = quote_override("resume", str(folder))
-        raise ConfigError(f"{folder} holds a run: {again} goes on with it, another hydra.run.dir begins anew.")
+        resume = quote_override("resume", str(folder))
+        raise ConfigError(
+            f"hydra.run.dir={folder}: contains a run; use {resume} to resume it, or choose another folder."
+        )
 
 
 def write_hydra_files(cfg: DictConfig, folder: Path) -> None:
-    """Keep what was asked for in `.hydra`.
+    """Write the configuration and the overrides to `.hydra`.
 
-    Hydra itself would do so before it is known whether a run that is there already can go on with that.
+    Hydra itself would do so before it is known whether a run in that folder can be resumed with them.
     """
-    hydra = HydraConfig.instance().cfg
+    hydra: Any = HydraConfig.instance().cfg
     for name, config in {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
         with files.atomic_write(folder / ".hydra" / f"{name}.yaml") as file:
             file.write(OmegaConf.to_yaml(config).encode())
 
 
-def already_settled(cfg: DictConfig, folder: Path, saved: bool) -> bool:
-    """Whether an earlier attempt at this sweep has settled this job. One that was cut short is set to go on.
+def already_done(cfg: DictConfig, folder: Path, saved: bool) -> bool:
+    """Whether this job of a sweep that is run again was done before. One that was interrupted is set to resume.
 
     Args:
-        saved: whether it left a checkpoint.
+        saved: whether it has a checkpoint.
     """
     if not (folder / "status.json").exists():
         return False
     before = status.read(folder)
     by_itself = before["state"] == "stopped" and before["error"]  # trick=track_failures may end a run
     if before["state"] in ("finished", "diverged") or by_itself or (before["state"] == "failed" and not cfg.retry):
-        hint = "; retry=true would run it again" if before["state"] == "failed" else ""
-        log.info("%s %s before and is left alone%s.", folder.name, before["state"], hint)
+        hint = "; retry=true runs it again" if before["state"] == "failed" else ""
+        log.info("%s: skipped, since it has %s%s.", folder.name, before["state"], hint)
         return True
     if saved:
-        cfg.resume = str(folder)
+        cfg.resume, cfg.trust = str(folder), True  # all of its settings were typed
     return False
 
 
 def hparams() -> dict[str, Any]:
-    """What was chosen for each group and what else was asked, for the HParams tab."""
+    """The chosen option of each group and the other overrides, for TensorBoard's HParams tab."""
     chosen = {
         group: name
         for group, name in HydraConfig.get().runtime.choices.items()
         if not group.startswith("hydra/") and name is not None
     }
-    for override in HydraConfig.get().overrides.task:
+    for override in typed_overrides():
         name, _, value = override.lstrip("+").partition("=")
-        if name not in BESIDES:
+        if name not in OPERATIONAL:
             chosen.setdefault(name, value)
     return chosen
 
 
 class SweepTable(Callback):
-    """Prints, after a sweep, what became of each job; the exit code is 1 if one failed or was refused."""
+    """Prints each job's outcome after a sweep. The exit code is 1 if one failed or had an error in its settings."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folders = sorted(
@@ -184,11 +189,12 @@ class SweepTable(Callback):
             key=lambda folder: int(folder.name.split("_")[0]) if folder.name.split("_")[0].isdigit() else 0,
         )
         table = [["job", "state", "step", "seconds", "D loss", "G loss", "D(x)", "D(G(z))"]]
+        metrics = ("discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake")
         for folder in folders:
-            found = status.read(folder)
-            last = ("discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake")
-            numbers = ["-" if found["last"].get(name) is None else f"{found['last'][name]:.3f}" for name in last]
-            table.append([folder.name, found["state"], str(found["step"]), f"{found['seconds']:.0f}", *numbers])
+            outcome = status.read(folder)
+            last = [outcome["last"].get(name) for name in metrics]
+            numbers = ["-" if value is None else f"{value:.3f}" for value in last]
+            table.append([folder.name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         print(f"\n{config.hydra.sweep.dir}")
         for row in table:
@@ -198,15 +204,17 @@ class SweepTable(Callback):
 
 
 def print_summary(folder: Path) -> None:
-    """The last lines of a run: what became of it, where the images are, and what to type next."""
-    found = status.read(folder)
-    shown = files.relative_path(folder)
+    """Print the last lines of a run: its outcome, where its images are, and what to type next."""
+    outcome = status.read(folder)
+    path = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
-    why = f": {found['error']}" if found["error"] else ""
-    print(f"\n{found['state'].capitalize()} after {found['step']} steps and {found['seconds']:.0f} seconds{why}")
+    reason = f": {outcome['error']}" if outcome["error"] else ""
+    print(
+        f"\n{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds{reason}"
+    )
     if samples:
-        print(f"  images    {files.relative_path(samples[-1])}, and the film {shown}/samples.gif")
+        print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    print(f"  more        {shell_line('sample.py', quote_override('run', shown), 'n=100')}")
-    if found["state"] == "stopped":
-        print(f"  go on       {shell_line('train.py', quote_override('resume', shown))}")
+    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100')}")
+    if outcome["state"] == "stopped":
+        print(f"  resume      {shell_line('train.py', quote_override('resume', path))}")

@@ -1,10 +1,11 @@
-"""Around Hydra: what goes wrong is said in one sentence. Imports no torch."""
+"""Errors of the programs, each in one sentence and with its exit code. Imports no torch."""
 
 import argparse
 import contextlib
 import errno
 import logging
 import os
+import re
 import sys
 import threading
 import traceback
@@ -17,32 +18,33 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gan.cli.overrides import group_options
-from gan.config.errors import ConfigError, first_line
+from gan.config.errors import ConfigError, first_line, unknown_setting
+from gan.config.renamed import RENAMED
 from gan.system.rank import RANK
 
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Around Hydra: turn what it has against a command line into one sentence and exit code 1.
+    """Around a program: turn errors of the command line, and Hydra's, into one sentence and exit code 1.
 
-    What goes wrong in the work itself ends the program in `leave`. GAN_DEBUG=1 shows every traceback.
+    Errors of the work itself end the program in `exit_with`. GAN_DEBUG=1 shows every traceback.
     """
     if os.environ.get("GAN_DEBUG"):
         yield
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print its own report and exit
-    logging.raiseExceptions = False  # a full disk is said once, and not for each line of the log
-    threading.excepthook = quiet_about_files
-    argparse.ArgumentParser.error = refuse_flag
+    logging.raiseExceptions = False  # or a full disk would be reported for each line of the log
+    threading.excepthook = ignore_os_errors
+    argparse.ArgumentParser.error = parser_error  # type: ignore[method-assign, assignment]  # Hydra makes the parser
     try:
         yield
     except ConfigError as error:
-        sys.exit(1 if RANK else str(error))  # number 0 of several processes says it for all
+        sys.exit(1 if RANK else str(error))  # rank 0 prints it for all processes
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if isinstance(error.__cause__, OSError):  # what the log cannot be written to
+        if isinstance(error.__cause__, OSError):  # the log file cannot be opened
             sys.exit(str(os_error_message(error.__cause__)))
         sys.exit(explain_error(error))
-    except BrokenPipeError:  # who reads what is printed, such as `head`, has read enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(str(os_error_message(error)))
@@ -50,55 +52,55 @@ def user_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def refuse_flag(_parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """In place of Hydra's own list of all its flags."""
-    raise ConfigError(f"{message}; --help says what can be typed.")
+def parser_error(_parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """In place of Hydra's usage message, which lists all its flags."""
+    raise ConfigError(f"{message}; see --help.")
 
 
-def quiet_about_files(failure: threading.ExceptHookArgs) -> None:
-    """What a thread could not write is raised again where it was asked for: nothing is said here of that."""
+def ignore_os_errors(failure: threading.ExceptHookArgs) -> None:
+    """Print a thread's error unless it is an OSError, which is raised again in the main thread."""
     if not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)
 
 
-def exit_with(error: Exception, where: Path | str = "a file") -> NoReturn:
-    """End the program over what went wrong in its work: a refusal is one sentence, a bug is seen whole."""
+def exit_with(error: Exception, path: Path | str = "a file") -> NoReturn:
+    """End the program after an error: a ConfigError or OSError is printed as one sentence, a bug with its traceback."""
     if not os.environ.get("GAN_DEBUG"):
-        if isinstance(error, OSError):  # of this process alone, where there are several
-            sys.exit(f"{f'process {RANK}: ' if RANK else ''}{os_error_message(error, where)}")
-        if isinstance(error, ConfigError):  # of all of them, and number 0 says it
+        if isinstance(error, OSError):  # which may concern one of several processes only
+            sys.exit(f"{f'process {RANK}: ' if RANK else ''}{os_error_message(error, path)}")
+        if isinstance(error, ConfigError):  # which all processes have; rank 0 prints it
             sys.exit(1 if RANK else str(error))
     traceback.print_exception(error)
     sys.exit(1)
 
 
-def os_error_message(error: OSError, where: Path | str = "a file") -> ConfigError:
-    """What cannot be read or written, or what else a machine has too little of, in a sentence."""
-    short_of_memory = error.errno == errno.ENOMEM
-    what = "there is not enough memory" if short_of_memory else f"{error.filename or where} cannot be used"
-    return ConfigError(f"{what}: {error.strerror or first_line(error)}.")
+def os_error_message(error: OSError, path: Path | str = "a file") -> ConfigError:
+    """The file that cannot be read or written, or the lack of memory, in one sentence."""
+    out_of_memory = error.errno == errno.ENOMEM
+    problem = "not enough memory" if out_of_memory else f"{error.filename or path} cannot be used"
+    return ConfigError(f"{problem}: {error.strerror or first_line(error)}.")
 
 
 def explain_error(error: Exception) -> str:
-    """Hydra's or OmegaConf's complaint in one sentence: what came, and what is allowed."""
+    """An error of Hydra or OmegaConf in one sentence: what came, and what is allowed."""
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override!r} cannot be read: it should be name=value, and a value with unusual signs in it wants "
-            "quotes of its own."
-        )
-    said = first_line(error)
-    if said.startswith("Ambiguous value"):  # Hydra's word for a comma
-        typed = said.partition("'")[2].rstrip("'")
-        return f"{typed} has a comma: say -m for a sweep, [...] for a list, or put the value in quotes."
+        return f"{error.override!r}: must be name=value; quote a value that has special characters."
+    message = first_line(error)
+    if message.startswith("Ambiguous value"):  # Hydra's message for a comma
+        argument = message.partition("'")[2].rstrip("'")
+        return f"{argument}: has a comma; add -m for a sweep, [...] for a list, or quote the value."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.partition("/")
-        if known := group_options(group):
-            return f"{group}={name} is not known: {group} can be {known}."
+        if options := group_options(group):
+            return RENAMED.get(f"{group}={name}", f"{group}={name}: no such option; choose from {options}.")
+    setting = re.match(r"Could not .*'([\w.]+)'", message)  # override it, or delete it
+    if setting and setting[1] in RENAMED:
+        return RENAMED[setting[1]]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    # A key that is not there; a reference that leads nowhere has its own words.
+    # A missing key; a reference to one is explained by OmegaConf's own message.
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         parent, key = cause.parent_node, cause.full_key or cause.key
         if isinstance(parent, DictConfig) and cause.key not in parent:
-            return f"{key} is not a setting; there are {', '.join(map(str, parent)) or 'none'}."
-    why = f": {first_line(cause)}" if cause is not None and cause is not error else ""
-    return f"{said}{why}."
+            return str(unknown_setting(str(key), parent))
+    reason = f": {first_line(cause)}" if isinstance(cause, Exception) and cause is not error else ""
+    return f"{message}{reason}."

@@ -1,4 +1,4 @@
-"""Settings: their types and ranges, and the checks of a composed configuration."""
+"""The settings: types and ranges, checks of a composed configuration, and ConfigError."""
 
 from pathlib import Path
 

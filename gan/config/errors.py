@@ -1,11 +1,36 @@
-"""The one exception that is the user's to mend, and what others say in a line."""
+"""The exception for what a user can fix, and the wording that its messages share."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from gan.config.renamed import RENAMED
 
 
 class ConfigError(Exception):
-    """What was asked cannot be done. The message is one sentence: what came, and what is allowed."""
+    """A user error. The message is one sentence: what came, and what is allowed."""
+
+
+def invalid_value(setting: str, value: Any, requirement: str) -> ConfigError:
+    """An error such as `train.batch_size=0: must be > 0.`"""
+    return ConfigError(f"{setting}={format_value(value)}: must be {requirement}.")
+
+
+def unknown_setting(setting: str, known: Iterable[Any] = (), target: str = "") -> ConfigError:
+    """An error for a setting that does not exist, or that is not an argument of `target`; `known` are those that do."""
+    if setting in RENAMED:
+        return ConfigError(RENAMED[setting])
+    problem = f"not an argument of {target}" if target else "no such setting"
+    names = ", ".join(map(str, known))
+    return ConfigError(f"{setting}: {problem}{f'; choose from {names}' if names else ''}.")
+
+
+def format_value(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error, as the end of a sentence."""
+    """The first line of an error's message, without its period."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().rstrip(".")

@@ -3,13 +3,24 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from gan.config.types import Count, Film, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Scored, Shown, Times
+from gan.config.errors import ConfigError, invalid_value, unknown_setting
+from gan.config.types import (
+    GifFps,
+    GridImages,
+    ImageCount,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    ScoredImages,
+    SmallCount,
+)
 
 
-def in_plain_words(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """In place of what pydantic says of each of the types that a period may have."""
+def one_message(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One message in place of pydantic's for each of the types that a period may have."""
     try:
         return check(value)
     except ValidationError:
@@ -20,20 +31,20 @@ def in_plain_words(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 
 Period = Annotated[
     PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")],
-    WrapValidator(in_plain_words),
+    WrapValidator(one_message),
 ]
-Periods = Annotated[Period | list[Period] | None, WrapValidator(in_plain_words)]
+Periods = Annotated[Period | list[Period] | None, WrapValidator(one_message)]
 NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 
 
 def in_steps(period: Period, steps_per_epoch: int) -> int:
-    """A period in steps: `500` is as many, `2 epochs` is twice `steps_per_epoch`."""
+    """A period in steps: 500 is 500, `2 epochs` is twice `steps_per_epoch`."""
     return period if isinstance(period, int) else int(period.split()[0]) * steps_per_epoch
 
 
 class Strict(BaseModel):
-    """Takes no unknown key, no wrong type, no infinity; and does not change."""
+    """A frozen model that allows no unknown keys, no conversion between types, no infinity and no NaN."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -47,7 +58,7 @@ class Train(Strict):
     epochs: PositiveInt
     max_steps: PositiveInt | None
     batch_size: PositiveInt
-    discriminator_steps: Times
+    discriminator_steps: SmallCount
     update: Update
     reuse_fakes: bool
     separate_batches: bool | None
@@ -60,28 +71,29 @@ class Watch(Strict):
     log_mean: bool
     samples_every: Periods
     samples_at: list[Period]
-    samples: Shown
+    samples: GridImages
     noise_scale: PositiveFloat
-    final_samples: Shown | None
-    gif_fps: Film
+    final_samples: GridImages | None
+    gif_fps: GifFps
     checkpoint_every: Periods
     checkpoint_minutes: PositiveFloat | None
     scores_every: Periods
-    scores_images: Scored
+    scores_images: ScoredImages
     scores_parzen: bool
 
 
 class Settings(Strict):
-    """All but the groups whose `_target_` names the code that checks them."""
+    """All settings of train.py outside the config groups, whose `_target_` names the code that they are checked by."""
 
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: Times | None
+    threads: SmallCount | None
     precision: Literal["fp32", "bf16"]
     compile: bool
     data_dir: str
     cache_dir: str
     resume: str | None
+    trust: bool | list[str]
     retry: bool
     noise: Noise
     train: Train
@@ -89,29 +101,30 @@ class Settings(Strict):
 
 
 class Evaluation(Strict):
-    """What gan.evaluate can be told."""
+    """The settings of gan.evaluate."""
 
     run: list[str]
     checkpoint: Literal["last", "best"]
     ema: bool
-    n: Scored | None
+    n: ScoredImages | None
     seed: NonNegativeInt
-    seeds: Times
+    seeds: SmallCount
     split: Literal["train", "test"] | None
     features: Literal["classifier", "inception"]
     parzen: bool
     data_dir: str | None
     cache_dir: str | None
     device: Literal["auto", "cpu", "cuda", "mps"]
+    trust: bool
 
 
 class Sampling(Strict):
-    """What sample.py can be told."""
+    """The settings of sample.py."""
 
     model_config = Strict.model_config | ConfigDict(validate_by_alias=True)
 
     run: str
-    n: Count
+    n: ImageCount
     checkpoint: Literal["last", "best"]
     ema: bool
     class_: NonNegativeInt | None = Field(alias="class")
@@ -120,5 +133,68 @@ class Sampling(Strict):
     out: str | None
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda", "mps"]
-    frames: Times
-    fps: Film
+    frames: SmallCount
+    fps: GifFps
+    trust: bool
+
+
+REQUIREMENTS = {  # by pydantic's name for an error; the others keep pydantic's own words
+    "greater_than": "> {gt}",
+    "greater_than_equal": ">= {ge}",
+    "less_than": "< {lt}",
+    "less_than_equal": "<= {le}",
+    "finite_number": "a finite number",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "missing": "a longer list",
+    "too_long": "a shorter list",
+    "model_type": "a group of settings",
+    "dict_type": "a group of settings",
+    "callable_type": "a node with a _target_",
+}
+
+
+def validation_error(path: str, value: Any, error: ValidationError) -> ConfigError:
+    """What came and what is allowed, from pydantic's errors for `value`, the setting at `path`.
+
+    Where a choice of types is allowed, pydantic has an error for each; those furthest inside the value count.
+    """
+    details = error.errors()
+    places = [place_in(value, detail["loc"]) for detail in details]
+    deepest = max(places, key=lambda place: len(place[0]))
+    same = [detail for detail, place in zip(details, places, strict=True) if place == deepest]
+    names = ".".join([path, *deepest[0]]).strip(".")
+    if same[0]["type"] == "missing" and isinstance(deepest[1], dict):
+        return ConfigError(f"{names}.{same[0]['loc'][-1]}: missing.".lstrip("."))
+    if same[0]["type"] == "extra_forbidden":
+        return unknown_setting(names)
+    return invalid_value(names, deepest[1], " or ".join(dict.fromkeys(map(requirement, same))))
+
+
+def place_in(value: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """The names and numbers that lead to an error's place, and the value there.
+
+    Between these, a location in pydantic's sense also has the types that were tried.
+    """
+    names = []
+    for part in location:
+        children = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(children, dict) and part in children:
+            names.append(str(part))
+            value = children[part]
+    return names, value
+
+
+def requirement(detail: ErrorDetails) -> str:
+    """What is allowed, as the end of a sentence with "must be"."""
+    if detail["type"] not in REQUIREMENTS:
+        return detail["msg"].removeprefix("Input should be ")
+    limits = {
+        name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
+    }
+    return REQUIREMENTS[detail["type"]].format(**limits)

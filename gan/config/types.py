@@ -1,40 +1,40 @@
-"""What a number in the configuration may be. Signatures name these types, and `gan.config.check` holds them."""
+"""Types of settings with their ranges: used as annotations, and checked in `gan.config.check`."""
 
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 __all__ = [
-    "LEAST",
-    "SIZES",
+    "IMAGE_SIZES",
+    "MIN_SCORED_IMAGES",
     "AtLeastOne",
-    "Count",
-    "Dropped",
-    "Fading",
-    "Film",
+    "DecayRate",
+    "DropoutRate",
+    "Fraction",
+    "GifFps",
+    "GridImages",
+    "ImageCount",
+    "ImageSize",
     "NonNegativeFloat",
     "NonNegativeInt",
     "PositiveFloat",
     "PositiveInt",
     "Probability",
-    "Scored",
-    "Share",
-    "Shown",
-    "Size",
-    "Times",
+    "ScoredImages",
+    "SmallCount",
 ]
 
-SIZES = range(8, 257)  # sides of images that the networks can be built for
-LEAST = 100  # images to score; below that there are no neighbours to speak of
+IMAGE_SIZES = range(8, 257)  # in pixels, for which networks can be built
+MIN_SCORED_IMAGES = 100  # with fewer, scores based on nearest neighbors mean nothing
 
 AtLeastOne = Annotated[float, Field(ge=1)]
-Dropped = Annotated[float, Field(ge=0, lt=1)]  # the share that dropout takes
-Fading = Annotated[float, Field(ge=0, lt=1)]  # the share of a running mean that stays
-Film = Annotated[float, Field(ge=0.01, le=50)]  # frames a second that a GIF can have and that viewers show
+DecayRate = Annotated[float, Field(ge=0, lt=1)]  # of a running mean, per step
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+GifFps = Annotated[float, Field(ge=0.01, le=50)]  # frames per second; a GIF has no lower rate, viewers show no higher
 Probability = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]  # neither nothing nor all
-Size = Annotated[int, Field(ge=SIZES[0], le=SIZES[-1])]
-Count = Annotated[int, Field(gt=0, le=1_000_000)]  # images that are made here: a million take minutes
-Scored = Annotated[int, Field(ge=LEAST, le=1_000_000)]
-Shown = Annotated[int, Field(gt=0, le=10_000)]  # images in one grid
-Times = Annotated[int, Field(gt=0, le=1000)]  # that something is done within a step, or at once
+GridImages = Annotated[int, Field(gt=0, le=10_000)]  # images in one grid
+ImageCount = Annotated[int, Field(gt=0, le=1_000_000)]  # images that are generated or drawn: a million take minutes
+ImageSize = Annotated[int, Field(ge=IMAGE_SIZES[0], le=IMAGE_SIZES[-1])]
+ScoredImages = Annotated[int, Field(ge=MIN_SCORED_IMAGES, le=1_000_000)]
+SmallCount = Annotated[int, Field(gt=0, le=1000)]  # updates within a step, CPU threads, seeds, frames

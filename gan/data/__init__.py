@@ -1,1 +1,1 @@
-"""Data sets, each as one tensor."""
+"""Datasets, each loaded as one tensor."""

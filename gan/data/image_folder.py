@@ -1,4 +1,4 @@
-"""A folder or a zip of images as one uint8 tensor, decoded once and then read from a cache."""
+"""A folder or zip of images as one uint8 tensor, decoded once and then read from a cache."""
 
 import errno
 import hashlib
@@ -9,12 +9,12 @@ import os
 import posixpath
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -23,33 +23,41 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
-from gan.config.types import SIZES
+from gan.config.types import IMAGE_SIZES
 from gan.system import files
 
 log = logging.getLogger(__name__)
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-LARGEST_FILE = 256 * 2**20  # bytes; more than any image, less than a zip bomb
-LARGEST_IMAGE = 2**26  # pixels to decode, 8192 a side; a small file can claim to hold any number of them
-PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # no fault of the image
-PROBED = 64  # images that are opened to see what the set is made of
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+MAX_FILE_BYTES = 256 * 2**20  # more than any image has, and less than a zip bomb
+MAX_PIXELS = 2**26  # 8192x8192: a small file can claim any size
+TRANSIENT_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # not the image's fault
+INSPECTED = 64  # images that are opened to find the size and channels of the dataset
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images that can be read by name, with their sizes in bytes. `stamp` changes when the files do."""
+    """The image files of a folder or zip.
 
+    Args:
+        name: as the user typed it, `dataset.path=...`, for error messages.
+        sizes: each file's name and size in bytes.
+        read_bytes: returns a file's content by name.
+        stamp: changes when the files change.
+    """
+
+    name: str
     sizes: dict[str, int]
-    content: Callable[[str], bytes]
+    read_bytes: Callable[[str], bytes]
     stamp: str
 
     def read(self, name: str) -> bytes:
-        """A whole file. Raises ValueError for one that is too large, and what else reading raises."""
-        if self.sizes[name] > LARGEST_FILE:
+        """A file's content. Raises ValueError for one that is too large, and whatever reading raises."""
+        if self.sizes[name] > MAX_FILE_BYTES:
             raise ValueError(f"{self.sizes[name]} bytes are too many")
-        return self.content(name)
+        return self.read_bytes(name)
 
 
-def read(
+def read_images(
     path: Path,
     cache_dir: Path,
     size: int | None,
@@ -57,165 +65,163 @@ def read(
     limit: int | None,
     setting: str = "dataset.path",
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Every image below `path`, cut to a square and resized; the first frame of a film.
+    """Every image below `path`, cropped to a square and resized; of an animation the first frame.
 
-    The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where
-    every image lies in a subfolder, the names of these are the classes.
+    The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where all
+    images are in subfolders, two or more, these are the classes.
 
     Args:
-        size: side in pixels; None takes the one that the images share.
-        channels: 1 or 3; None takes 3 if any of the first images is in colour.
-        setting: that named `path`, for what is said of it.
+        size: side in pixels; None: the side that all images share.
+        channels: 1 or 3; None: 3 if any of the first images is in color.
+        setting: the setting that named `path`, for error messages.
 
-    Returns uint8 (N, C, size, size), mapped from a file in `cache_dir`; int64 labels (N,) or None; the classes' names.
-    Raises ConfigError where there is nothing to read, or no size that fits all.
+    Returns uint8 images (N, C, size, size), memory-mapped from a file in `cache_dir`; int64 labels (N,) or None; and
+    the class names. Raises ConfigError where there are no readable images, or no common size.
     """
-    place = f"{setting}={path}"
-    if not path.exists():
-        raise ConfigError(f"{place} does not exist; it should be a folder or a zip of images.")
-    with ExitStack() as stack:
-        source = open_source(path, place, stack)
+    with open_source(path, f"{setting}={path}") as source:
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
-            raise ConfigError(f"{place} holds no images; their names should end in {', '.join(sorted(ENDINGS))}.")
-        wanted = (size, channels, limit, source.stamp, "with classes")
-        cache = cache_dir / f"images-{hashlib.md5(repr(wanted).encode()).hexdigest()[:16]}.npy"
+            raise ConfigError(f"{source.name} has no images; their names end in {', '.join(sorted(EXTENSIONS))}.")
+        key = (size, channels, limit, source.stamp, "with classes")
+        cache = cache_dir / f"images-{hashlib.md5(repr(key).encode()).hexdigest()[:16]}.npy"
         with files.exclusive(cache):
-            if decoded(cache) is None:
-                size, channels = probe(source, names[:PROBED], place, size, channels)
-                kept, reasons = decode(source, names, size, channels, cache)
-                unreadable = list(reasons)
-                if not kept:
-                    why = f"of {unreadable[0]}: {reasons[unreadable[0]]}"
-                    raise ConfigError(f"none of the {len(names)} images in {place} can be read; {why}.")
-                # Of all images, whatever the limit: classes keep their numbers.
-                classes = folders_of(source.sizes.keys() - set(unreadable))
-                about = {"path": str(path), "names": kept, "unreadable": unreadable, "classes": classes}
-                files.write_json(described_in(cache), about)
-    images, described = decoded(cache)
-    if described["unreadable"]:
-        some = ", ".join(described["unreadable"][:3])
-        log.warning(
-            "%d images in %s could not be read and are left out: %s",
-            len(described["unreadable"]),
-            path,
-            some,
-        )
-    folders = described["classes"]
-    numbers = {folder: number for number, folder in enumerate(folders)}
-    labels = torch.tensor([numbers[folder_of(name)] for name in described["names"]]) if folders else None
-    above = posixpath.commonpath(folders) if folders else ""
-    return torch.from_numpy(images), labels, tuple(str(PurePosixPath(folder).relative_to(above)) for folder in folders)
+            try:
+                images, contents = load_cache(cache)
+            except (OSError, ValueError, EOFError):  # not there yet, or damaged
+                fill_cache(cache, source, names, size, channels)
+                images, contents = load_cache(cache)
+    if unreadable := contents["unreadable"]:
+        log.warning("left out %d unreadable images of %s: %s", len(unreadable), path, ", ".join(unreadable[:3]))
+    folders = contents["classes"]
+    if not folders:
+        return torch.from_numpy(images), None, ()
+    class_index = {folder: index for index, folder in enumerate(folders)}
+    labels = torch.tensor([class_index[folder_of(name)] for name in contents["names"]])
+    common = posixpath.commonpath(folders)
+    class_names = tuple(str(PurePosixPath(folder).relative_to(common)) for folder in folders)
+    return torch.from_numpy(images), labels, class_names
 
 
-def decoded(cache: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Images (n, channels, size, size) that were decoded before, and what is known of them; None if there are none.
+def load_cache(cache: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Decoded images (N, C, H, W), memory-mapped, and the content of the JSON file beside them."""
+    return np.load(cache, mmap_mode="c"), json.loads(cache.with_suffix(".json").read_text("utf-8"))
 
-    They stay in their file until they are read.
+
+def fill_cache(cache: Path, source: Source, names: list[str], size: int | None, channels: int | None) -> None:
+    """Decode the images `names` into `cache`. Raises ConfigError where there are no readable ones, or no common size.
+
+    A JSON file beside it lists them, those that cannot be read, and the folders that are classes.
     """
-    try:
-        described = json.loads(described_in(cache).read_text("utf-8"))
-        return (np.load(cache, mmap_mode="c"), described) if "classes" in described else None
-    except (OSError, ValueError, EOFError, TypeError):  # none yet, or damaged
-        return None
+    size, channels = inspect_images(source, names[:INSPECTED], size, channels)
+    decoded, errors = decode_images(source, names, size, channels, cache)
+    if not decoded:
+        name, reason = next(iter(errors.items()))
+        raise ConfigError(f"none of the {len(names)} images in {source.name} can be read; {name}: {reason}.")
+    # Of all images, whatever dataset.limit, so that a class keeps its index.
+    classes = class_folders(source.sizes.keys() - errors.keys())
+    contents = {"source": source.name, "names": decoded, "unreadable": list(errors), "classes": classes}
+    files.write_json(cache.with_suffix(".json"), contents)
 
 
-def described_in(cache: Path) -> Path:
-    """Where it is written down what is in `cache`."""
-    return cache.with_suffix(".json")
-
-
-def open_source(path: Path, place: str, stack: ExitStack) -> Source:
-    """List the images of a folder or a zip. Raises ConfigError if `path` is neither."""
+@contextmanager
+def open_source(path: Path, name: str) -> Iterator[Source]:
+    """List the images of a folder or zip, which stays open in this context. Raises ConfigError if `path` is neither."""
+    if not path.exists():
+        raise ConfigError(f"{name} does not exist; it should be a folder or a zip of images.")
     if path.is_dir():
         found = [file for file in path.rglob("*") if is_image(file) and file.is_file()]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
-        stamp = repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
-        sizes = {name: stat.st_size for name, stat in stats.items()}
-        return Source(sizes, lambda name: (path / name).read_bytes(), str(path.resolve()) + stamp)
+        stamp = repr(sorted((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()))
+        sizes = {file: stat.st_size for file, stat in stats.items()}
+        yield Source(name, sizes, lambda file: (path / file).read_bytes(), str(path.resolve()) + stamp)
+        return
     try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise ConfigError(f"{place} is neither a folder nor a zip that can be read ({error}).") from error
-    members = [item for item in archive.infolist() if is_image(PurePosixPath(item.filename))]
-    sizes = {item.filename: item.file_size for item in members}
-    stat = path.stat()
-    return Source(sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+        raise ConfigError(f"{name} is neither a folder nor a readable zip ({error}).") from error
+    with archive:
+        members = [member for member in archive.infolist() if is_image(PurePosixPath(member.filename))]
+        sizes = {member.filename: member.file_size for member in members}
+        stat = path.stat()
+        yield Source(name, sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
 
 
-def probe(source: Source, names: list[str], place: str, size: int | None, channels: int | None) -> tuple[int, int]:
-    """Settle size and channels from some of the images, where they are not given."""
-    modes, sides = set(), Counter()
+def inspect_images(source: Source, names: list[str], size: int | None, channels: int | None) -> tuple[int, int]:
+    """Size and channels, from the headers of the images `names` where they are None."""
+    modes: set[str] = set()
+    sizes: Counter[tuple[int, int]] = Counter()
     for name in names:
         try:
             with Image.open(io.BytesIO(source.read(name))) as image:
                 modes.add(image.mode)
-                sides[image.size] += 1
-        except Exception:  # counted and named when it is decoded
+                sizes[image.size] += 1
+        except Exception:  # reported when it is decoded
             continue
     if channels is None:
-        grey = all(mode[0] in "1LIF" and mode != "LAB" for mode in modes)
-        channels = 1 if grey else 3
-    if size is None:
-        (width, height), _ = sides.most_common(1)[0] if sides else ((0, 0), 0)
-        if sides and (len(sides) > 1 or width != height or width not in SIZES):
+        channels = 1 if all(mode[0] in "1LIF" and mode != "LAB" for mode in modes) else 3
+    if size is None and sizes:
+        (width, height), _ = sizes.most_common(1)[0]
+        if len(sizes) > 1 or width != height or width not in IMAGE_SIZES:
             raise ConfigError(
-                f"the images in {place} are {width}x{height}"
-                f"{' and of other sizes' if len(sides) > 1 else ''}: "
-                f"set dataset.image_size to a side from {SIZES[0]} to {SIZES[-1]} pixels, such as 32 or 64."
+                f"dataset.image_size=null: the images in {source.name} are {width}x{height}"
+                f"{' and other sizes' if len(sizes) > 1 else ''}; set it to a side from {IMAGE_SIZES[0]} to "
+                f"{IMAGE_SIZES[-1]} pixels, such as 32 or 64."
             )
-        size = width or SIZES[0]
-    return size, channels
+        size = width
+    return size or IMAGE_SIZES[0], channels  # any size where none of them can be read
 
 
-def decode(source: Source, names: list[str], size: int, channels: int, cache: Path) -> tuple[list[str], dict[str, str]]:
-    """Write every readable image into `cache`, as an array (n, channels, size, size).
+def decode_images(
+    source: Source, names: list[str], size: int, channels: int, cache: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Write every readable image into `cache`, a NumPy file (N, channels, size, size).
 
-    Returns the names of those kept, in order, and why each of the others could not be read.
+    Returns the names of the images in the file, in order, and for each of the others why it cannot be read.
     """
 
-    def attempt(name: str) -> np.ndarray | str:
+    def decode(name: str) -> np.ndarray | str:
         try:
-            return to_array(source.read(name), size, channels)
-        except Exception as error:  # Pillow raises nearly anything for a broken file, and one must not end the rest
-            if isinstance(error, OSError) and error.errno in PASSING:
+            return decode_image(source.read(name), size, channels)
+        except Exception as error:  # Pillow raises nearly anything for a broken file
+            if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
                 raise
-            return first_line(error).partition(" <")[0]  # without the place in memory that Pillow names
+            return first_line(error).partition(" <")[0]  # without the memory address that Pillow prints
 
-    kept, unreadable = [], {}
-    header = {"descr": "|u1", "fortran_order": False}
+    decoded: list[str] = []
+    errors: dict[str, str] = {}
     with files.atomic_write(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        write_header(file, header, (len(names), channels, size, size))
-        # A window at a time, so that images wait on the disk and not in memory.
+        write_npy_header(file, (len(names), channels, size, size))
+        # In windows, so that the decoded images go to the disk and do not pile up in memory.
         for start in tqdm(range(0, len(names), 1024), desc="decoding", unit="k", disable=None):
             window = names[start : start + 1024]
-            for name, array in zip(window, pool.map(attempt, window), strict=True):
-                if isinstance(array, str):
-                    unreadable[name] = array
+            for name, result in zip(window, pool.map(decode, window), strict=True):
+                if isinstance(result, str):
+                    errors[name] = result
                 else:
-                    kept.append(name)
-                    file.write(array.tobytes())
-        write_header(file, header, (len(kept), channels, size, size))
-    return kept, unreadable
+                    decoded.append(name)
+                    file.write(result.tobytes())
+        write_npy_header(file, (len(decoded), channels, size, size))
+    return decoded, errors
 
 
-def write_header(file: io.BufferedIOBase, header: dict, shape: tuple[int, ...]) -> None:
-    """NumPy's own header for `shape`; its length is padded, so that a smaller count fits in later."""
+def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """NumPy's header for a uint8 array. It is padded, so that a smaller count fits in later."""
     file.seek(0)
-    np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
-def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
+def decode_image(content: bytes, size: int, channels: int) -> np.ndarray:
     """Decode one image into uint8 (channels, size, size). Raises whatever Pillow raises."""
     with Image.open(io.BytesIO(content)) as opened:
-        opened.draft(None, (size, size))  # a JPEG is decoded near the size that is needed
-        if opened.width * opened.height > LARGEST_IMAGE:
+        opened.draft(None, (size, size))  # a JPEG is decoded at about the needed size
+        if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"{opened.width}x{opened.height} pixels are too many")
         image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: Pillow would clip them
+        if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more, which Pillow would clip
             values = np.asarray(image, dtype=np.float64)
-            top = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-            image = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
+            white = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+            image = Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -226,15 +232,15 @@ def to_array(content: bytes, size: int, channels: int) -> np.ndarray:
 
 
 def is_image(path: PurePath) -> bool:
-    """By its name; what a Mac puts beside each file of a zip is none."""
-    return path.suffix.lower() in ENDINGS and not path.name.startswith("._")
+    """By its name; macOS puts a file `._NAME` into a zip for each file NAME, which is no image."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
 
 
-def folders_of(names: Iterable[str]) -> list[str]:
-    """The folders that the images lie in, two or more; none where some lie in none."""
+def class_folders(names: Iterable[str]) -> list[str]:
+    """The folders of these files where they are classes: two or more, and no file outside them."""
     folders = sorted({folder_of(name) for name in names})
     return folders if "." not in folders and len(folders) > 1 else []
 
 
 def folder_of(name: str) -> str:
-    return PurePosixPath(name.lstrip("/")).parent.as_posix()  # a zip may hold names that begin with one
+    return PurePosixPath(name.lstrip("/")).parent.as_posix()  # a name in a zip may start with a slash

@@ -1,21 +1,22 @@
-"""What a network must know of its images."""
+"""The shape of a dataset's images, from which the networks are built."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Images are square, grey (1 channel) or colour (3).
+    """Square images, gray (1 channel) or color (3 channels).
 
     Args:
-        classes: kinds of images that the data set tells apart; 0 if it has no labels.
+        size: side in pixels.
+        class_count: number of classes in the dataset; 0 without labels.
     """
 
     channels: int
     size: int
-    classes: int = 0
+    class_count: int = 0
 
     @property
     def pixels(self) -> int:
-        """MetricAccumulator in one image."""
+        """Values in one image: channels times height times width."""
         return self.channels * self.size**2

@@ -58,7 +58,7 @@ class Classifier(FeatureNetwork):
             *(nn.AdaptiveAvgPool2d(4), nn.Flatten()),
         )
         self.features = nn.Linear(16 * 128, FEATURE_DIM)
-        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURE_DIM, image.classes))
+        self.logits = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURE_DIM, image.class_count))
         self.standard = nn.BatchNorm1d(FEATURE_DIM, affine=False, momentum=None)  # None: a mean over all batches
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +118,7 @@ def dataset_classifier(
     Its accuracy is measured on `test`, or without it on a tenth of `train` that it is not trained on.
     Raises ConfigError for a dataset without classes.
     """
-    if train.shape.classes < 2:
+    if train.shape.class_count < 2:
         raise ConfigError(
             f"features=classifier: {name} has no classes to train the classifier on; sort the images into one folder "
             "per class, or use features=inception."

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from gan import sampling
 from gan.config.errors import ConfigError
-from gan.config.types import LEAST
+from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
-from gan.data.datasets import ImageDataset, scaled
+from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics.catalogue import INCEPTION, compute_metrics
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
@@ -134,13 +134,16 @@ def load_reference(
             f"dataset.test_path: the test images are {describe(test.shape)}, the training images "
             f"{describe(train.shape)}; dataset.channels and dataset.image_size make them equal."
         )
-    if test and test.names != train.names:
+    if test and test.class_names != train.class_names:
+        folder = min({*test.class_names} ^ {*train.class_names})
         raise ConfigError(
-            f"dataset.test_path: the class folder {min({*test.names} ^ {*train.names})} exists for only one of the "
-            "test images and the training images; both need the same folders."
+            f"dataset.test_path: the class folder {folder} exists for only one of the test images and the training "
+            "images; both need the same folders."
         )
-    if min(len(dataset) for dataset in (train, test) if dataset) < LEAST:
-        raise ConfigError(f"scores need at least {LEAST} training images, and {LEAST} test images if there are any.")
+    if min(len(dataset) for dataset in (train, test) if dataset) < MIN_SCORED_IMAGES:
+        raise ConfigError(
+            f"scores need at least {MIN_SCORED_IMAGES} training images, and as many test images if there are any."
+        )
     network: FeatureNetwork
     if features == INCEPTION:
         network = Inception().to(device)
@@ -155,7 +158,7 @@ def load_reference(
 
 
 def describe(image: ImageShape) -> str:
-    return f"{image.size}x{image.size}x{image.channels} in {image.classes} classes"
+    return f"{image.size}x{image.size}x{image.channels} in {image.class_count} classes"
 
 
 def generate_images(
@@ -205,7 +208,7 @@ def discriminator_gap(
         for start in range(0, len(dataset) - batch_size + 1, batch_size):
             batch = dataset[start : start + batch_size]
             labels = None if batch.labels is None else batch.labels.to(device)
-            logits.append(discriminator(scaled(batch.images.to(device), pixel_range), labels).cpu())
+            logits.append(discriminator(scale_images(batch.images.to(device), pixel_range), labels).cpu())
         return torch.cat(logits)
 
     train_logits, test_logits = compute_logits(train)[:, None], compute_logits(test)

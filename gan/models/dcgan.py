@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import base, layers
 
@@ -38,7 +38,7 @@ class Generator(base.Generator):
         width: PositiveInt,
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Dropped,
+        dropout: DropoutRate,
         output: layers.Output,
         init: layers.Init,
         init_scale: PositiveFloat,
@@ -77,7 +77,7 @@ class Discriminator(base.Discriminator):
         width: PositiveInt,
         activation: layers.Activation,
         norm: layers.Norm,
-        dropout: Dropped,
+        dropout: DropoutRate,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:

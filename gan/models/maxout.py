@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import base, layers
 
@@ -38,8 +38,8 @@ class Discriminator(base.Discriminator):
         *,
         units: list[PositiveInt],
         pieces: PositiveInt,
-        input_dropout: Dropped,
-        hidden_dropout: Dropped,
+        input_dropout: DropoutRate,
+        hidden_dropout: DropoutRate,
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:

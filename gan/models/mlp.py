@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
-from gan.config.types import Dropped, PositiveFloat, PositiveInt
+from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import base, layers
 
-Dropout = Dropped | list[Dropped]  # one probability for all hidden layers, or one for each
+Dropout = DropoutRate | list[DropoutRate]  # one probability for all hidden layers, or one for each
 
 
 class Generator(base.Generator):

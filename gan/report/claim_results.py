@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from pydantic import Field
 
-from gan.cli.overrides import BESIDES, quote_override, shell_line
+from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.checks import CheckResult
@@ -21,7 +21,7 @@ from gan.system import files
 
 FOLDER = Path(__file__).parent / "claims"
 # Overrides with which a run is still one of the published set-up: hardware, duration, and what is measured and kept.
-FREE = BESIDES | {"experiment", "seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
+FREE = OPERATIONAL | {"experiment", "seed", "device", "precision", "compile", "train.epochs", "train.max_steps"}
 FREE_PREFIXES = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.gif_", "watch.checkpoint_")
 SAME = ("seed", "device", "precision", "compile")  # settings that a run and its baseline must share
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from gan.cli.overrides import BESIDES
+from gan.cli.overrides import OPERATIONAL
 from gan.config.errors import ConfigError
 from gan.metrics.catalogue import PROTOCOL, protocol_line
 from gan.report.cells import Number, mean_over
@@ -56,7 +56,7 @@ class RunFolder:
         """What was typed on the command line, by setting or group."""
         lines = self.read_yaml(".hydra/overrides.yaml")
         pairs = [str(line).lstrip("+~").partition("=") for line in (lines if isinstance(lines, list) else [])]
-        return {name: value for name, _, value in pairs if name not in BESIDES}
+        return {name: value for name, _, value in pairs if name not in OPERATIONAL}
 
     @cached_property
     def settings(self) -> dict[str, str]:

@@ -1,15 +1,15 @@
-"""The little that several processes need to train one run: each takes its share of a batch, gradients are averaged.
+"""Data-parallel training: each process trains on its part of every batch, and gradients are averaged.
 
-All have the same weights at all times, since they begin with the same and move along the same gradient. Every
-process draws the noise and the order of the images of the whole batch, and takes its share; dropout, and what
-tricks draw, each draws for itself.
+All processes start from the same weights and apply the same gradients, so their weights stay equal. Each draws the
+noise and the image order of the whole batch and takes its part; dropout and the random numbers of tricks are each
+process's own.
 """
 
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,30 +19,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan.config.errors import ConfigError
 from gan.system.rank import RANK, WORLD_SIZE
 
-PATIENCE = timedelta(minutes=30)  # one process may train the network for scores while the others wait
+TIMEOUT = timedelta(minutes=30)  # one process may train the feature network while the others wait
+T = TypeVar("T")
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """While this lasts, the processes that torchrun has started are one group; alone, it does nothing."""
+    """Connect the processes that torchrun has started; a single process needs no group."""
     if WORLD_SIZE == 1:
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     yield
-    gc.collect()  # gloo may abort where something of it is still alive
+    gc.collect()  # gloo may abort while any of its objects are alive
     dist.barrier()
     dist.destroy_process_group()
 
 
 def local_slice(batch_size: int) -> slice:
-    """The part of a batch that is this process's. Raises ConfigError where it cannot be divided."""
+    """The part of a batch that this process trains on. Raises ConfigError where it cannot be divided equally."""
     if batch_size % WORLD_SIZE:
-        raise ConfigError(
-            f"train.batch_size={batch_size} cannot be shared by {WORLD_SIZE} processes: it should be a multiple."
-        )
+        raise ConfigError(f"train.batch_size={batch_size}: must be a multiple of the {WORLD_SIZE} processes.")
     size = batch_size // WORLD_SIZE
     return slice(RANK * size, (RANK + 1) * size)
 
@@ -51,98 +50,106 @@ def local_slice(batch_size: int) -> slice:
 def all_reduce_mean(tensors: list[Tensor]) -> None:
     """Replace each of `tensors` by its mean over the processes, in one message."""
     if WORLD_SIZE > 1:
-        message = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(message)
-        message /= WORLD_SIZE
-        for tensor, part in zip(tensors, message.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
-
-def from_rank_zero(find: Callable[[], Any]) -> Any:
-    """What process 0 finds (tensors on the CPU, numbers, text), for all. Raises ConfigError in all where it does."""
-    if WORLD_SIZE == 1:
-        return find()
-    held = [None]
-    if RANK == 0:
-        try:
-            held = [find()]
-        except ConfigError as error:
-            held = [error]
-    dist.broadcast_object_list(held)
-    if isinstance(held[0], ConfigError):
-        raise held[0]
-    return held[0]
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= WORLD_SIZE
+        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
 
 def all_reduce_max(number: int, device: torch.device) -> int:
-    """The greatest of all processes' numbers."""
+    """The maximum over the processes."""
     if WORLD_SIZE == 1:
         return number
-    held = torch.tensor(number, device=device)
-    dist.all_reduce(held, dist.ReduceOp.MAX)
-    return int(held)
+    maximum = torch.tensor(number, device=device)
+    dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return int(maximum)
+
+
+def from_rank_zero(function: Callable[[], T]) -> T:
+    """What `function` returns in rank 0 (CPU tensors, numbers, text), in every process.
+
+    A ConfigError that it raises is raised in every process.
+    """
+    if WORLD_SIZE == 1:
+        return function()
+    result: list[Any] = [None]
+    if RANK == 0:
+        try:
+            result = [function()]
+        except ConfigError as error:
+            result = [error]
+    dist.broadcast_object_list(result)
+    if isinstance(result[0], ConfigError):
+        raise result[0]
+    return result[0]
 
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Process 0 does this before the others, which then find what it has put into a cache."""
+    """Run this block in rank 0 first; the other processes then find what it has put into a cache."""
     if WORLD_SIZE > 1 and RANK:
         dist.barrier()
     try:
         yield
-    finally:  # what is refused here, the others will refuse as well
+    finally:  # after a ConfigError too, which the other processes will also raise
         if WORLD_SIZE > 1 and not RANK:
             dist.barrier()
 
 
-class _MeanOfAll(torch.autograd.Function):
-    """A tensor's mean over the processes, which can be differentiated any number of times."""
+class _AllReduceMean(torch.autograd.Function):
+    """The mean of a tensor over the processes, differentiable any number of times."""
 
     @staticmethod
-    def forward(_: Any, mine: Tensor) -> Tensor:
-        total = mine.clone()
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
         dist.all_reduce(total)
         return total / WORLD_SIZE
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
-        return _MeanOfAll.apply(gradient.contiguous())
+        return _AllReduceMean.apply(gradient.contiguous())
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the whole batch, of which each process has a part of the same size.
+    """Batch normalization over the whole batch, of which each process has an equal part.
 
-    torch.nn.SyncBatchNorm does this for GPUs alone.
+    torch.nn.SyncBatchNorm needs GPUs.
     """
 
+    momentum: float  # these are never None in the networks here
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def _check_input_dim(self, inputs: Tensor) -> None:
-        pass
+        """Any number of dimensions, like BatchNorm1d and BatchNorm2d together."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
             return super().forward(inputs)
-        others = [axis for axis in range(inputs.dim()) if axis != 1]
+        axes = [axis for axis in range(inputs.dim()) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(inputs.dim())]
-        exact = inputs.float()
-        mean = _MeanOfAll.apply(exact.mean(others))
-        spread = exact - mean.view(shape)
-        variance = _MeanOfAll.apply(spread.square().mean(others))
+        values = inputs.float()
+        mean = _AllReduceMean.apply(values.mean(axes))
+        centered = values - mean.view(shape)
+        variance = _AllReduceMean.apply(centered.square().mean(axes))
         count = WORLD_SIZE * inputs.numel() // inputs.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (spread * scale.view(shape) + self.bias.view(shape)).to(inputs.dtype)
+        return (centered * scale.view(shape) + self.bias.view(shape)).to(inputs.dtype)
 
 
 def sync_batch_norm(network: nn.Module) -> None:
-    """Let every BatchNorm in `network` see the whole batch, where that is shared by several processes."""
+    """Replace every BatchNorm in `network` by SyncBatchNorm where several processes train it."""
     if WORLD_SIZE == 1:
         return
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                shared = SyncBatchNorm(child.num_features, child.eps, child.momentum)
-                shared.load_state_dict(child.state_dict())
-                setattr(parent, name, shared)
+                synced = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+                synced.load_state_dict(child.state_dict())
+                setattr(parent, name, synced)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever the process dies."""
+"""Atomic writes, locks and reserved disk space; JSON files and files of JSON rows."""
 
 import contextlib
 import errno
@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
-ROOM = 65_536  # bytes; status.json and a line of the log take a few thousand
+RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
 
 
 def relative_path(path: Path, start: Path = Path()) -> str:
-    """The way to `path` from `start`; all of the path where there is none, as to another drive of Windows."""
+    """`path` relative to `start`, or as it is where there is no relative path (another drive on Windows)."""
     try:
         return os.path.relpath(path, start)
     except ValueError:
@@ -24,81 +24,81 @@ def relative_path(path: Path, start: Path = Path()) -> str:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, durable: bool = True, keep: Path | None = None) -> Iterator[BinaryIO]:
-    """Open `path` for writing beside itself, and put the new file in its place once it is complete.
+def atomic_write(path: Path, durable: bool = True, backup: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`, and rename it to `path` once it is complete.
 
     Args:
-        durable: also wait until it is on the disk, so that it outlives a power cut (about 20 ms for 5 MB).
-        keep: where the file that stood there goes; it is thrown away by default.
+        durable: also flush it to the disk, so that it survives a power cut (about 20 ms for 5 MB).
+        backup: what the replaced file is renamed to; it is removed by default.
 
-    Raises OSError where it cannot be written, or `path` is a folder or a device.
+    Raises OSError where the file cannot be written, or `path` is a folder or a device.
     """
     if path.exists() and not path.is_file():  # root could replace /dev/null
-        raise OSError(errno.EEXIST, "it is there and is no file", str(path))
+        raise OSError(errno.EEXIST, "it exists and is not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with partial.open("wb") as file:
             yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        if keep and path.exists():
-            path.replace(keep)
-        beside.replace(path)
+        if backup and path.exists():
+            path.replace(backup)
+        partial.replace(path)
     except OSError as error:
-        if error.filename == str(beside):
+        if error.filename == str(partial):
             error.filename = str(path)
         raise
     except RuntimeError as error:
-        if not any(words in str(error) for words in ("PytorchStreamWriter", "inline_container")):
+        if not any(name in str(error) for name in ("PytorchStreamWriter", "inline_container")):
             raise
-        # torch's words for a disk that takes no more
-        raise OSError(errno.ENOSPC, "it could not be written whole", str(path)) from error
+        # torch.save's errors where the disk is full
+        raise OSError(errno.ENOSPC, "it could not be written completely", str(path)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """While this lasts, other processes that would make `path` as well wait, and then find it there.
+    """Lock `path` while it is made, so that other processes wait, and then find it.
 
-    Where nothing can be written beside it, nobody can make it, and nobody waits.
+    Without a lock where nothing can be written beside `path`, since then no process can make it.
     """
-    lock, held = FileLock(path.with_name(f".{path.name}.lock")), contextlib.nullcontext()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            log.info("another process is making %s: waiting for it", path)
-            held = lock.acquire()
-    with held:
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                log.info("waiting for another process, which is making %s", path)
+                stack.enter_context(lock)
         yield
 
 
 @contextlib.contextmanager
 def reserve_space(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold some room on the disk of `folder` while this lasts, to say what happened once nothing else fits.
+    """Reserve a little disk space in `folder`, so that the status can still be written on a full disk.
 
-    What is handed out gives the room back.
+    Yields a function that releases the space early.
     """
-    held = folder / ".room"
-    with contextlib.suppress(OSError):  # it is full already
-        held.write_bytes(bytes(ROOM))
+    reserved = folder / ".room"
+    with contextlib.suppress(OSError):  # the disk is full already
+        reserved.write_bytes(bytes(RESERVED_BYTES))
 
-    def give_back() -> None:
+    def release() -> None:
         with contextlib.suppress(OSError):
-            held.unlink(missing_ok=True)
+            reserved.unlink(missing_ok=True)
 
     try:
-        yield give_back
+        yield release
     finally:
-        give_back()
+        release()
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what was being written below `folder` when a process died."""
+    """Remove the temporary files that `atomic_write` left below `folder` in a process that was killed."""
     for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
 
@@ -110,9 +110,9 @@ def write_json(path: Path, value: object, durable: bool = True) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON objects, one to a line; none where there is no file.
+    """The rows of a file with one JSON object per line; none where there is no file.
 
-    A line that is no row of a step is left out, such as the last one after a crash.
+    Lines that are no row with a step are left out, such as an incomplete last line after a crash.
     """
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
@@ -124,12 +124,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Replace the file by these."""
+    """Write a file with one JSON object per line."""
     with atomic_write(path) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add one at the end."""
+    """Append one JSON object as a line."""
     with path.open("a") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")

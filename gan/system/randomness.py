@@ -1,7 +1,7 @@
-"""Randomness keyed by (seed, step): a draw depends on what it is for, never on what was drawn before it.
+"""Random numbers keyed by (seed, purpose, step): they never depend on what was drawn before.
 
-A resumed run therefore equals an unbroken one, and two runs that differ in one trick see the same images
-and the same noise at every step.
+A resumed run therefore equals an uninterrupted one, and two runs that differ in one trick see the same images and the
+same noise at every step.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ def key(*parts: int | str) -> int:
 
 
 def random_generator(device: torch.device | str, *parts: int | str) -> torch.Generator:
-    """A fresh stream of random numbers on `device` for the purpose that `parts` name."""
+    """A new generator on `device`, seeded by `key(*parts)`."""
     return torch.Generator(device).manual_seed(key(*parts))
 
 
 def reseed(device: torch.device, *parts: int | str) -> None:
-    """Restart the stream that layers draw from (dropout, initial weights).
+    """Seed the default generators of the CPU and `device`, which layers use (dropout, initial weights).
 
-    `torch.manual_seed` does the same for all devices, and costs a hundred times as much on a CPU.
+    torch.manual_seed does this for all devices, and takes a hundred times as long on a CPU.
     """
     seed = key(*parts)
     torch.default_generator.manual_seed(seed)

@@ -1,7 +1,7 @@
-"""Which of several processes this is, as torchrun says in the environment. Imports no torch."""
+"""The rank of this process and the number of processes, from torchrun's environment variables. Imports no torch."""
 
 import os
 
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))  # processes that train one run together
-RANK = int(os.environ.get("RANK", "0"))  # of this one; number 0 writes the files
-LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
+RANK = int(os.environ.get("RANK", "0"))  # of this process; rank 0 writes the files
+LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))  # on this machine

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a cluster's warning as a wish to stop, heard between two steps."""
+"""Ctrl-C, SIGTERM and a cluster's time limit as requests to stop, which the training loop reads between two steps."""
 
 import contextlib
 import signal
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 
 class StopRequest:
-    """Whether to stop: the number of the signal that asked for it, or 0; or the run's own reason, in a sentence."""
+    """Whether the run should stop.
+
+    `signal` is the number of the signal received, or 0; `reason` a sentence, where the run itself decided to stop.
+    """
 
     signal: int = 0
     reason: str | None = None
@@ -15,29 +18,29 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM in the object that is handed out; a second one acts as usual.
+    """Record the first SIGINT or SIGTERM in the yielded object; a second one has its usual effect.
 
-    Where somebody handles SIGUSR2 already, that is heard and not SIGTERM: submitit's warning that a job's time on a
-    cluster is over, after which it queues the job again; submitit itself passes over SIGTERM, which comes first.
+    Where a handler for SIGUSR2 is installed, SIGUSR2 takes the place of SIGTERM: submitit handles it as the end of a
+    job's time on a cluster, after which it queues the job again, and ignores the SIGTERM that comes before.
     """
     request = StopRequest()
-    warned = hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2))
-    heard = (signal.SIGINT, signal.SIGUSR2 if warned else signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread():  # Python takes no handlers there
+    on_cluster = hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2))
+    numbers = (signal.SIGINT, signal.SIGUSR2 if on_cluster else signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield request
         return
-    before = {number: signal.getsignal(number) for number in heard}
+    previous = {number: signal.getsignal(number) for number in numbers}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def note(number: int, _frame: object) -> None:
+    def record(number: int, _frame: object) -> None:
         request.signal = number
         restore()
 
-    for number in heard:
-        signal.signal(number, note)
+    for number in numbers:
+        signal.signal(number, record)
     try:
         yield request
     finally:

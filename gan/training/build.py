@@ -10,14 +10,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from gan.config import check
+from gan.config import targets
 from gan.config.schema import Settings
-from gan.data.datasets import Batches, ImageDataset, scaled
+from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics import protocol
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
-from gan.player import NonFiniteGuard, Player, Players
+from gan.numerics import NonFiniteGuard
+from gan.player import Player, Players
 from gan.system import distributed, randomness
 from gan.system.device import flush_denormals, keep_freed_memory, select_device, warn_if_bf16_is_slow
 from gan.training import checkpoint, compatibility
@@ -44,7 +45,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     separate_batches = compatibility.choose_separate_batches(train.separate_batches, tricks, discriminator)
     if generator.uses_mean_image:
         sums = torch.stack([part.sum(0, dtype=torch.int64) for part in dataset.images.split(4096)]).sum(0)
-        generator.start_from_mean_image(scaled(sums / len(dataset), generator.pixel_range))
+        generator.start_from_mean_image(scale_images(sums / len(dataset), generator.pixel_range))
     randomness.reseed(CPU, settings.seed, "tricks")
     tricks.modify_networks(generator, discriminator, image)
 
@@ -150,7 +151,7 @@ class TrainedRun:
     noise: Noise
 
 
-def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> TrainedRun:
+def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: targets.Trust = False) -> TrainedRun:
     """The networks in a run's checkpoint `which`, last or best; with `ema`, the EMA of G if there is one.
 
     Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
@@ -159,7 +160,7 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device) -> Trai
     with checkpoint.compatible_version(run):
         cfg = OmegaConf.create(state["config"])
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
-            check.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+            targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)

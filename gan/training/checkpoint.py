@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan import __version__
 from gan.config.errors import ConfigError
 from gan.system import files
 from gan.system.rank import RANK
@@ -25,6 +26,7 @@ MOVED: dict[str, str] = {}  # classes that have moved since format 2: the name i
 MAY_CHANGE = {
     "resume",
     "retry",
+    "trust",
     "device",
     "threads",
     "compile",
@@ -47,7 +49,7 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
     if RANK:
         return
     previous = path_in(folder, "previous") if which == "last" else None
-    with files.atomic_write(path_in(folder, which), keep=previous) as file:
+    with files.atomic_write(path_in(folder, which), backup=previous) as file:
         torch.save(state, file)
 
 
@@ -63,9 +65,10 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
     for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
         if state := read(candidate):
             if state.get("format") != FORMAT:
+                version = state.get("version", "0.1")
                 raise ConfigError(
-                    f"{candidate} has checkpoint format {state.get('format', 1)}, and this version reads "
-                    f"format {FORMAT}: use the version that wrote it, or train again."
+                    f"{candidate} has the checkpoint format of version {version}, and this is {__version__}: use "
+                    "the version that wrote it, or train again."
                 )
             if candidate != path:
                 reason = "is damaged" if is_damaged else "is missing"

@@ -86,13 +86,13 @@ def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
     """A dataset that fills a batch, with classes where they are needed."""
     batch_size, steps = settings.train.batch_size, settings.train.discriminator_steps
     if batch_size > len(dataset):
-        raise ConfigError(f"train.batch_size={batch_size}: must be <= {len(dataset)}, the number of images.")
+        raise ConfigError(f"train.batch_size={batch_size}: must be at most the dataset's {len(dataset)} images.")
     if (images := batch_size * steps) > len(dataset):
         raise ConfigError(
             f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images per step: "
-            f"must be <= {len(dataset)}, the number of images."
+            f"must be at most the dataset's {len(dataset)} images."
         )
-    if settings.watch.scores_every and dataset.shape.classes < MIN_CLASSES:
+    if settings.watch.scores_every and dataset.shape.class_count < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
 
 

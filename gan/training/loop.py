@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gan import sampling
-from gan.data.datasets import scaled
+from gan import __version__, sampling
+from gan.data.datasets import scale_images
 from gan.metrics.catalogue import HEADLINE
 from gan.step import Batch, step
 from gan.system import distributed, randomness, signals, status
@@ -39,8 +39,8 @@ def train(run: TrainingRun, folder: Path) -> int:
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             scores = {name: value for name, value in (logger.scores or [{}])[-1].items() if name != "step"}
-            machine = describe_device(run.device)
-            status.update(folder, state="running", error=None, machine=machine, scores=scores, **run.progress())
+            about = {"version": __version__, "machine": describe_device(run.device), "scores": scores}
+            status.update(folder, state="running", error=None, **about, **run.progress())
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
@@ -128,10 +128,10 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
     count, pixel_range = train.discriminator_steps, run.generator.pixel_range
     generators = [randomness.random_generator(run.device, seed, "noise", run.step, i) for i in range(count + 1)]
-    noise = [run.noise.sample(train.batch_size, generator)[run.batches.share] for generator in generators]
+    noise = [run.noise.sample(train.batch_size, generator)[run.batches.local_slice] for generator in generators]
     datasets = [run.batches[run.step * count + i] for i in range(count)]
     batches = [
-        Batch(scaled(dataset.images, pixel_range), z, dataset.labels)
+        Batch(scale_images(dataset.images, pixel_range), z, dataset.labels)
         for dataset, z in zip(datasets, noise[:-1], strict=True)
     ]
     batches.append(batches[-1]._replace(noise=noise[-1]))  # G uses the last real images of D

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan import __version__
 from gan.config.schema import Periods, Settings, in_steps
 from gan.data.datasets import Batches
 from gan.data.image_shape import ImageShape
@@ -118,8 +119,9 @@ class TrainingRun:
         """The content of a checkpoint: enough to resume, and to sample without the data."""
         return {
             "format": checkpoint.FORMAT,
+            "version": __version__,
             "config": self.config,
-            "image": [self.image.channels, self.image.size, self.image.classes],
+            "image": [self.image.channels, self.image.size, self.image.class_count],
             "step": self.step,
             "seconds": self.seconds,
             "generator": self.players.generator.network.state_dict(),

@@ -29,7 +29,7 @@ class Conditional(Trick):
         self.embedding_dim = embedding_dim
 
     def check(self, context: TrickContext) -> None:
-        if context.image.classes < 2:
+        if context.image.class_count < 2:
             raise ConfigError(
                 "trick=conditional needs a dataset with classes: sort the images into one folder per class, or choose "
                 "one that has labels, such as dataset=digits."
@@ -44,5 +44,5 @@ class Conditional(Trick):
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         widen(weight_layers(generator)[0], self.embedding_dim)
-        generator.label_embedding = nn.Embedding(image.classes, self.embedding_dim)
-        discriminator.label_projection = nn.Linear(discriminator.feature_count, image.classes, bias=False)
+        generator.label_embedding = nn.Embedding(image.class_count, self.embedding_dim)
+        discriminator.label_projection = nn.Linear(discriminator.feature_count, image.class_count, bias=False)

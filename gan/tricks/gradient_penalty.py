@@ -37,7 +37,7 @@ class GradientPenalty(Trick):
     def check(self, context: TrickContext) -> None:
         if has_batch_norm(context.discriminator):
             raise ConfigError(
-                "model.discriminator.norm=batch does not go with a gradient penalty, which is defined for each image "
+                "BatchNorm in the discriminator does not go with a gradient penalty, which is defined for each image "
                 "alone: choose model.discriminator.norm=none, or leave the penalty out."
             )
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.config.types import PositiveFloat, PositiveInt, Share
+from gan.config.types import Fraction, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick
@@ -59,7 +59,7 @@ class GeneratorDropout(Trick):
         probability: that a value is set to 0.
     """
 
-    def __init__(self, *, probability: Share = 0.5) -> None:
+    def __init__(self, *, probability: Fraction = 0.5) -> None:
         self.probability = probability
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:

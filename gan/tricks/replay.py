@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import PositiveInt, Share
+from gan.config.types import Fraction, PositiveInt
 from gan.tricks.base import Trick, TrickContext
 
 
@@ -20,7 +20,7 @@ class Replay(Trick):
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, images: PositiveInt = 512, fraction: Share = 0.5) -> None:
+    def __init__(self, *, images: PositiveInt = 512, fraction: Fraction = 0.5) -> None:
         self.images, self.fraction = images, fraction
         self.buffer: Tensor | None = None
         self.filled = 0

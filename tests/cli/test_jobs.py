@@ -157,7 +157,7 @@ def test_a_sweep_continues_after_a_job_that_diverges_or_has_a_wrong_setting(trai
 def test_a_sweep_that_is_run_again_skips_a_job_that_stopped_at_a_failure(tmp_path, error, is_done):
     status.update(tmp_path, state="stopped", error=error)
     cfg = composed()
-    assert jobs.already_settled(cfg, tmp_path, saved=True) is is_done
+    assert jobs.already_done(cfg, tmp_path, saved=True) is is_done
     assert cfg.resume == (None if is_done else str(tmp_path))
 
 

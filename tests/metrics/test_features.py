@@ -51,7 +51,7 @@ def test_the_same_images_give_the_same_classifier(digits, monkeypatch):
 
 
 def test_accuracy_is_the_fraction_of_right_predictions():
-    network = Classifier(ImageShape(1, 8, classes=4))
+    network = Classifier(ImageShape(1, 8, class_count=4))
     network.forward = lambda images: (images, torch.eye(4)[images[:, 0, 0, 0].long()])
     images = torch.tensor([0, 1, 2, 3], dtype=torch.uint8).repeat(200)[:, None, None, None].expand(-1, -1, 8, 8)
     labels = torch.tensor([0, 1, 2, 0]).repeat(200)
@@ -72,7 +72,7 @@ def test_a_failed_download_of_inception_is_a_config_error(monkeypatch, tmp_path)
 
 
 def test_a_network_per_channel_knows_all_combinations_of_classes():
-    gray = Classifier(ImageShape(1, 8, classes=10)).eval()
+    gray = Classifier(ImageShape(1, 8, class_count=10)).eval()
     gray.forward = lambda images: (images.flatten(1)[:, :2].float(), 50 * torch.eye(10)[images[:, 0, 0, 0].long()])
     stacked = PerChannel(gray, 3)
     numbers = torch.arange(1000)

@@ -83,7 +83,7 @@ def test_a_conditional_generator_goes_through_all_classes():
             requested.extend(labels.tolist())
             return noise[:, :1, None, None].expand(-1, 1, 8, 8)
 
-    noise = SimpleNamespace(draw=lambda count, generator: torch.randn(count, 2, generator=generator))
+    noise = SimpleNamespace(sample=lambda count, generator: torch.randn(count, 2, generator=generator))
     batches = list(protocol.generate_images(Conditional(), noise, 600, 0, CPU))
     assert [len(batch) for batch in batches] == [256, 256, 88]
     assert requested == [number % 3 for number in range(600)]

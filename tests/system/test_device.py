@@ -12,7 +12,7 @@ from gan.system import device
 def test_bf16_is_warned_about_where_its_matrix_products_are_slower(
     make_run, monkeypatch, caplog, bf16_seconds, is_warned
 ):
-    monkeypatch.setattr(device, "product_seconds", lambda dtype: bf16_seconds if dtype == torch.bfloat16 else 1.0)
+    monkeypatch.setattr(device, "matmul_seconds", lambda dtype: bf16_seconds if dtype == torch.bfloat16 else 1.0)
     make_run()
     assert not caplog.text
     make_run("precision=bf16")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gan import __version__
 from gan.config.errors import ConfigError
 from gan.training import build, checkpoint
 from tests.conftest import same_weights
@@ -20,19 +21,25 @@ def edit(folder, change):
 
 def test_a_checkpoint_has_a_format_number(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1")
-    assert torch.load(checkpoint.path_in(tmp_path), weights_only=True)["format"] == checkpoint.FORMAT == 2
+    state = torch.load(checkpoint.path_in(tmp_path), weights_only=True)
+    assert state["format"] == checkpoint.FORMAT == 2 and state["version"] == __version__
 
 
-@pytest.mark.parametrize("number", [None, 1, 3])
-def test_a_checkpoint_of_another_format_is_an_error_that_names_both(train_here, tmp_path, number):
-    """None: without a number, as before there was one."""
+@pytest.mark.parametrize(("number", "version"), [(None, None), (1, "0.1"), (3, "9.7.5")])
+def test_a_checkpoint_of_another_format_is_an_error_that_names_both_versions(train_here, tmp_path, number, version):
+    """None: without a number and a version, as before there were any."""
+
+    def replace(state):
+        del state["format"], state["version"]
+        state |= {} if number is None else {"format": number, "version": version}
+
     train_here(tmp_path, "train.max_steps=1")
-    edit(tmp_path, lambda state: state.pop("format") if number is None else state.update(format=number))
+    edit(tmp_path, replace)
     for use in (
         lambda: train_here(tmp_path, "train.max_steps=2", resume=True),
         lambda: build.load_trained(tmp_path, "last", True, CPU),
     ):
-        with pytest.raises(ConfigError, match=rf"format {number or 1}\b.*format {checkpoint.FORMAT}\b") as caught:
+        with pytest.raises(ConfigError, match=rf"format .*{version or '0.1'}\b.*{__version__}\b") as caught:
             use()
         message = str(caught.value)
         assert "\n" not in message and message.endswith(".")

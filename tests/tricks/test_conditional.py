@@ -30,7 +30,9 @@ def test_images_and_logits_of_every_model_depend_on_the_class(make_run, model):
 
 def test_the_logit_has_a_projection_of_the_features_for_each_class():
     discriminator = Discriminator(nn.Sequential(nn.Flatten()), nn.Linear(4, 1))
-    Conditional(embedding_dim=2).modify_networks(Generator(nn.Linear(2, 4)), discriminator, ImageShape(1, 2, classes=3))
+    Conditional(embedding_dim=2).modify_networks(
+        Generator(nn.Linear(2, 4)), discriminator, ImageShape(1, 2, class_count=3)
+    )
     images, labels = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
     directions = discriminator.label_projection.weight[labels]  # Miyato and Koyama 2018, equation 3
     expected = discriminator(images) + (directions * images.flatten(1)).sum(1)

@@ -1,7 +1,7 @@
-"""A cluster of one machine: stand-ins for SLURM's commands, which run at once what is handed in.
+"""A fake SLURM cluster of one machine, whose commands start jobs at once.
 
-`sbatch` starts a script once for each of its array, `srun` runs what it is given, `scontrol requeue` starts that job
-again, and `sacct` knows nothing. What was handed in and the numbers of the processes stay in the folder.
+`sbatch` starts a script once for each element of its array, `srun` runs a command, `scontrol requeue` starts a job
+again, and `sacct` lists no job. The submitted script and the process ids are kept in the folder.
 """
 
 import os
@@ -37,8 +37,8 @@ echo "$*" >> {folder}/requeued
 }
 
 
-def put_up(folder: Path) -> str:
-    """Write the commands into `folder`. Returns the PATH on which they are found."""
+def install(folder: Path) -> str:
+    """Write the commands to `folder`/bin. Returns the PATH that has them."""
     (folder / "bin").mkdir()
     for name, script in COMMANDS.items():
         path = folder / "bin" / name

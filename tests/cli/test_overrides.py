@@ -1,0 +1,108 @@
+"""The command line before Hydra reads it: help, names of folders, and what a resumed run takes over."""
+
+import re
+
+import pytest
+import yaml
+
+from gan.cli.overrides import folder_name, parse_arguments, parse_settings
+from gan.config.errors import ConfigError
+from tests.conftest import ROOT, options
+
+
+def test_help_lists_the_groups_and_examples(program):
+    done = program("train.py", "--help")
+    assert done.returncode == 0
+    for group in ("model", "optim", "loss", "trick", "dataset"):
+        assert f"{group}: {', '.join(options(group))}" in " ".join(done.stdout.split())
+    assert "python train.py -m" in done.stdout
+    assert "python sample.py run=" in program("sample.py", "--help").stdout
+
+
+def test_help_does_not_import_torch(process):
+    done = process("-X", "importtime", "train.py", "--help")
+    assert done.returncode == 0 and not re.search(r"\|\s+torch\b", done.stderr)
+
+
+def test_the_configuration_can_be_printed(program):
+    done = program("train.py", "--cfg", "job")
+    assert done.returncode == 0 and "batch_size: 32" in done.stdout
+
+
+def test_outputs_exists_in_a_clone_and_its_content_is_ignored():
+    ignored = (ROOT / "outputs" / ".gitignore").read_text().split()
+    assert ignored == ["*", "!.gitignore"]
+
+
+def test_a_folders_name_lists_the_overrides_and_no_two_runs_share_one():
+    assert folder_name([]) == folder_name(["threads=1"]) == folder_name(["trust=true"]) == "default"
+    assert folder_name(["model=mlp", "optim.generator.lr=1e-4"]) == "model-mlp_optim.generator.lr-1e-4"
+    assert folder_name(["experiment=blog/mlp", "trick=[r1,r2]"]) == "experiment-blog-mlp_trick-r1-r2"
+    long = ["experiment=paper/goodfellow2014_mnist", "dataset=digits", "train.max_steps=100", "optim.discriminator.lr="]
+    runs = [
+        ["optim.generator.lr=0.1"],
+        ["optim.discriminator.lr=0.1"],
+        ["loss.fake_target=1"],
+        ["loss.fake_target=-1"],
+        ["dataset.path=/data/faces"],
+        ["dataset.path=data/faces"],
+        [*long[:-1], long[-1] + "0.1"],
+        [*long[:-1], long[-1] + "0.2"],
+    ]
+    assert len({folder_name(overrides) for overrides in runs}) == len(runs)
+    assert all(len(folder_name(overrides)) <= 80 for overrides in runs)
+
+
+def test_settings_within_a_value_are_parsed_too():
+    assert parse_settings(["+a.b={c: {d: 1}}", "seed=2"]) == {"a.b": {"c": {"d": 1}}, "a.b.c": {"d": 1}, "a.b.c.d": 1, "seed": 2}  # fmt: skip
+
+
+@pytest.fixture
+def saved_run(tmp_path):
+    """Write .hydra/overrides.yaml; returns the run folder."""
+
+    def write(*overrides):
+        (tmp_path / ".hydra").mkdir(exist_ok=True)
+        (tmp_path / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(overrides)))
+        return tmp_path
+
+    return write
+
+
+def test_a_resumed_run_takes_over_its_overrides_and_what_is_typed_comes_last(saved_run):
+    folder = saved_run("model=dcgan", "seed=1", "resume=elsewhere", "trust=true")
+    overrides = parse_arguments([f"resume={folder}", "seed=2", "model.generator._target_=mypkg.G"])
+    assert overrides == [
+        "model=dcgan",
+        "seed=2",
+        "model.generator._target_=mypkg.G",
+        "trust=['mypkg.G']",
+        f"resume={folder}",
+        f"hydra.run.dir={folder}",
+        "hydra.mode=RUN",
+    ]
+    assert "trust=true" in parse_arguments([f"resume={folder}", "trust=true"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hydra.callbacks.x={_target_: os.system, command: exit}",
+        "+hydra={callbacks: {x: {_target_: os.system, command: exit}}}",
+        "hydra/launcher=joblib",
+        "+hydra/callbacks=x",
+        "+optim@hydra.callbacks.x=sgd",
+        "~hydra.run",
+    ],
+)
+def test_a_run_folder_cannot_change_hydras_own_settings(saved_run, override):
+    with pytest.raises(ConfigError, match=re.escape(override)):
+        parse_arguments([f"resume={saved_run('seed=1', override)}"])
+
+
+def test_a_run_folder_cannot_trust_itself(saved_run):
+    folder = saved_run("++trust=true", "model.generator._target_=os.system")
+    overrides = parse_arguments([f"resume={folder}"])
+    assert not [override for override in overrides if override.startswith("trust")]
+    typed_again = parse_arguments([f"resume={folder}", "model.discriminator._target_=os.system"])
+    assert [override for override in typed_again if override.startswith("trust")] == ["trust=['os.system']"]

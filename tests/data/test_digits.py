@@ -1,0 +1,42 @@
+"""The drawn digits and their cache."""
+
+import torch
+
+from gan.data import datasets, digits
+
+
+def load(cache_dir, split="train", count=200):
+    return datasets.digits(cache_dir, cache_dir, split, count=count, limit=None, image_size=None)
+
+
+def test_digits_are_drawn_the_same_each_time_and_cached(tmp_path, monkeypatch):
+    drawn = load(tmp_path)
+    (cached,) = tmp_path.glob("digits-train-200-*.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr(digits, "draw_digits", None)  # drawing again would fail
+        from_cache = load(tmp_path)
+    cached.write_bytes(b"damaged")
+    drawn_again = load(tmp_path)
+    for other in (from_cache, drawn_again):
+        assert torch.equal(drawn.images, other.images) and torch.equal(drawn.labels, other.labels)
+    assert drawn.images.shape == (200, 1, 28, 28) and drawn.images.dtype == torch.uint8
+    assert drawn.labels.bincount().tolist() == [20] * 10
+
+
+def test_digits_need_no_cache(tmp_path):
+    (tmp_path / "file").touch()
+    assert len(load(tmp_path / "file" / "cache", count=20)) == 20
+
+
+def test_training_and_test_digits_differ(cache):
+    train, test = (load(cache, split, count=100) for split in ("train", "test"))
+    assert len(test) == 20
+    assert not (train.images[:, None] == test.images[None]).flatten(2).all(dim=2).any()
+
+
+def test_digits_of_one_class_look_alike(cache):
+    """The nearest class mean classifies them, so labels and images belong together."""
+    train, test = (load(cache, split, count=2000) for split in ("train", "test"))
+    means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
+    distances = torch.cdist(test.images.float().flatten(1), means.flatten(1))
+    assert (distances.argmin(1) == test.labels).float().mean() > 0.6

@@ -1,0 +1,67 @@
+"""Imports between the modules of gan/ run one way, and Hydra is known to few of them."""
+
+import ast
+
+import pytest
+
+from tests.conftest import ROOT
+
+# From the ground up: a module may import from its own folder, and from those in an earlier row.
+LAYERS = [
+    {"config"},
+    {"system"},
+    {"losses", "numerics", "optim", "noise"},
+    {"player", "data"},
+    {"models"},
+    {"sampling", "tricks"},
+    {"metrics"},
+    {"cli"},
+    {"step", "report"},
+    {"training"},
+    {"evaluate"},
+]
+MODULES = {
+    ".".join(path.relative_to(ROOT / "gan").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "gan").rglob("*.py")
+    if path != ROOT / "gan" / "__init__.py"
+}
+
+
+def layer_of(module: str) -> int:
+    """The row of LAYERS that has a module such as `cli.jobs`."""
+    return next(number for number, row in enumerate(LAYERS) if module.split(".")[0] in row)
+
+
+def imported(path):
+    """The modules of gan/ that the file at `path` imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "gan":
+            for alias in node.names:
+                parts = [*node.module.split("."), alias.name][1:]
+                here = ROOT.joinpath("gan", *parts)
+                if parts != ["__version__"]:
+                    yield ".".join(parts if here.with_suffix(".py").exists() else parts[:-1])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_one_way(name):
+    for other in imported(MODULES[name]):
+        same_folder = other.split(".")[0] == name.split(".")[0]
+        assert same_folder or layer_of(other) < layer_of(name), other
+
+
+def test_few_modules_know_hydra():
+    names = {path.stem for path in (ROOT / "gan").rglob("*.py") if "hydra" in path.read_text().replace("`hydra", "")}
+    assert names <= {"overrides", "messages", "jobs", "check", "build", "evaluate", "runs", "claim_results"}
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "gan" / "models").glob("*.py")), ids=lambda path: path.stem)
+def test_everything_public_in_a_model_has_a_docstring(module):
+    tree = ast.parse(module.read_text())
+    public = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")
+    ]
+    missing = [node.name for node in public if node.name != "forward" and not ast.get_docstring(node)]
+    assert not missing
