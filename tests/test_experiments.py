@@ -1,4 +1,4 @@
-"""Every published set-up against a table of its published numbers."""
+"""Every published set-up, against a table of its published numbers."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,14 +12,13 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
 from gan.models.maxout import Maxout, SharedLines
-from gan.optim import Decay
 from gan.training import build, loop
 from tests.conftest import CONF, composed, options
 
 EXPERIMENTS = sorted(
     path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
 )
-TWO_PLAYERS = ("generator", "discriminator")
+PLAYERS = ("generator", "discriminator")
 
 
 def adam(lr, *betas):
@@ -30,16 +29,16 @@ def sgd(lr, momentum):
     return {"kind": torch.optim.SGD, "lr": lr, "momentum": momentum, "nesterov": False, "weight_decay": 0}
 
 
-GREY_28 = ImageShape(1, 28)
+GRAY_28 = ImageShape(1, 28)
 
 
 @dataclass(kw_only=True)
 class Published:
-    """What an author wrote down. Layers are named with their numbers, in order."""
+    """What was published. Layers are listed in order, with their sizes."""
 
     generator: str
     discriminator: str
-    weights: tuple[int, int]  # trained numbers of each player
+    weights: tuple[int, int]  # number of trained weights of each player
     optimizers: tuple[dict, dict]
     batch_size: int
     epochs: int
@@ -50,7 +49,7 @@ class Published:
     real_target: object = 1.0
     reuse_fakes: bool = False
     noise: str = "normal"
-    image: ImageShape = GREY_28
+    image: ImageShape = GRAY_28
     dataset: str = "gan.data.datasets.mnist"
     limit: int | None = None
     watch: dict = field(default_factory=dict)
@@ -156,44 +155,44 @@ TABLE = {
 
 
 def describe(network):
-    """A network's layers in words, in order."""
-    words, inside = [], []
+    """A network's layers, in order."""
+    names, inside = [], []
     for module in network.modules():
         if module in inside:
             continue
         match module:
             case Maxout():
                 inside += list(module.modules())
-                words.append(f"maxout {module.linear.in_features}-{module.units}x{module.pieces}")
+                names.append(f"maxout {module.linear.in_features}-{module.units}x{module.pieces}")
             case SharedLines():
-                words.append(f"lines {len(module.weights)}")
+                names.append(f"lines {len(module.weights)}")
             case nn.Linear():
-                words.append(
+                names.append(
                     f"linear {module.in_features}-{module.out_features}" + (" no bias" if module.bias is None else "")
                 )
             case nn.Conv2d() | nn.ConvTranspose2d():
                 name = "convT" if isinstance(module, nn.ConvTranspose2d) else "conv"
                 assert module.bias is None
-                words.append(
+                names.append(
                     f"{name} {module.in_channels}-{module.out_channels} k{module.kernel_size[0]} s{module.stride[0]} p{module.padding[0]}"
                 )
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 assert (module.eps, module.momentum) == (1e-5, 0.1)
-                words.append(f"norm {module.num_features}")
+                names.append(f"norm {module.num_features}")
             case nn.ReLU():
-                words.append("relu")
+                names.append("relu")
             case nn.LeakyReLU():
-                words.append(f"leaky {module.negative_slope}")
+                names.append(f"leaky {module.negative_slope}")
             case nn.Dropout():
-                words.append(f"dropout {module.p}")
+                names.append(f"dropout {module.p}")
             case nn.MaxPool2d():
-                words.append(f"pool {module.kernel_size}")
+                names.append(f"pool {module.kernel_size}")
             case nn.Tanh() | nn.Sigmoid():
-                words.append(type(module).__name__.lower())
-    return ", ".join(words)
+                names.append(type(module).__name__.lower())
+    return ", ".join(names)
 
 
-def test_the_table_has_every_published_setup():
+def test_the_table_has_every_published_set_up():
     assert set(TABLE) == {name for name in EXPERIMENTS if name.startswith(("blog/", "paper/"))}
 
 
@@ -201,9 +200,9 @@ def test_the_table_has_every_published_setup():
 def test_the_networks_are_as_published(name):
     cfg, published = composed(f"experiment={name}"), TABLE[name]
     for player, expected, count in zip(
-        TWO_PLAYERS, (published.generator, published.discriminator), published.weights, strict=True
+        PLAYERS, (published.generator, published.discriminator), published.weights, strict=True
     ):
-        network = build.build_networks(cfg, published.image)[TWO_PLAYERS.index(player)]
+        network = build.build_networks(cfg, published.image)[PLAYERS.index(player)]
         assert describe(network) == expected
         assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == count
     assert build.build_networks(cfg, published.image)[0].pixel_range == published.pixels
@@ -211,19 +210,18 @@ def test_the_networks_are_as_published(name):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_optimisers_are_as_published(name):
+def test_the_optimizers_are_as_published(name):
     cfg = composed(f"experiment={name}")
-    for player, expected in zip(TWO_PLAYERS, TABLE[name].optimizers, strict=True):
+    for player, expected in zip(PLAYERS, TABLE[name].optimizers, strict=True):
         optimizer = instantiate(cfg.optim[player], [nn.Parameter(torch.zeros(1))], _convert_="all")
         assert type(optimizer) is expected["kind"]
-        assert {number: optimizer.defaults[number] for number in expected if number != "kind"} == {
-            number: value for number, value in expected.items() if number != "kind"
-        }
+        options = {name: value for name, value in expected.items() if name != "kind"}
+        assert {name: optimizer.defaults[name] for name in options} == options
     assert bool(cfg.optim.schedule) is (name == "paper/goodfellow2014_mnist")
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_game_is_as_published(name):
+def test_the_updates_the_dataset_and_the_logging_are_as_published(name):
     cfg, published = composed(f"experiment={name}"), TABLE[name]
     settings = check.check_config(cfg)
     train = settings.train
@@ -239,14 +237,14 @@ def test_the_game_is_as_published(name):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_loss_at_hand_made_logits_is_as_published(name):
+def test_the_loss_at_known_logits_is_as_published(name):
     cfg, published = composed(f"experiment={name}"), TABLE[name]
     loss = instantiate(cfg.loss, _convert_="all")
     assert type(loss).__name__ == published.loss
     real, fake = torch.tensor([math.log(3.0)]), torch.tensor([-math.log(4.0)])  # D(x) = 3/4, D(G(z)) = 1/5
     total = loss.total(loss.discriminator(real, fake)).item()
-    share = 0.5 if published.terms == "mean" else 1.0
-    hard = share * (-math.log(0.75) - math.log(0.8))
+    factor = 0.5 if published.terms == "mean" else 1.0
+    hard = factor * (-math.log(0.75) - math.log(0.8))
     if published.real_target == 1.0:
         assert total == pytest.approx(hard, abs=1e-6)
     else:  # each of the targets from 0.9 to 1 adds (1 - target) log 3
@@ -255,76 +253,15 @@ def test_the_loss_at_hand_made_logits_is_as_published(name):
     assert loss.generator(real, fake).item() == pytest.approx(-math.log(0.2), abs=1e-6)
 
 
-def test_the_first_weights_of_2014_are_as_published():
+def test_the_initial_weights_of_goodfellow_2014_are_as_published():
     cfg = composed("experiment=paper/goodfellow2014_mnist")
     for player, bound in (("generator", 0.05), ("discriminator", 0.005)):
-        for module in build.build_networks(cfg, ImageShape(1, 28))[TWO_PLAYERS.index(player)].modules():
+        for module in build.build_networks(cfg, ImageShape(1, 28))[PLAYERS.index(player)].modules():
             if isinstance(module, nn.Linear):
                 assert module.weight.abs().max().item() == pytest.approx(bound, rel=0.02) and (module.bias == 0).all()
 
 
-def test_momentum_rises_and_the_learning_rate_decays_as_in_2014(make_run):
-    run = make_run("optim=goodfellow2014")
-    for step, epoch, momentum in [
-        (0, 0, 0.5),
-        (500, 1, 0.5 + 0.2 / 249),
-        (62_500, 125, 0.5 + 0.2 * 125 / 249),
-        (124_500, 249, 0.7),
-        (10**6, 900, 0.7),
-    ]:
-        run.players.begin_step(step, epoch)
-        for player in run.players:
-            (group,) = player.optimizer.param_groups
-            assert group["momentum"] == pytest.approx(momentum)
-            assert group["lr"] == pytest.approx(max(0.1 * math.exp(-step * math.log(1.000004)), 1e-6), rel=1e-6)
-    run.players.begin_step(10**7, 900)
-    assert run.players.generator.optimizer.param_groups[0]["lr"] == 1e-6
-
-
-def test_a_number_that_is_divided_for_ever_stays_at_its_floor():
-    decay = Decay(factor=1.01, floor=1e-6)
-    assert decay(0.1, 0, 0) == 0.1 and decay(0.1, 1, 0) == pytest.approx(0.1 / 1.01)
-    assert decay(0.1, 2_000, 0) == decay(0.1, 1_000_000, 0) == 1e-6
-
-
-@pytest.mark.parametrize("output", ["sigmoid", "tanh", "tanh_unit", "linear"])
-def test_an_output_bias_from_the_marginals_starts_from_the_mean_image(make_run, output):
-    run = make_run(
-        "model.generator.output_bias=marginals",
-        f"model.generator.output={output}",
-        "dataset.limit=50",
-        "model.generator.init=uniform",
-        "model.generator.init_scale=1e-9",
-    )
-    generator = run.players.generator.network
-    low, high = generator.pixel_range
-    mean = run.batches.images.float().mean(0) / 255 * (high - low) + low
-    assert torch.allclose(generator(torch.zeros(1, 100))[0], mean, atol=1e-3)
-
-
-def test_a_maxout_unit_is_the_maximum_of_its_pieces():
-    layer = Maxout(7, 4, pieces=3)
-    inputs = torch.randn(5, 7)
-    pieces = inputs @ layer.linear.weight.T + layer.linear.bias
-    for unit in range(4):
-        assert torch.allclose(layer(inputs)[:, unit], pieces[:, unit::4].max(dim=1).values)
-
-
-@pytest.mark.parametrize("trainable", [True, False])
-def test_shared_lines_are_one_set_for_all_units_trained_or_as_drawn(trainable):
-    lines = SharedLines(pieces=3, trainable=trainable)
-    with torch.no_grad():
-        lines.weights.copy_(torch.tensor([1.0, -1.0, 0.0]))
-        lines.biases.copy_(torch.tensor([0.0, 0.0, 0.5]))
-    inputs = torch.tensor([[-2.0, 0.1, 3.0]], requires_grad=True)
-    assert lines(inputs).tolist() == [[2.0, 0.5, 3.0]]
-    lines(inputs).sum().backward()
-    assert inputs.grad.tolist() == [[-1.0, 0.0, 1.0]]
-    assert (lines.weights.grad is not None) is trainable
-    assert "weights" in lines.state_dict()  # a checkpoint keeps them either way
-
-
-# Those of the ablation differ in their trick alone, which test_config.py tries on its own.
+# The others of the ablation differ in their trick alone, and every trick is trained in tests of its own.
 DISTINCT = [
     name for name in EXPERIMENTS if not name.startswith("trick/") or name in ("trick/none", "trick/mixed_batches")
 ]
@@ -335,32 +272,32 @@ def test_every_experiment_trains_a_few_steps(small, name):
     cfg = composed(f"experiment={name}", "dataset=digits", *small, "dataset.image_size=32")
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(3):
-        numbers = loop.training_step(run)
+        metrics = loop.training_step(run)
         run.step += 1
     assert not loop.find_non_finite(run)
-    assert {"discriminator/loss", "generator/loss"} <= numbers.keys()
-    assert any(name.startswith("discriminator/loss_") for name in numbers)
+    assert {"discriminator/loss", "generator/loss"} <= metrics.keys()
+    assert any(name.startswith("discriminator/loss_") for name in metrics)
 
 
-def test_one_line_runs_all_the_tutorials(program, cache, tmp_path):
-    """`-m experiment=glob(blog/*)`, here on drawn digits, and without networks of full size."""
+@pytest.mark.slow
+def test_one_command_runs_all_tutorials(program, cache, tmp_path):
+    """`-m experiment=glob(blog/*)`, here on drawn digits of 8 pixels."""
     small = ["dataset=digits", "dataset.count=640", "dataset.image_size=8", "train.batch_size=4", "train.max_steps=2"]
     done = program(
         "train.py", "-m", "experiment=glob(blog/*)", *small, f"cache_dir={cache}", f"hydra.sweep.dir={tmp_path}"
     )
     assert done.returncode == 0, done.stderr
-    finished = sorted(path.parent.name for path in tmp_path.glob("*/status.json"))
+    folders = [path.parent.name for path in tmp_path.glob("*/status.json")]
     names = [name for name in EXPERIMENTS if name.startswith("blog/")]
-    assert [folder.split("_dataset")[0] for folder in finished] == [
-        f"{number}_experiment-{name.replace('/', '-')}" for number, name in enumerate(names)
-    ]
+    matches = {name: [f"experiment-{name.replace('/', '-')}_dataset" in folder for folder in folders] for name in names}
+    assert len(folders) == len(names) and all(sum(match) == 1 for match in matches.values())
     assert done.stdout.count(" finished ") == len(names)
 
 
-NO_TARGETS = {  # soft targets need a loss that has some
+NO_TARGETS = {  # losses that label smoothing does not go with
     loss for loss in options("loss") if "real_target" not in (CONF / "loss" / f"{loss}.yaml").read_text("utf-8")
 }
-KEEPS = {  # what an experiment sets that some options do not have, and those options
+NEEDED = {  # experiments that set what some options do not have, and those options
     "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"residual"}},
     "trick/label_smoothing": {"loss": NO_TARGETS},
     "trick/soft_labels": {"loss": NO_TARGETS},
@@ -369,21 +306,28 @@ KEEPS = {  # what an experiment sets that some options do not have, and those op
 }
 
 
-@pytest.mark.parametrize("name", sorted({*DISTINCT, *KEEPS}))
+@pytest.mark.parametrize("name", sorted({*DISTINCT, *NEEDED}))
 def test_every_group_can_still_be_chosen_after_an_experiment(name):
-    """What is composed so is whole. Whether its parts go together is for the tests of pairs."""
-    groups, kept = ("model", "optim", "loss", "dataset"), KEEPS.get(name, {})
-    free = {group: [option for option in options(group) if option not in kept.get(group, ())] for group in groups}
-    for number in range(max(map(len, free.values()))):  # one of each group at a time
-        chosen = [f"{group}={names[number % len(names)]}" for group, names in free.items()]
+    """The configuration is valid. Whether its parts go together is for the tests of combinations."""
+    groups, excluded = ("model", "optim", "loss", "dataset"), NEEDED.get(name, {})
+    allowed = {
+        group: [option for option in options(group) if option not in excluded.get(group, ())] for group in groups
+    }
+    for number in range(max(map(len, allowed.values()))):  # one of each group at a time
+        chosen = [f"{group}={names[number % len(names)]}" for group, names in allowed.items()]
         more = ["dataset.path=x"] if "dataset=image_folder" in chosen else []
         check.check_config(composed(f"experiment={name}", *chosen, *more))
 
 
 @pytest.mark.parametrize(
     ("name", "chosen"),
-    [(name, f"{group}={option}") for name, kept in KEEPS.items() for group in kept for option in sorted(kept[group])],
+    [
+        (name, f"{group}={option}")
+        for name, excluded in NEEDED.items()
+        for group in excluded
+        for option in sorted(excluded[group])
+    ],
 )
-def test_what_an_experiment_sets_is_not_lost_without_a_word(name, chosen):
-    with pytest.raises(ConfigError, match=r"(real_target|norm) is not known"):
+def test_an_option_without_what_an_experiment_sets_is_an_error_that_names_it(name, chosen):
+    with pytest.raises(ConfigError, match=r"real_target|norm"):
         check.check_config(composed(f"experiment={name}", chosen))

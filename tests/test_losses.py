@@ -1,59 +1,73 @@
-"""Losses at values worked out by hand."""
+"""Losses at values computed by hand, with the signs of their gradients."""
 
 import math
 
 import pytest
 import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 
-from gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from gan.config.errors import ConfigError
+from gan.losses import Hinge, LeastSquares, Minimax, NaiveLog, NonSaturating, Relativistic, Wasserstein
+from gan.training import loop
+from tests.conftest import CONF, NARROW, options
 
-LOSSES = {kind: kind(terms="sum", real_target=1.0, fake_target=0.0) for kind in (NonSaturating, Minimax)}
-LOSSES[LeastSquares] = LeastSquares(terms="sum", real_target=1.0, fake_target=0.0, generator_target=1.0)
-LOSSES |= {kind: kind(terms="sum") for kind in (Hinge, Wasserstein, Relativistic)}
+LOSSES = [NonSaturating(), Minimax(), NaiveLog(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
 
 
 def close(value, expected):
     return float(torch.as_tensor(value).detach()) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [LOSSES[NonSaturating], LOSSES[Minimax]], ids=lambda loss: type(loss).__name__)
-def test_an_undecided_discriminator_costs_two_log_two(loss):
+@pytest.mark.parametrize("name", options("loss"))
+def test_the_defaults_of_a_loss_are_the_values_of_its_yaml(name):
+    node = OmegaConf.load(CONF / "loss" / f"{name}.yaml")
+    defaults = vars(get_class(node._target_)())
+    assert {key: value for key, value in node.items() if key != "_target_"} == defaults
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), NaiveLog()], ids=lambda loss: type(loss).__name__)
+def test_at_logit_zero_the_discriminator_loss_is_two_log_two(loss):
     logits = torch.zeros(5)
     assert close(loss.total(loss.discriminator(logits, logits)), 2 * math.log(2))
 
 
-def test_the_mean_of_the_terms_is_half_their_sum():
-    half = NonSaturating(terms="mean", real_target=1.0, fake_target=0.0)
-    assert close(half.total(half.discriminator(torch.zeros(5), torch.zeros(5))), math.log(2))
+def test_terms_mean_is_half_of_terms_sum():
+    loss = NonSaturating(terms="mean")
+    assert close(loss.total(loss.discriminator(torch.zeros(5), torch.zeros(5))), math.log(2))
 
 
-def test_each_term_looks_at_its_own_images():
-    terms = LOSSES[NonSaturating].discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-1.0]))
+@pytest.mark.parametrize("loss", [NonSaturating(), NaiveLog()], ids=lambda loss: type(loss).__name__)
+def test_each_term_is_computed_from_its_own_images(loss):
+    terms = loss.discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-1.0]))
     assert close(terms["loss_real"], (math.log(1 + math.exp(-2)) + math.log(2)) / 2)
     assert close(terms["loss_fake"], math.log(1 + math.exp(-1)))
 
 
-def test_the_generator_minimises_minus_log_d_when_it_does_not_saturate():
-    fake = torch.tensor([math.log(3.0)])  # D(G(z)) = 3/4
-    assert close(LOSSES[NonSaturating].generator(None, fake), -math.log(0.75))
-
-
-def test_the_generator_minimises_log_one_minus_d_in_the_minimax_game():
-    fake = torch.tensor([math.log(3.0)])
-    assert close(LOSSES[Minimax].generator(None, fake), math.log(0.25))
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (NonSaturating(), -math.log(0.75)),
+        (NaiveLog(), -math.log(0.75)),
+        (Minimax(), math.log(0.25)),
+        (NaiveLog(saturating=True), math.log(0.25)),
+    ],
+)
+def test_the_generator_loss_where_the_prediction_is_three_quarters(loss, expected):
+    assert close(loss.generator(None, torch.tensor([math.log(3.0)])), expected)
 
 
 @pytest.mark.parametrize(
-    ("kind", "slope"), [(NonSaturating, -1 / (1 + math.exp(-8))), (Minimax, -1 / (1 + math.exp(8)))]
+    ("loss", "gradient"), [(NonSaturating(), -1 / (1 + math.exp(-8))), (Minimax(), -1 / (1 + math.exp(8)))]
 )
-def test_only_the_minimax_generator_stops_learning_where_d_is_sure(kind, slope):
+def test_only_the_minimax_loss_saturates_where_the_discriminator_is_sure(loss, gradient):
     fake = torch.tensor([-8.0], requires_grad=True)
-    LOSSES[kind].generator(None, fake).backward()
-    assert fake.grad.item() == pytest.approx(slope, rel=1e-4)
+    loss.generator(None, fake).backward()
+    assert fake.grad.item() == pytest.approx(gradient, rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: type(loss).__name__)
-def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss):
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_the_discriminator_raises_real_and_lowers_fake_logits_and_the_generator_raises_fake_ones(loss):
     real, fake = torch.full((3,), 0.5, requires_grad=True), torch.full((3,), 0.5, requires_grad=True)
     loss.total(loss.discriminator(real, fake)).backward()
     assert (real.grad < 0).all() and (fake.grad > 0).all()
@@ -62,32 +76,39 @@ def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up
     assert (fake.grad < 0).all()
 
 
-def test_a_smoothed_target_is_best_met_at_that_probability():
-    smooth = NonSaturating(terms="sum", real_target=0.9, fake_target=0.0)
+def test_a_smoothed_target_is_optimal_at_that_probability():
     real = torch.tensor([math.log(9.0)], requires_grad=True)  # D(x) = 0.9
-    terms = smooth.discriminator(real, torch.zeros(1))
+    terms = NonSaturating(real_target=0.9).discriminator(real, torch.zeros(1))
     terms["loss_real"].backward()
     assert close(terms["loss_real"], -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)))
     assert close(real.grad, 0)
 
 
-def test_smoothing_leaves_the_generators_loss_alone():
-    smooth = NonSaturating(terms="sum", real_target=0.9, fake_target=(0.0, 0.3))
+def test_targets_do_not_change_the_generator_loss():
     fake = torch.randn(9)
-    assert torch.equal(smooth.generator(None, fake), LOSSES[NonSaturating].generator(None, fake))
+    smoothed = NonSaturating(real_target=0.9, fake_target=(0.0, 0.3))
+    assert torch.equal(smoothed.generator(None, fake), NonSaturating().generator(None, fake))
 
 
-def test_soft_targets_are_drawn_for_each_image_within_their_range():
-    soft = NonSaturating(terms="sum", real_target=(0.7, 1.0), fake_target=0.0)
-    # At logit 1 the cross-entropy is softplus(1) - target: it gives the targets away.
-    draws = [
-        math.log(1 + math.e) - float(soft.discriminator(torch.ones(1), torch.zeros(1))["loss_real"]) for _ in range(200)
-    ]
-    assert 0.7 - 1e-6 <= min(draws) < 0.75 and 0.95 < max(draws) <= 1 + 1e-6
+@pytest.mark.parametrize(("term", "logit"), [("loss_real", 1.0), ("loss_fake", 1.0)])
+def test_soft_targets_are_drawn_for_each_image_within_their_range(term, logit):
+    loss = NonSaturating(real_target=(0.7, 1.0), fake_target=(0.7, 1.0))
+    # At logit 1 the cross-entropy is softplus(1) - target.
+    logits = torch.full((1,), logit)
+    targets = [math.log(1 + math.e) - loss.discriminator(logits, logits)[term].item() for _ in range(200)]
+    assert 0.7 - 1e-6 <= min(targets) < 0.75 and 0.95 < max(targets) <= 1 + 1e-6
 
 
-def test_least_squares_pulls_each_score_to_its_number():
-    loss = LeastSquares(terms="sum", real_target=1.0, fake_target=0.0, generator_target=1.0)
+@pytest.mark.parametrize("setting", ["real_target", "fake_target"])
+@pytest.mark.parametrize("kind", [NonSaturating, LeastSquares])
+def test_a_range_of_targets_must_be_in_order(kind, setting):
+    kind(**{setting: [0.2, 0.2]})
+    with pytest.raises(ConfigError, match=rf"loss\.{setting}"):
+        kind(**{setting: [0.3, 0.2]})
+
+
+def test_least_squares_moves_each_logit_to_its_target():
+    loss = LeastSquares()
     terms = loss.discriminator(torch.tensor([3.0, 1.0]), torch.tensor([-1.0]))
     assert close(terms["loss_real"], (4 + 0) / 2 / 2) and close(terms["loss_fake"], 1 / 2)
     half = torch.full((4,), 0.5)
@@ -95,19 +116,19 @@ def test_least_squares_pulls_each_score_to_its_number():
     fake = torch.tensor([-2.0, 1.0], requires_grad=True)
     total = loss.generator(None, fake)
     total.backward()
-    assert close(total, 9 / 2 / 2) and fake.grad.tolist() == [-1.5, 0.0]  # at its target G wants nothing
+    assert close(total, 9 / 2 / 2) and fake.grad.tolist() == [-1.5, 0.0]
 
 
-def test_least_squares_has_the_papers_first_numbers_too(make_run):
-    """Equation 8: -1 for fakes, 1 for real images, and G wants 0."""
+def test_least_squares_can_have_the_other_targets_of_the_paper(make_run):
+    """Equation 8: a = -1 for fake images, b = 1 for real ones, and c = 0 for the generator."""
     run = make_run("loss=least_squares", "loss.fake_target=-1", "loss.generator_target=0")
     terms = run.loss.discriminator(torch.tensor([1.0]), torch.tensor([2.0]))
     assert close(terms["loss_real"], 0) and close(terms["loss_fake"], 9 / 2)
     assert close(run.loss.generator(None, torch.tensor([2.0])), 2)
 
 
-def test_hinge_asks_nothing_beyond_one():
-    loss = LOSSES[Hinge]
+def test_hinge_has_no_gradient_beyond_one():
+    loss = Hinge()
     real, fake = torch.tensor([2.0, 0.25], requires_grad=True), torch.tensor([-3.0, 0.5], requires_grad=True)
     terms = loss.discriminator(real, fake)
     assert close(terms["loss_real"], 0.75 / 2) and close(terms["loss_fake"], 1.5 / 2)
@@ -118,18 +139,48 @@ def test_hinge_asks_nothing_beyond_one():
 
 
 def test_wasserstein_is_the_difference_of_the_means():
-    terms = LOSSES[Wasserstein].discriminator(torch.tensor([3.0, 1.0]), torch.tensor([-4.0]))
-    assert close(LOSSES[Wasserstein].total(terms), -2 - 4)
-    assert close(LOSSES[Wasserstein].generator(None, torch.tensor([-4.0])), 4)
+    terms = Wasserstein().discriminator(torch.tensor([3.0, 1.0]), torch.tensor([-4.0]))
+    assert close(Wasserstein().total(terms), -2 - 4)
+    assert close(Wasserstein().generator(None, torch.tensor([-4.0])), 4)
 
 
-def test_relativistic_compares_a_real_image_with_the_fake_beside_it():
+def test_relativistic_compares_each_real_image_with_the_fake_one_at_the_same_position():
+    loss = Relativistic()
     real, fake = torch.tensor([1.0, 0.0], requires_grad=True), torch.tensor([0.0, math.log(3.0)], requires_grad=True)
-    terms = LOSSES[Relativistic].discriminator(real, fake)
+    terms = loss.discriminator(real, fake)
     assert close(terms["loss_pairs"], (math.log(1 + math.exp(-1)) + math.log(4)) / 2)
-    assert close(LOSSES[Relativistic].generator(real, fake), (math.log(1 + math.e) + math.log(4 / 3)) / 2)
+    assert close(loss.generator(real, fake), (math.log(1 + math.e) + math.log(4 / 3)) / 2)
     terms["loss_pairs"].backward()
     assert real.grad[1].item() == pytest.approx(-0.75 / 2) and fake.grad[1].item() == pytest.approx(0.75 / 2)
     same = torch.randn(6)
-    assert close(LOSSES[Relativistic].generator(same, same), math.log(2))
-    assert close(LOSSES[Relativistic].generator(real + 5, fake + 5), LOSSES[Relativistic].generator(real, fake).item())
+    assert close(loss.generator(same, same), math.log(2))
+    assert close(loss.generator(real + 5, fake + 5), loss.generator(real, fake).item())
+
+
+def test_labels_are_flipped_for_whole_pairs_with_their_probability():
+    real, fake = torch.arange(20_000.0), -1 - torch.arange(20_000.0)
+    flipped_real, flipped_fake = Hinge(label_flip_probability=0.1).flip_labels(real, fake)
+    flipped = flipped_real < 0
+    assert flipped.double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(torch.where(flipped, flipped_fake, flipped_real), real)
+    assert torch.equal(flipped_real + flipped_fake, real + fake)
+    same_real, same_fake = Hinge(label_flip_probability=0.0).flip_labels(real, fake)
+    assert same_real is real and same_fake is fake
+
+
+def test_the_discriminator_loss_with_one_flipped_pair(monkeypatch):
+    monkeypatch.setattr(torch, "rand_like", lambda real: torch.tensor([0.19, 0.2]))  # only the first is flipped
+    loss = NonSaturating(label_flip_probability=0.2)
+    terms = loss.discriminator(*loss.flip_labels(torch.tensor([2.0, 1.0]), torch.tensor([-3.0, 0.0])))
+    assert close(terms["loss_real"], (math.log(1 + math.exp(3)) + math.log(1 + math.exp(-1))) / 2)
+    assert close(terms["loss_fake"], (math.log(1 + math.exp(2)) + math.log(2)) / 2)
+
+
+def test_noisy_labels_change_the_discriminator_loss_and_not_the_logged_predictions(make_run):
+    rows = []
+    for tricks in (["trick=[]"], ["trick=[noisy_labels]", "trick.noisy_labels.probability=0.999"]):
+        run = make_run(*tricks, "model.discriminator.dropout=0", *NARROW["mlp"])
+        rows.append(loop.training_step(run))
+    assert run.loss.label_flip_probability == 0.999
+    assert rows[0]["discriminator/real"] == rows[1]["discriminator/real"]
+    assert rows[0]["discriminator/loss_real"] != rows[1]["discriminator/loss_real"]

@@ -1,6 +1,8 @@
 """What cannot go together in a run, checked once its parts exist. Each raises ConfigError with one sentence."""
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,24 +105,22 @@ def check_networks(settings: Settings, image: ImageShape, generator: Generator, 
         if type(network).__module__.startswith("gan.models.") and type(network) not in (Generator, Discriminator):
             continue
         output = dry_run(name, network, inputs[name])
-        if output.shape != outputs[name]:
+        output_shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if output_shape != outputs[name]:
             raise ConfigError(
-                f"model.{name} maps {tuple(inputs[name].shape)} to {tuple(output.shape)}: must be {outputs[name]}."
+                f"model.{name} maps {tuple(inputs[name].shape)} to {output_shape}: must be {outputs[name]}."
             )
 
 
-@torch.no_grad()
-def dry_run(name: str, network: nn.Module, inputs: Tensor) -> Tensor:
-    """The output of a network in eval mode, which changes none of its buffers."""
-    was_training = network.training
+def dry_run(name: str, network: nn.Module, inputs: Tensor) -> Any:
+    """The output of a copy of a network in eval mode: neither the network nor the random state changes."""
     try:
-        return network.eval()(inputs)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return copy.deepcopy(network).eval()(inputs)
     except Exception as error:  # the user's code
         raise ConfigError(
             f"model.{name} fails on inputs of shape {tuple(inputs.shape)}: {first_line(error)}."
         ) from error
-    finally:
-        network.train(was_training)
 
 
 def check_batch_norm(batch_size: int, images_per_logit: int, generator: nn.Module, discriminator: nn.Module) -> None:

@@ -25,6 +25,8 @@ class DiffAugment(Trick):
         cutout: side of the square that is cut out, as a fraction of the image size.
     """
 
+    name: ClassVar[str] = "diffaugment"
+
     def __init__(
         self, *, color: NonNegativeFloat = 1.0, translation: Probability = 0.125, cutout: Probability = 0.5
     ) -> None:
@@ -33,7 +35,7 @@ class DiffAugment(Trick):
 
     def check(self, context: TrickContext) -> None:
         if not (self.color or self.translation or self.cutout):
-            raise ConfigError("trick=diffaugment: one of color, translation and cutout must be > 0.")
+            raise ConfigError(f"trick={self.name}: one of color, translation and cutout must be > 0.")
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         low, high = generator.pixel_range
@@ -93,6 +95,7 @@ class AdaptiveAugment(DiffAugment):
         images: real images that D sees while the probability goes from 0 to 1; 500,000 in the paper, for longer runs.
     """
 
+    name: ClassVar[str] = "adaptive_augment"
     needs_whole_batch: ClassVar[bool] = True
 
     def __init__(

@@ -1,0 +1,187 @@
+"""train.py as a program: run folders, signals, resuming and sweeps."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from PIL import Image
+
+from gan.cli import jobs, overrides
+from gan.system import status
+from tests.conftest import ROOT, TINY, composed, read_status, same_weights
+from tests.training.conftest import assert_complete, read_metrics
+
+
+def test_a_run_writes_all_its_files(train, tmp_path):
+    done = train(f"hydra.run.dir={tmp_path}", "train.epochs=2", "watch.log_every=10", "watch.samples_every=30")
+    assert done.returncode == 0, done.stderr
+    assert_complete(tmp_path)
+    outcome = read_status(tmp_path)
+    assert (outcome["state"], outcome["step"], outcome["epoch"], outcome["error"]) == ("finished", 80, 2.0, None)
+    assert outcome["images_per_second"] > 0
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows] == list(range(10, 81, 10))
+    metrics = {"loss", "gradient_norm", "lr", "fake"}
+    names = {f"{player}/{name}" for player in ("generator", "discriminator") for name in metrics}
+    assert {"epoch", "seconds", "discriminator/real", *names} <= rows[0].keys()
+    grids = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert grids == [f"step_{step:07d}.png" for step in (0, 30, 60, 80)]
+    assert Image.open(tmp_path / "samples.gif").n_frames == 4
+    assert Image.open(tmp_path / "final.png").size == (10 * 29 + 1, 10 * 29 + 1)  # 100 images, with lines between them
+    assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
+    assert done.stdout.count("epoch ") == 2 and done.stderr == ""
+    assert f"sample.py run={os.path.relpath(tmp_path, ROOT)}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_run_that_a_signal_stopped_is_complete_and_resumes_to_the_same_bits(
+    train, train_here, cache, tmp_path, number, exit_code
+):
+    unbroken, stopped = tmp_path / "unbroken", tmp_path / "stopped"
+    chosen = ["trick=[instance_noise,soft_labels]", "train.discriminator_steps=2", "threads=1"]
+    train_here(unbroken, *chosen)
+    command = [sys.executable, "train.py", *TINY, *chosen, f"cache_dir={cache}"]
+    process = subprocess.Popen(
+        [*command, f"hydra.run.dir={stopped}", "watch.log_every=1"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (stopped / "metrics.jsonl").exists() or len(read_metrics(stopped)) < 20:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == exit_code, err
+    assert read_status(stopped)["state"] == "stopped" and read_status(stopped)["step"] < 160
+    assert "Traceback" not in err and "train.py resume=" in out
+    assert_complete(stopped)
+    done = train(f"resume={stopped}", "watch.log_every=50")
+    assert done.returncode == 0, done.stderr
+    assert read_status(stopped)["state"] == "finished"
+    assert same_weights(unbroken, stopped)
+
+
+def test_a_diverged_run_ends_with_exit_code_0(train, tmp_path):
+    done = train(f"hydra.run.dir={tmp_path}", "optim=sgd", "optim.generator.lr=1e30", "train.max_steps=50")
+    assert done.returncode == 0 and "Diverged" in done.stdout and "Traceback" not in done.stderr
+    assert read_status(tmp_path)["state"] == "diverged"
+
+
+def test_resuming_with_settings_that_change_results_is_an_error_that_names_them(train, tmp_path):
+    assert train(f"hydra.run.dir={tmp_path}", "train.max_steps=3").returncode == 0
+    before = read_status(tmp_path)
+    done = train(f"resume={tmp_path}", "train.max_steps=6", "optim.generator.lr=0.001", "seed=5")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in ("optim.generator.lr", "0.0004", "0.001", "seed"))
+    assert "max_steps" not in done.stderr
+    assert read_status(tmp_path) == before
+    for override in ("train.batch_size=0", "seed=5"):
+        assert train(f"resume={tmp_path}", "train.max_steps=6", override).returncode == 1
+    assert "max_steps=6" not in (tmp_path / ".hydra" / "overrides.yaml").read_text()
+    resumed = train(f"resume={tmp_path}", "train.max_steps=6")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "max_steps=6" in (tmp_path / ".hydra" / "overrides.yaml").read_text()
+
+
+def test_a_new_run_does_not_overwrite_another(train, tmp_path):
+    assert train(f"hydra.run.dir={tmp_path}", "train.max_steps=3").returncode == 0
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "train.log"}
+    for arguments, words in (
+        ([f"hydra.run.dir={tmp_path}", "train.max_steps=2", "seed=1"], [str(tmp_path), f"resume={tmp_path}"]),
+        (
+            [f"resume={tmp_path}", "train.max_steps=6", f"hydra.run.dir={tmp_path / 'other'}"],
+            [f"resume={tmp_path}"],
+        ),
+    ):
+        done = train(*arguments)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert all(word in done.stderr for word in words)
+        assert all(path.read_bytes() == content for path, content in files.items())
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_in_a_folder_of_any_name_can_be_resumed(train_here, train, tmp_path):
+    """With the name as it is, and in quotes; and the run prints a command that works."""
+    folder = tmp_path / "läuf (1), it's [x] a=b"
+    train_here(folder, "train.max_steps=2")
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "overrides.yaml").write_text("[]")
+    quoted = str(folder).replace("'", r"\'")
+    for steps, override in ((3, f"resume={folder}"), (4, f"resume='{quoted}'")):
+        done = train(override, f"train.max_steps={steps}")
+        assert done.returncode == 0 and status.read(folder)["step"] == steps, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "sample.py" in line]
+    python, program, run, count = shlex.split(line[line.index("python") :])
+    assert (python, program, count) == ("python", "sample.py", "n=100")
+    path = OverridesParser.create().parse_override(run).value()
+    assert (ROOT / str(path)).samefile(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "my run", "läuf", "a(1)", "a,b", "a=b", "it's", "[x]", "5", "null", "~a", "C:\\a b", ""]
+)
+def test_hydra_reads_a_quoted_value_as_it_was(name):
+    override = OverridesParser.create().parse_override(overrides.quote_override("resume", name))
+    assert override.key_or_group == "resume" and override.value() == name
+
+
+def test_a_sweep_continues_after_a_job_that_diverges_or_has_a_wrong_setting(train, tmp_path):
+    done = train(
+        "-m",
+        f"hydra.sweep.dir={tmp_path}",
+        "optim=sgd",
+        "optim.generator.lr=0.01,1e30,-1",
+        "train.max_steps=20",
+        "watch.log_every=5",
+    )
+    folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+    assert [folder.name[0] for folder in folders] == ["0", "1", "2"], done.stderr
+    assert [read_status(folder)["state"] for folder in folders] == ["finished", "diverged", "refused"]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    table = done.stdout[done.stdout.rindex(str(tmp_path)) :]
+    assert all(word in table for word in ("job", "state", "D loss", "finished", "diverged", "refused"))
+
+
+@pytest.mark.parametrize(("error", "is_done"), [("the images are all alike.", True), (None, False)])
+def test_a_sweep_that_is_run_again_skips_a_job_that_stopped_at_a_failure(tmp_path, error, is_done):
+    status.update(tmp_path, state="stopped", error=error)
+    cfg = composed()
+    assert jobs.already_done(cfg, tmp_path, saved=True) is is_done
+    assert cfg.resume == (None if is_done else str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "tricks", "remaining"),
+    [
+        ("modern", "[r1]", {"r1"}),
+        ("modern", "r2", {"r2"}),
+        ("modern", "[]", set()),
+        ("blog/paper_batchnorm_softlabel", "[]", set()),
+        ("blog/paper_batchnorm_softlabel", "[soft_labels]", {"soft_labels"}),
+    ],
+)
+def test_the_tricks_of_an_experiment_can_be_replaced(program, small, tmp_path, name, tricks, remaining):
+    """Also by fewer, where the experiment has numbers for those that are left out."""
+    tiny = [
+        "dataset=digits",
+        "dataset.image_size=8",
+        "train.max_steps=1",
+        "watch.samples=1",
+        "watch.final_samples=null",
+    ]
+    done = program("train.py", f"experiment={name}", *small, *tiny, f"trick={tricks}", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    trick = OmegaConf.load(tmp_path / ".hydra" / "config.yaml").trick
+    assert set(trick) == remaining
+    assert "soft_labels" not in trick or list(trick.soft_labels.real_target) == [0.9, 1.0]
