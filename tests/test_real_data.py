@@ -47,4 +47,4 @@ def test_a_zip_of_photographs_trains_a_dcgan(cache):
     run = build_run(cache, *data, "model=dcgan", "train.batch_size=16")
     assert (run.image.channels, run.image.size) == (3, 32)
     train(run, steps=3)
-    assert not loop.not_finite(run)
+    assert not loop.find_non_finite(run)

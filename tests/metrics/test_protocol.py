@@ -133,7 +133,7 @@ def test_images_of_the_user_are_compared_with_test_images_only_if_there_are_any(
     [
         ("color", r"dataset\.test_path.*8x8x3 in 2 classes.*8x8x1 in 2 classes"),
         ("flat", r"dataset\.test_path.*8x8x1 in 0 classes"),
-        ("few", "100 test images"),
+        ("few", "100 training images"),
         ("absent", "nowhere"),
         ("renamed", r"dataset\.test_path.*folder 0 "),
     ],
