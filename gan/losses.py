@@ -46,7 +46,7 @@ class Loss(ABC):
         """G's loss, from the logits (B,) of fake images, and of real ones if `generator_sees_real`."""
 
     def flip_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits (B,) of images that D is told are real, and fake."""
+        """The logits (B,) that D's loss takes for real and for fake: swapping logits swaps their labels."""
         if not self.label_flip_probability:
             return real, fake
         flipped = torch.rand_like(real) < self.label_flip_probability

@@ -17,7 +17,7 @@ class NonFiniteGuard:
 
     def __init__(self, device: torch.device) -> None:
         self.found_inf = torch.zeros((), device=device)
-        self.step = torch.zeros((), dtype=torch.int64, device=device)  # of the current update, from 1
+        self.step = torch.zeros((), dtype=torch.int64, device=device)  # number of the current step; the first is 1
 
     def check(self, value: Tensor, failed_at: Tensor) -> None:
         """Set `found_inf` if `value` (0-d) is not finite, and `failed_at` if it is the first such value."""

@@ -1,4 +1,4 @@
-"""A player of the game: a network and its optimizer."""
+"""A player, G or D: a network and its optimizer."""
 
 import math
 from collections.abc import Iterator
@@ -35,9 +35,12 @@ class Player:
         compiled: bool = False,
         weight_clip: float | None = None,
     ) -> None:
-        self.network, self.optimizer, self.schedule, self.guard = network, optimizer, schedule, guard
+        self.optimizer, self.schedule, self.guard = optimizer, schedule, guard
         self.weight_clip, self.is_bf16 = weight_clip, precision == "bf16"
-        self.working: Any = bf16_copy(network) if self.is_bf16 else network  # what runs in a step
+        # `network` holds the float32 weights, which the optimizer updates and checkpoints store. `working` is what runs
+        # in a step: `network` itself, or its bfloat16 copy. `compiled` is `working` through torch.compile, if used.
+        self.network = network
+        self.working: Any = bf16_copy(network) if self.is_bf16 else network
         self.compiled: Any = self.working
         if compiled:  # fallback_random: the same dropout as without torch.compile
             options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": guard.found_inf.is_cuda}
@@ -46,9 +49,9 @@ class Player:
         self.working_parameters: list[Tensor] = [weight for weight in self.working.parameters() if weight.requires_grad]
         pairs = zip(self.parameters, self.working_parameters, strict=True)
         self.copies = [(weight, working) for weight, working in pairs if working is not weight]
-        self.failed_at = torch.zeros_like(guard.step)  # the first step that was not finite, from 1; 0: none
+        self.failed_at = torch.zeros_like(guard.step)  # number of the first step that was not finite; 0: none
         self.gradient_norm = torch.zeros_like(guard.found_inf)
-        vars(optimizer).update(found_inf=guard.found_inf, grad_scale=None)
+        vars(optimizer).update(found_inf=guard.found_inf, grad_scale=None)  # as torch.amp.GradScaler does
 
     def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         with self.autocast(inputs):
@@ -75,7 +78,7 @@ class Player:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """While this lasts, gradients pass through the network and are not computed for its weights."""
+        """Context in which gradients pass through the network but are not computed for its weights."""
         for weight in self.working_parameters:
             weight.requires_grad_(False)
         try:
@@ -100,10 +103,10 @@ class Player:
         gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
         distributed.all_reduce_mean([loss.detach(), *gradients])
         self.gradient_norm = get_total_norm(gradients)
-        self.guard.check(loss.detach() + self.gradient_norm, self.failed_at)
+        self.guard.check(loss.detach() + self.gradient_norm, self.failed_at)  # finite only if both are
 
     def optimizer_step(self) -> None:
-        """Update the weights, unless something was not finite."""
+        """Update the weights. The fused optimizer skips this while `guard.found_inf` is 1."""
         self.optimizer.step()
         if self.weight_clip is not None:
             with torch.no_grad():
@@ -139,8 +142,8 @@ class Players:
     """Both players.
 
     Args:
-        separate_batches: whether D gets real and fake images as two batches or as one. It matters where the images of a
-            batch affect each other, as with BatchNorm (ganhacks 4).
+        separate_batches: whether D gets real and fake images in two batches or in one. With BatchNorm in D the results
+            differ (ganhacks 4).
     """
 
     generator: Player
@@ -160,7 +163,6 @@ class Players:
         """D's logits (B,) of real images and of as many fake images, both with the classes `labels` (B,)."""
         if self.separate_batches:
             return self.discriminator(real, labels), self.discriminator(fake, labels)
-        real_logits, fake_logits = self.discriminator(
-            torch.cat([real, fake]), None if labels is None else labels.repeat(2)
-        ).chunk(2)
+        both_labels = None if labels is None else labels.repeat(2)
+        real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), both_labels).chunk(2)
         return real_logits, fake_logits

@@ -1,6 +1,6 @@
-"""One update of each player: the GAN algorithm and nothing else (Goodfellow et al. 2014, algorithm 1).
+"""One training step of a GAN: an update of each player, and nothing else (Goodfellow et al. 2014, algorithm 1).
 
-All metrics returned are 0-d tensors on the device. Reading one waits for the GPU.
+D is the discriminator, G the generator. All metrics are 0-d tensors on the device: reading one waits for the GPU.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ Metrics = dict[str, Tensor]
 
 
 class Batch(NamedTuple):
-    """The data for one update of a player.
+    """The data for one update.
 
     Args:
         real: images (B, C, H, W) in the pixel range of the generator.
-        noise: (B, noise_dim).
-        labels: classes int64 (B,) of the real images, and of the fake ones; None if the networks are unconditional.
+        noise: (B, noise_dim), the input of the generator.
+        labels: classes int64 (B,) of the real and of the fake images; None if the networks are unconditional.
     """
 
     real: Tensor
@@ -35,10 +35,11 @@ def step(
     """Update D once on each of `batches` but the last, and G once on the last.
 
     Args:
-        update: which player is updated first, or both at once on the last batch.
-        reuse_fakes: whether the second player uses the fake images of the first.
+        update: which player is updated first, or both at once, on the last batch.
+        reuse_fakes: whether the player that is updated second uses the fake images of the first.
     """
-    generator, (*discriminator_batches, generator_batch) = players.generator, batches
+    generator = players.generator
+    *discriminator_batches, generator_batch = batches
     if update == "simultaneous":
         return step_both(players, loss, tricks, generator_batch)
 
@@ -46,12 +47,15 @@ def step(
         fake = generator(generator_batch.noise, generator_batch.labels)
         metrics = step_generator(players, loss, tricks, generator_batch, fake)
         for batch in discriminator_batches:
-            new_fake = fake.detach() if reuse_fakes else generator.generate(batch.noise, batch.labels)
-            metrics |= step_discriminator(players, loss, tricks, batch, new_fake)
+            if not reuse_fakes:
+                fake = generator.generate(batch.noise, batch.labels)
+            metrics |= step_discriminator(players, loss, tricks, batch, fake.detach())
         return metrics
 
+    # D's update needs no gradient of G, so `generate` builds no graph, unless G's update uses the same fake images.
+    generate = generator if reuse_fakes else generator.generate
     for batch in discriminator_batches:
-        fake = (generator if reuse_fakes else generator.generate)(batch.noise, batch.labels)
+        fake = generate(batch.noise, batch.labels)
         metrics = step_discriminator(players, loss, tricks, batch, fake.detach())
     if not reuse_fakes:
         fake = generator(generator_batch.noise, generator_batch.labels)
@@ -59,58 +63,64 @@ def step(
 
 
 def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Metrics:
-    """Update D, so that it tells real images from `fake`."""
-    total, _, metrics = discriminator_loss(players, loss, tricks, batch, tricks.replay(fake))
-    players.discriminator.update(total)
+    """Update D: it learns to tell real images from `fake`, which is detached from G."""
+    discriminator_loss, _, metrics = compute_discriminator_loss(players, loss, tricks, batch, tricks.replay(fake))
+    players.discriminator.update(discriminator_loss)
     return metrics | {"discriminator/gradient_norm": players.discriminator.gradient_norm}
 
 
 def step_generator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Metrics:
-    """Update G, so that D takes `fake`, which carries the graph of G, for real."""
+    """Update G: D should take `fake` for real. `fake` is G's output, with its graph."""
     discriminator = players.discriminator
     with discriminator.frozen():
         real_logits = discriminator(tricks.augment(batch.real), batch.labels) if loss.generator_sees_real else None
         fake_logits = discriminator(tricks.augment(fake), batch.labels)
-        total = loss.generator(real_logits, fake_logits)
-        total = tricks.generator_loss(total, discriminator.features, batch.real, fake)
-    players.generator.update(total)
-    return generator_metrics(players, total, fake_logits)
+        generator_loss = loss.generator(real_logits, fake_logits)
+        generator_loss = tricks.generator_loss(generator_loss, discriminator.features, batch.real, fake)
+    players.generator.update(generator_loss)
+    return generator_metrics(players, generator_loss, fake_logits)
 
 
 def step_both(players: Players, loss: Loss, tricks: Trick, batch: Batch) -> Metrics:
     """Update both players from the same fake images and the same forward pass of D."""
     generator, discriminator = players
     fake = generator(batch.noise, batch.labels)
-    total, (real_logits, fake_logits), metrics = discriminator_loss(players, loss, tricks, batch, fake)
-    generator_total = loss.generator(real_logits, fake_logits)
-    generator_total = tricks.generator_loss(generator_total, discriminator.features, batch.real, fake)
-    discriminator.backward(total, retain_graph=True)
-    generator.backward(generator_total)
+    discriminator_loss, logits, metrics = compute_discriminator_loss(players, loss, tricks, batch, fake)
+    generator_loss = loss.generator(*logits)
+    generator_loss = tricks.generator_loss(generator_loss, discriminator.features, batch.real, fake)
+    discriminator.backward(discriminator_loss, retain_graph=True)  # G's backward pass goes through the same graph
+    generator.backward(generator_loss)
     discriminator.optimizer_step()
     generator.optimizer_step()
     metrics |= {"discriminator/gradient_norm": discriminator.gradient_norm}
-    return metrics | generator_metrics(players, generator_total, fake_logits)
+    return metrics | generator_metrics(players, generator_loss, logits[1])
 
 
-def discriminator_loss(
+def compute_discriminator_loss(
     players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor], Metrics]:
-    """D's loss, its logits of the real images and of `fake`, and the metrics of both."""
-    augmented = tricks.augment(batch.real), tricks.augment(fake)
-    logits = real_logits, fake_logits = players.discriminator_logits(*augmented, batch.labels)
-    metrics = {"real": real_logits.sigmoid().mean(), "fake": fake_logits.sigmoid().mean()}
-    observed = tricks.observe(batch.real, fake, *logits)
-    terms = loss.discriminator(*loss.flip_labels(*logits))
-    penalties = tricks.penalties(lambda images: players.discriminator.uncompiled(images, batch.labels), *augmented)
+    """D's loss on real images and `fake`, its logits (B,) of either, and the metrics to log."""
+    discriminator = players.discriminator
+    real_input, fake_input = tricks.augment(batch.real), tricks.augment(fake)
+    real_logits, fake_logits = players.discriminator_logits(real_input, fake_input, batch.labels)
+    observed = tricks.observe(batch.real, fake, real_logits, fake_logits)
+
+    def logits_of(images: Tensor) -> Tensor:  # for penalties on D's gradient, which torch.compile cannot differentiate
+        return discriminator.uncompiled(images, batch.labels)
+
+    terms = loss.discriminator(*loss.flip_labels(real_logits, fake_logits))
+    penalties = tricks.penalties(logits_of, real_input, fake_input)
     total = sum(penalties.values(), start=loss.total(terms))
-    metrics |= {"loss": total, **terms, **penalties}
-    return total, logits, {f"discriminator/{name}": value.detach() for name, value in metrics.items()} | observed
+    predictions = {"real": real_logits.sigmoid().mean(), "fake": fake_logits.sigmoid().mean()}  # D(x) and D(G(z))
+    logged = {"loss": total, **predictions, **terms, **penalties}
+    metrics = {f"discriminator/{name}": value.detach() for name, value in logged.items()}
+    return total, (real_logits, fake_logits), metrics | observed
 
 
-def generator_metrics(players: Players, total: Tensor, fake_logits: Tensor) -> Metrics:
-    """G's loss, and the mean D(G(z)) that it was computed from."""
+def generator_metrics(players: Players, generator_loss: Tensor, fake_logits: Tensor) -> Metrics:
+    """G's loss, the mean D(G(z)) in G's update, and the norm of G's gradient."""
     return {
-        "generator/loss": total.detach(),
+        "generator/loss": generator_loss.detach(),
         "generator/fake": fake_logits.detach().sigmoid().mean(),
         "generator/gradient_norm": players.generator.gradient_norm,
     }

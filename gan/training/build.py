@@ -49,6 +49,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         generator.start_from_mean_image(scale_images(sums / len(dataset), generator.pixel_range))
     randomness.reseed(CPU, settings.seed, "tricks")
     tricks.modify_networks(generator, discriminator, image)
+    compatibility.check_networks(settings, image, generator, discriminator, tricks)
 
     guard = NonFiniteGuard(device)
     players = Players(

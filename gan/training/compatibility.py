@@ -34,7 +34,7 @@ def check_run(
     check_lipschitz(settings, loss, together)
     check_processes(settings, tricks)
     check_dataset(settings, dataset)
-    check_networks(settings, dataset.shape, generator, discriminator)
+    check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
     for name, trick in tricks.items():
         if trick.uses_features and not discriminator.feature_count:
@@ -96,31 +96,36 @@ def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
 
 
-def check_networks(settings: Settings, image: ImageShape, generator: Generator, discriminator: Discriminator) -> None:
-    """Run networks of the user once, to see whether they fit the noise, the images and the logits."""
-    shape = (2, image.channels, image.size, image.size)
-    inputs = {"generator": torch.zeros(2, settings.noise.dim), "discriminator": torch.zeros(shape)}
-    outputs = {"generator": shape, "discriminator": (2,)}
+def check_networks(
+    settings: Settings, image: ImageShape, generator: Generator, discriminator: Discriminator, tricks: Tricks
+) -> None:
+    """Run networks of the user once, to see whether they fit the noise, the images and the logits.
+
+    Args:
+        tricks: those that have modified the networks.
+    """
+    batch_size = settings.train.batch_size
+    images = batch_size, image.channels, image.size, image.size
+    labels = [torch.zeros(batch_size, dtype=torch.int64)] if tricks.any("uses_labels") else []
+    inputs = {"generator": (batch_size, settings.noise.dim), "discriminator": images}
+    outputs = {"generator": images, "discriminator": (batch_size // tricks.images_per_logit,)}
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         if type(network).__module__.startswith("gan.models.") and type(network) not in (Generator, Discriminator):
             continue
-        output = dry_run(name, network, inputs[name])
-        output_shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        if output_shape != outputs[name]:
-            raise ConfigError(
-                f"model.{name} maps {tuple(inputs[name].shape)} to {output_shape}: must be {outputs[name]}."
-            )
+        output = dry_run(name, network, torch.zeros(inputs[name]), *labels)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if shape != outputs[name]:
+            raise ConfigError(f"model.{name} maps {inputs[name]} to {shape}: must be {outputs[name]}.")
 
 
-def dry_run(name: str, network: nn.Module, inputs: Tensor) -> Any:
+def dry_run(name: str, network: nn.Module, inputs: Tensor, *labels: Tensor) -> Any:
     """The output of a copy of a network in eval mode: neither the network nor the random state changes."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return copy.deepcopy(network).eval()(inputs)
+            return copy.deepcopy(network).eval()(inputs, *labels)
     except Exception as error:  # the user's code
-        raise ConfigError(
-            f"model.{name} fails on inputs of shape {tuple(inputs.shape)}: {first_line(error)}."
-        ) from error
+        shape = tuple(inputs.shape)
+        raise ConfigError(f"model.{name} fails on inputs of shape {shape}: {first_line(error)}.") from error
 
 
 def check_batch_norm(batch_size: int, images_per_logit: int, generator: nn.Module, discriminator: nn.Module) -> None:

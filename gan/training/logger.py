@@ -102,6 +102,11 @@ class RunLogger:
             total=total_steps, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True
         )
 
+    @property
+    def last_scores(self) -> dict[str, Any]:
+        """The newest scores with their protocol; empty without any."""
+        return {name: value for name, value in self.scores[-1].items() if name != "step"} if self.scores else {}
+
     def describe(self, config: str, settings: dict[str, Any], fid: str) -> None:
         """Write the config (YAML) and the HParams entry of the run; `fid` is the name of its FID, such as fid_mnist."""
         self.board.add_text("config", f"```yaml\n{config}\n```")

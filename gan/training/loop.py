@@ -30,37 +30,39 @@ def train(run: TrainingRun, folder: Path) -> int:
 
     Returns the number of the signal that stopped it, or 0.
     """
-    row_was_due = run.metrics.count == 0  # at this step, before the run was stopped
-    keep_row, keep_scores = (
-        partial(is_kept, run.step, lambda _: row_was_due),
-        partial(is_kept, run.step, run.is_score_due),
-    )
+    # A resumed run keeps the rows of its files up to this step. Metrics of this step itself were logged because they
+    # were due, and not because the run ended here, if the accumulator is empty.
+    keep_row = partial(is_kept, run.step, lambda _: run.metrics.count == 0)
+    keep_scores = partial(is_kept, run.step, run.is_score_due)
     with signals.stop_requests() as stop, logging_redirect_tqdm():
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
-            scores = {name: value for name, value in (logger.scores or [{}])[-1].items() if name != "step"}
-            about = {"version": __version__, "machine": describe_device(run.device), "scores": scores}
+            about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
             status.update(folder, state="running", error=None, **about, **run.progress())
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            diverged = train_steps(run, folder, logger, stop)
+            non_finite = train_steps(run, folder, logger, stop)
 
-            if not diverged:
+            if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
                 outputs.finish(run, folder, logger)
         if RANK == 0:
             sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
             figures.plot_figures(folder, undecided=0.5 if run.loss.zero_is_undecided else None)
-        state = "diverged" if diverged else "stopped" if run.step < run.total_steps else "finished"
-        reason = stop.reason if state == "stopped" else diverged
-        status.update(folder, state=state, error=reason, **run.progress())
+
+        state, error = "finished", None
+        if non_finite:
+            state, error = "diverged", non_finite
+        elif run.step < run.total_steps:
+            state, error = "stopped", stop.reason
+        status.update(folder, state=state, error=error, **run.progress())
     return stop.signal if state == "stopped" else 0
 
 
 def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest) -> str | None:
-    """Make the remaining steps. Returns a sentence about what was not finite, or None."""
+    """Make the remaining steps. Returns a sentence if a loss, gradient or weight was not finite."""
     watch = run.settings.watch
     start_time, start_step, seconds_before = time.perf_counter(), run.step, run.seconds
     save_time = start_time
@@ -79,9 +81,10 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
             run.is_score_due(run.step),
         )
         epoch_ends = run.step % run.steps_per_epoch == 0
-        in_sync = WORLD_SIZE == 1 or log_now or epoch_ends  # all processes come here in the same steps
-        overdue = watch.checkpoint_minutes and time.perf_counter() - save_time > 60 * watch.checkpoint_minutes
-        save_now = (overdue and in_sync) or run.is_due(watch.checkpoint_every, run.step)
+        # Clocks and signals differ between processes, so they are heeded in steps in which all processes do so.
+        in_sync = WORLD_SIZE == 1 or log_now or epoch_ends
+        is_overdue = watch.checkpoint_minutes and time.perf_counter() - save_time > 60 * watch.checkpoint_minutes
+        save_now = (is_overdue and in_sync) or run.is_due(watch.checkpoint_every, run.step)
         stop_now = run.step == run.total_steps or (WORLD_SIZE == 1 and stop.signal != 0)
         if not (log_now or sample_now or score_now or save_now or epoch_ends or stop_now):
             continue
@@ -94,8 +97,8 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
         run.seconds = seconds_before + time.perf_counter() - start_time
         run.images_per_second = (run.step - start_step) * run.images_per_step / (run.seconds - seconds_before)
-        if problem := find_non_finite(run):
-            return problem
+        if non_finite := find_non_finite(run):
+            return non_finite
 
         # Log, sample, score, save
         if epoch_ends:
@@ -122,24 +125,24 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
     train, seed = run.settings.train, run.settings.seed
     if run.settings.compile:
         torch.compiler.cudagraph_mark_step_begin()  # outputs of CUDA graphs of the last step may be overwritten
-    randomness.reseed(run.device, seed, "layers", run.step, *([RANK] if WORLD_SIZE > 1 else []))
+    own_rank = [RANK] if WORLD_SIZE > 1 else []  # each process draws dropout masks of its own
+    randomness.reseed(run.device, seed, "layers", run.step, *own_rank)
     run.players.begin_step(run.step, run.step // run.steps_per_epoch)
     run.tricks.begin_step(run.step)
 
     count, pixel_range = train.discriminator_steps, run.generator.pixel_range
     generators = [randomness.random_generator(run.device, seed, "noise", run.step, i) for i in range(count + 1)]
     noise = [run.noise.sample(train.batch_size, generator)[run.batches.local_slice] for generator in generators]
-    datasets = [run.batches[run.step * count + i] for i in range(count)]
-    batches = [
-        Batch(scale_images(dataset.images, pixel_range), z, dataset.labels)
-        for dataset, z in zip(datasets, noise[:-1], strict=True)
-    ]
-    batches.append(batches[-1]._replace(noise=noise[-1]))  # G uses the last real images of D
+    batches = []
+    for i in range(count):
+        real = run.batches[run.step * count + i]
+        batches.append(Batch(scale_images(real.images, pixel_range), noise[i], real.labels))
+    batches.append(batches[-1]._replace(noise=noise[-1]))  # G's update has the last real images of D's, and other noise
     return step(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
 
 
 def find_non_finite(run: TrainingRun) -> str | None:
-    """Which player had a non-finite loss, gradient or weight, in a sentence. Waits for the device."""
+    """A sentence if a loss, gradient or weight was not finite; sets `run.step` to that step. Waits for the device."""
     players = {"generator": run.players.generator, "discriminator": run.players.discriminator}
     for name, player in players.items():
         if failed_at := int(player.failed_at):

@@ -11,8 +11,8 @@ from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
 
-Logits = Callable[[Tensor], Tensor]  # images (B, C, H, W) to logits (B,) in float32, differentiable twice
-Features = Callable[[Tensor], Tensor]  # images (B, C, H, W) to features of the discriminator (B, ...)
+LogitsFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's logits (B,), differentiable twice
+FeaturesFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's features (B, ...)
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Failure(NamedTuple):
 class Trick:
     """The hooks, in the order in which they are called. The defaults do nothing."""
 
-    penalized_norm: ClassVar[float | None] = None  # what its penalty wants the norm of D's input gradient to be
+    penalized_norm: ClassVar[float | None] = None  # target of a gradient penalty: norm of D's gradient at the images
     enforces_lipschitz: ClassVar[bool] = False  # whether it keeps D Lipschitz
-    mixes_images: ClassVar[bool] = False  # whether it makes a logit depend on the other images of the batch
+    mixes_images: ClassVar[bool] = False  # whether the logit of an image depends on the other images of its batch
     uses_features: ClassVar[bool] = False  # whether it needs a discriminator that has features
     uses_labels: ClassVar[bool] = False  # whether both networks receive class labels
-    needs_whole_batch: ClassVar[bool] = False  # whether it fails if each of several processes has a part of the batch
-    images_per_logit: int = 1
+    needs_whole_batch: ClassVar[bool] = False  # whether it is wrong on a part of a batch, as with several processes
+    images_per_logit: int = 1  # how many images D classifies together
 
     def check(self, context: TrickContext) -> None:
         """Called once, before training. Raises ConfigError where the trick cannot work in this run."""
@@ -66,15 +66,15 @@ class Trick:
     def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         """Called in D's step with the images (B, C, H, W) before `augment`, and their logits (B,).
 
-        Returns values to log by name, 0-d tensors, with the same names in every step.
+        Returns metrics to log, 0-d tensors by name. The names must be the same in every step.
         """
         return {}
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Terms to add to D's loss, by name (0-d), for the augmented images (B, C, H, W)."""
         return {}
 
-    def generator_loss(self, loss: Tensor, features: Features, real: Tensor, fake: Tensor) -> Tensor:
+    def generator_loss(self, loss: Tensor, features: FeaturesFunction, real: Tensor, fake: Tensor) -> Tensor:
         """G's loss in place of `loss` (0-d). `fake` (B, C, H, W) carries the graph of G."""
         return loss
 
@@ -106,7 +106,8 @@ class Tricks(Trick):
             trick.check(context)
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
-        for trick in sorted(self.tricks, key=lambda trick: trick.enforces_lipschitz):  # after layers have been added
+        # spectral_norm comes last, so that it also normalizes the layers that other tricks add
+        for trick in sorted(self.tricks, key=lambda trick: trick.enforces_lipschitz):
             trick.modify_networks(generator, discriminator, image)
 
     def begin_step(self, step: int) -> None:
@@ -127,12 +128,15 @@ class Tricks(Trick):
         observed = [trick.observe(real, fake, real_logits, fake_logits) for trick in self.tricks]
         return {name: value for values in observed for name, value in values.items()}
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {name: term for trick in self.tricks for name, term in trick.penalties(logits, real, fake).items()}
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {name: term for trick in self.tricks for name, term in trick.penalties(logits_of, real, fake).items()}
 
-    def generator_loss(self, loss: Tensor, features: Features, real: Tensor, fake: Tensor) -> Tensor:
+    def generator_loss(self, loss: Tensor, features: FeaturesFunction, real: Tensor, fake: Tensor) -> Tensor:
+        def augmented_features(images: Tensor) -> Tensor:  # D sees augmented images only
+            return features(self.augment(images))
+
         for trick in self.tricks:
-            loss = trick.generator_loss(loss, lambda images: features(self.augment(images)), real, fake)
+            loss = trick.generator_loss(loss, augmented_features, real, fake)
         return loss
 
     def find_failures(self, step: int, metrics: dict[str, float]) -> list[Failure]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gan.config.types import NonNegativeFloat, PositiveFloat
-from gan.tricks.base import Features, Trick
+from gan.tricks.base import FeaturesFunction, Trick
 
 
 class FeatureMatching(Trick):
@@ -24,7 +24,7 @@ class FeatureMatching(Trick):
     def __init__(self, *, weight: PositiveFloat = 1.0, adversarial_weight: NonNegativeFloat = 0.0) -> None:
         self.weight, self.adversarial_weight = weight, adversarial_weight
 
-    def generator_loss(self, loss: Tensor, features: Features, real: Tensor, fake: Tensor) -> Tensor:
+    def generator_loss(self, loss: Tensor, features: FeaturesFunction, real: Tensor, fake: Tensor) -> Tensor:
         distance = (features(real).mean(dim=0) - features(fake).mean(dim=0)).square().sum()
         if not self.adversarial_weight:  # so that a loss that is not finite stays out
             return self.weight * distance

@@ -8,20 +8,20 @@ from torch import Tensor
 from gan.config.errors import ConfigError
 from gan.config.types import PositiveFloat, PositiveInt
 from gan.models.layers import has_batch_norm
-from gan.tricks.base import Logits, Trick, TrickContext
+from gan.tricks.base import LogitsFunction, Trick, TrickContext
 
 
-def squared_gradient_norm(logits: Logits, images: Tensor) -> Tensor:
+def squared_gradient_norm(logits_of: LogitsFunction, images: Tensor) -> Tensor:
     """|dD/dx|^2 for each logit (B,) of the `images` (B, C, H, W), differentiable again."""
     images = images.detach().requires_grad_()
-    values = logits(images)
-    (gradient,) = torch.autograd.grad(values.sum(), images, create_graph=True)
-    return gradient.square().flatten(1).sum(dim=1).view(len(values), -1).sum(dim=1)  # packing: several images a logit
+    logits = logits_of(images)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).view(len(logits), -1).sum(dim=1)  # packing: several images a logit
 
 
-def deviation_from_one(logits: Logits, images: Tensor) -> Tensor:
+def deviation_from_one(logits_of: LogitsFunction, images: Tensor) -> Tensor:
     """Mean of (|dD/dx| - 1)^2 over the `images` (B, C, H, W)."""
-    norm = (squared_gradient_norm(logits, images) + 1e-12).sqrt()  # the square root has no gradient at 0
+    norm = (squared_gradient_norm(logits_of, images) + 1e-12).sqrt()  # the square root has no gradient at 0
     return (norm - 1).square().mean()
 
 
@@ -59,21 +59,21 @@ class R1(GradientPenalty):
     def begin_step(self, step: int) -> None:
         self.is_due = step % self.every == 0
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {"r1": self.penalty(logits, real)}
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"r1": self.penalty(logits_of, real)}
 
-    def penalty(self, logits: Logits, images: Tensor) -> Tensor:
+    def penalty(self, logits_of: LogitsFunction, images: Tensor) -> Tensor:
         """The penalty (0-d) on these images; 0 if it is not due in this step."""
         if not self.is_due:
             return images.new_zeros(())
-        return self.every * self.gamma / 2 * squared_gradient_norm(logits, images).mean()
+        return self.every * self.gamma / 2 * squared_gradient_norm(logits_of, images).mean()
 
 
 class R2(R1):
     """The same on fake images (Mescheder et al. 2018, equation 10)."""
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {"r2": self.penalty(logits, fake)}
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"r2": self.penalty(logits_of, fake)}
 
 
 class WganGp(GradientPenalty):
@@ -92,10 +92,10 @@ class WganGp(GradientPenalty):
         super().check(context)
         self.images_per_pack = context.tricks.images_per_logit
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         packs = torch.rand(len(real) // self.images_per_pack, 1, 1, 1, device=real.device)
         between = torch.lerp(real, fake.detach(), packs.repeat_interleave(self.images_per_pack, 0))
-        return {"wgan_gp": self.weight * deviation_from_one(logits, between)}
+        return {"wgan_gp": self.weight * deviation_from_one(logits_of, between)}
 
 
 class Dragan(GradientPenalty):
@@ -112,6 +112,6 @@ class Dragan(GradientPenalty):
     def __init__(self, *, weight: PositiveFloat = 10.0, noise_scale: PositiveFloat = 0.5) -> None:
         self.weight, self.noise_scale = weight, noise_scale
 
-    def penalties(self, logits: Logits, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         around = real + self.noise_scale * real.std() * torch.rand_like(real)
-        return {"dragan": self.weight * deviation_from_one(logits, around)}
+        return {"dragan": self.weight * deviation_from_one(logits_of, around)}

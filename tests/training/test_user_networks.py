@@ -12,6 +12,7 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.models.base import Discriminator, Generator
 from gan.training import build, compatibility, loop
+from gan.tricks.base import Tricks
 from tests.conftest import composed, options
 from tests.test_step import flat_weights
 
@@ -99,6 +100,11 @@ class TwoLogitsD(PlainD):
 class TupleD(PlainD):
     def forward(self, images):
         return super().forward(images), images
+
+
+class ReshapingD(PlainD):
+    def forward(self, images):
+        return super().forward(images.view(-1, 1, 16, 16))
 
 
 class RaisingD(PlainD):
@@ -210,7 +216,7 @@ def test_real_images_are_scaled_to_the_pixel_range_of_a_plain_generator(own_run,
         (("TupleG", "PlainD"), "generator", "tuple"),
         (("DerivedTupleG", "PlainD"), "generator", "tuple"),
         (("RaisingG", "PlainD"), "generator", "out of ideas"),
-        (("PlainG", "TwoLogitsD"), "discriminator", r"\(4,\)"),
+        (("PlainG", "TwoLogitsD"), "discriminator", r"\(16,\)"),  # two for each of 8 images
         (("PlainG", "TupleD"), "discriminator", "tuple"),
         (("PlainG", "RaisingD"), "discriminator", "expected 3 channels"),
         (("PlainG", "DerivedWrongFeaturesD"), "discriminator", "16"),
@@ -223,6 +229,12 @@ def test_a_network_that_does_not_fit_is_an_error_that_names_it(own_run, pair, pl
     assert "\n" not in message and message.endswith(".")
 
 
+def test_a_network_that_does_not_fit_once_a_trick_has_modified_it_is_an_error(own_run):
+    own_run(("PlainG", "ReshapingD"))
+    with pytest.raises(ConfigError, match=r"^model\.discriminator "):
+        own_run(("PlainG", "ReshapingD"), "trick=[packing]")
+
+
 def test_the_check_of_the_networks_changes_neither_them_nor_the_random_state(own_run):
     run = own_run(("WithBuffers", "PlainD"))
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
@@ -231,7 +243,7 @@ def test_the_check_of_the_networks_changes_neither_them_nor_the_random_state(own
     before = [copy.deepcopy(network.state_dict()) for network in networks]
     modes = [[module.training for module in network.modules()] for network in networks]
     random_state = torch.get_rng_state()
-    compatibility.check_networks(run.settings, run.image, *networks)
+    compatibility.check_networks(run.settings, run.image, *networks, Tricks([]))
     assert torch.equal(random_state, torch.get_rng_state())
     assert modes == [[module.training for module in network.modules()] for network in networks]
     for network, state in zip(networks, before, strict=True):
