@@ -45,6 +45,16 @@ def trust_of(cfg: DictConfig) -> Trust:
     return cfg.resume is None or (list(trust) if OmegaConf.is_list(trust) else trust is True)
 
 
+def names_outside_code(cfg: DictConfig) -> bool:
+    """Whether a checked configuration names code outside this project, which its run folder needs `trust=true` for."""
+    try:
+        for group in PREFIXES:
+            check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+    except ConfigError:
+        return True
+    return False
+
+
 def check_tree(path: str, node: Any, trust: Trust = False) -> None:
     """Check every node with a `_target_` at or below `path`. Imports nothing outside this project without `trust`."""
     if isinstance(node, list):
