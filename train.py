@@ -35,7 +35,7 @@ def train(cfg: DictConfig, folder: Path) -> int:
             jobs.write_hydra_files(cfg, folder)
         stopped_by = loop.train(run, folder)
     if RANK == 0:
-        jobs.print_summary(folder)
+        jobs.print_summary(cfg, folder)
     return stopped_by
 
 

@@ -143,7 +143,7 @@ def measure(
 
 
 def time_start(common: tuple[str, ...], repeats: int) -> None:
-    """Print how long a newcomer waits."""
+    """Print how long the first commands take."""
     print("## Start, in seconds\n")
     print_header(["command", "seconds"])
     commands = {
@@ -177,13 +177,13 @@ def time_writing(common: tuple[str, ...]) -> None:
     step_seconds = timing.median_seconds(lambda: make_step(run), 3.0)
     with (
         tempfile.TemporaryDirectory() as name,
-        RunLogger(Path(name), 0, run.total_steps, run.is_log_due, run.is_score_due) as book,
+        RunLogger(Path(name), 0, run.total_steps, run.is_log_due, run.is_score_due) as logger,
     ):
         folder = Path(name)
         status.update(folder, state="running", error=None)
         writers = {
-            "logging": (settings.watch.log_every, lambda: outputs.log_metrics(run, folder, book)),
-            "a grid": (settings.watch.samples_every, lambda: outputs.save_samples(run, folder, book)),
+            "logging": (settings.watch.log_every, lambda: outputs.log_metrics(run, folder, logger)),
+            "a grid": (settings.watch.samples_every, lambda: outputs.save_samples(run, folder, logger)),
             "a checkpoint": (settings.watch.checkpoint_every, lambda: checkpoint.save(folder, run.state_dict())),
         }
         print(f"## Writing, in a default run of {step_seconds * 1000:.1f} ms per step\n")

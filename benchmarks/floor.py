@@ -1,4 +1,4 @@
-"""The floor: the least time that a step's arithmetic takes on this machine, whoever writes the loop.
+"""The floor: the least time that a step's arithmetic takes on this machine, however the loop is written.
 
 The matrix products and convolutions of a step are counted where they are called. Each distinct one is then timed alone,
 on tensors of the same shape, layout and type, which stay in the caches; in a step fewer do. What the optimizers must

@@ -46,7 +46,7 @@ def evaluate(cfg: DictConfig) -> None:
     references: dict[tuple[str, tuple[Path, Path]], Reference] = {}
     tables: dict[str, tuple[dict[str, Scores], Scores]] = {}
     with memory_errors():
-        # all of them before minutes are spent on the first
+        # load all of them first: an error in one should not come after minutes of work on another
         runs = {
             name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device, settings.trust)
             for name in settings.run

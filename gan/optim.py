@@ -43,16 +43,16 @@ def sgd(
 
 @dataclass(frozen=True, kw_only=True)
 class Decay:
-    """Divide a value by `factor` after each step, down to `floor`."""
+    """Divide a value by `factor` after each step, down to `minimum`."""
 
     factor: AtLeastOne
-    floor: NonNegativeFloat
+    minimum: NonNegativeFloat
 
     def __call__(self, initial: float, step: int, epoch: int) -> float:
         try:
-            return max(initial / self.factor**step, self.floor)
+            return max(initial / self.factor**step, self.minimum)
         except OverflowError:  # the divisor is too large for a float
-            return self.floor
+            return self.minimum
 
 
 @dataclass(frozen=True, kw_only=True)

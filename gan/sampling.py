@@ -82,7 +82,7 @@ def write_samples_gif(folder: Path, fps: float) -> None:
 
 
 def write_samples(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Path:
-    """Draw the samples that sample.py was asked for. Returns the file or folder that holds them."""
+    """Generate the images that sample.py was called for, and write them. Returns the file or folder."""
     out, suffix = output_path(request), SUFFIXES[request.format]
     if suffix and out.suffix not in ("", suffix):
         raise ConfigError(f"out={out}: must end in {suffix} for format={request.format}.")
@@ -111,7 +111,7 @@ def write_samples(generator: Generator, noise: Noise, request: Sampling, device:
 
 
 def output_path(request: Sampling) -> Path:
-    """`out`, or a name in the folder of the run that says how the samples were drawn."""
+    """`out`, or a name in the folder of the run that says how the images were generated."""
     if request.out:
         return Path(request.out)
     checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
@@ -121,7 +121,7 @@ def output_path(request: Sampling) -> Path:
 
 
 def sample_labels(generator: Generator, request: Sampling, device: torch.device) -> Tensor | None:
-    """Labels int64 (n,): the class that was asked for, or all classes in turn."""
+    """Labels int64 (n,): the class of `class=`, or all classes in turn."""
     if request.class_ is None:
         return cycle_labels(generator.class_count, request.n, device)
     if not generator.class_count:

@@ -41,8 +41,8 @@ def test_the_logged_learning_rates_follow_the_schedule(train_here, tmp_path, log
         assert row["discriminator/lr"] == pytest.approx(0.01 * decay, rel=1e-12)
 
 
-def test_a_decaying_value_stays_at_its_floor():
-    decay = Decay(factor=1.01, floor=1e-6)
+def test_a_decaying_value_stays_at_its_minimum():
+    decay = Decay(factor=1.01, minimum=1e-6)
     assert decay(0.1, 0, 0) == 0.1 and decay(0.1, 1, 0) == pytest.approx(0.1 / 1.01)
     assert decay(0.1, 2_000, 0) == decay(0.1, 1_000_000, 0) == 1e-6
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from gan.cli.messages import exit_with, os_error_message
 from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
 from gan.config.errors import ConfigError, first_line
-from gan.config.targets import drop_replaced_arguments
+from gan.config.targets import drop_replaced_arguments, names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, status
 from gan.system.rank import WORLD_SIZE
@@ -203,8 +203,9 @@ class SweepTable(Callback):
             sys.exit(1)
 
 
-def print_summary(folder: Path) -> None:
+def print_summary(cfg: DictConfig, folder: Path) -> None:
     """Print the last lines of a run: its outcome, where its images are, and what to type next."""
+    trust = ["trust=true"] if names_outside_code(cfg) else []
     outcome = status.read(folder)
     path = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
@@ -215,6 +216,6 @@ def print_summary(folder: Path) -> None:
     if samples:
         print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100')}")
+    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
     if outcome["state"] == "stopped":
-        print(f"  resume      {shell_line('train.py', quote_override('resume', path))}")
+        print(f"  resume      {shell_line('train.py', quote_override('resume', path), *trust)}")

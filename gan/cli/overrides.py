@@ -25,7 +25,7 @@ from gan.system import rank
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
 MULTIPLE_CHOICE = ("trick", "experiment")  # groups of which more than one option may be chosen
-PLAIN_OVERRIDE = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # one whose name and value are plain words or lists
+PLAIN_OVERRIDE = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # one without special characters
 MAX_NAME_LENGTH = 80  # of the part of a folder's name that `folder_name` makes
 
 
@@ -46,7 +46,7 @@ def print_help(program: str) -> None:
 
 
 def parse_arguments(arguments: list[str]) -> list[str]:
-    """The command line of train.py as Hydra should read it. Raises ConfigError for errors that Hydra words badly."""
+    """The command line of train.py as Hydra should read it. Raises ConfigError for errors that Hydra explains badly."""
     typed = get_args_parser().parse_intermixed_args(arguments).overrides  # -m may be anywhere
     flags = list(arguments)
     for override in typed:
@@ -55,9 +55,9 @@ def parse_arguments(arguments: list[str]) -> list[str]:
         raise ConfigError("resume=RUN: not possible with -m, which starts a sweep.")
     overrides = expand_globs(resume_overrides(typed))
     if rank.RANK:  # only rank 0 writes; the files of the others are deleted
-        elsewhere = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
-        overrides += [f"hydra.run.dir={elsewhere}", "hydra/job_logging=disabled"]
+        unused = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, unused, ignore_errors=True)
+        overrides += [f"hydra.run.dir={unused}", "hydra/job_logging=disabled"]
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         check_choice(text, override)
     return [*flags, *overrides]
@@ -71,8 +71,8 @@ def parse_settings(overrides: list[str]) -> dict[str, Any]:
         return {name: value} | {setting: child for settings in inner for setting, child in settings.items()}
 
     parsed = OverridesParser.create().parse_overrides(overrides)
-    found = [below(override.key_or_group, override.value()) for override in parsed]
-    return {setting: value for settings in found for setting, value in settings.items()}
+    parts = [below(override.key_or_group, override.value()) for override in parsed]
+    return {setting: value for settings in parts for setting, value in settings.items()}
 
 
 def check_choice(argument: str, override: Override) -> None:
@@ -104,11 +104,11 @@ def folder_name(overrides: list[str]) -> str:
     Operational settings are left out, so that a sweep which is started again finds its folders. A name that was cut, or
     whose overrides have special characters, ends with a checksum, so that no two sweeps share a folder.
     """
-    words = [override for override in overrides if override.partition("=")[0] not in OPERATIONAL]
-    name = "_".join(re.sub(r"[^\w.-]+", "-", word).strip("-_") for word in words) or "default"
-    if len(name) <= MAX_NAME_LENGTH and all(re.fullmatch(PLAIN_OVERRIDE, word) for word in words):
+    named = [override for override in overrides if override.partition("=")[0] not in OPERATIONAL]
+    name = "_".join(re.sub(r"[^\w.-]+", "-", override).strip("-_") for override in named) or "default"
+    if len(name) <= MAX_NAME_LENGTH and all(re.fullmatch(PLAIN_OVERRIDE, override) for override in named):
         return name
-    return f"{name[: MAX_NAME_LENGTH - 9]}_{zlib.crc32(' '.join(words).encode()):08x}"
+    return f"{name[: MAX_NAME_LENGTH - 9]}_{zlib.crc32(' '.join(named).encode()):08x}"
 
 
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)

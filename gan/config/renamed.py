@@ -1,4 +1,4 @@
-"""Settings that had another name once, or stood elsewhere, and what to say of each."""
+"""Old names of settings and options, with the error message for each."""
 
 NEW_NAMES = {
     "watch.film_fps": "watch.gif_fps",
@@ -23,8 +23,9 @@ NEW_NAMES = {
     "trick.track_failures.variety_below": "trick.track_failures.diversity_below",
     "model.discriminator.drop_input": "model.discriminator.input_dropout",
     "model.discriminator.drop_hidden": "model.discriminator.hidden_dropout",
+    "optim.schedule.lr.floor": "optim.schedule.lr.minimum",
     "trick.ema.decay": "train.ema_decay",
 }
 EMA = "trick=ema was replaced by the setting train.ema_decay (0.999 by default; null: none)."
-# By what was typed, or stands in a user's own YAML.
+# By the old name, which may be typed or come from a user's own YAML.
 RENAMED = {old: f"{old} was renamed to {new}." for old, new in NEW_NAMES.items()} | {"trick=ema": EMA, "trick.ema": EMA}

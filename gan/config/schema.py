@@ -83,7 +83,7 @@ class Watch(Strict):
 
 
 class Settings(Strict):
-    """All settings of train.py outside the config groups, whose `_target_` names the code that they are checked by."""
+    """All settings of train.py outside the config groups, which are checked against the code that they name."""
 
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -138,7 +138,7 @@ class Sampling(Strict):
     trust: bool
 
 
-REQUIREMENTS = {  # by pydantic's name for an error; the others keep pydantic's own words
+REQUIREMENTS = {  # by pydantic's name for an error; the others keep pydantic's own message
     "greater_than": "> {gt}",
     "greater_than_equal": ">= {ge}",
     "less_than": "< {lt}",

@@ -18,7 +18,7 @@ from gan.config.errors import ConfigError, first_line, invalid_value, unknown_se
 from gan.config.schema import validation_error
 
 Trust = bool | list[str]  # of code outside this project: all of it, none, or these targets
-# For each group: where its targets lie, and the type of what they build; a dataset may be any function.
+# For each group: the modules of its targets, and the type that they build; a dataset may be any function.
 PREFIXES = {
     "model": ("gan.models.", "torch.nn."),
     "optim": ("gan.optim.", "torch.optim."),
@@ -43,6 +43,16 @@ def trust_of(cfg: DictConfig) -> Trust:
     """Which code outside this project a run may import: what a new run names was typed by the user."""
     trust = OmegaConf.select(cfg, "trust", throw_on_resolution_failure=False)
     return cfg.resume is None or (list(trust) if OmegaConf.is_list(trust) else trust is True)
+
+
+def names_outside_code(cfg: DictConfig) -> bool:
+    """Whether a checked configuration names code outside this project, which its run folder needs `trust=true` for."""
+    try:
+        for group in PREFIXES:
+            check_tree(group, OmegaConf.to_container(cfg[group], resolve=True))
+    except ConfigError:
+        return True
+    return False
 
 
 def check_tree(path: str, node: Any, trust: Trust = False) -> None:
@@ -132,7 +142,7 @@ def check_value(path: str, hint: Any, value: Any) -> None:
 
 
 def drop_replaced_arguments(cfg: DictConfig, typed: Mapping[str, Any]) -> None:
-    """Where a `_target_` was typed, drop the arguments in its node that were meant for the target before it.
+    """Where a `_target_` was typed, drop the arguments in its node that were meant for the previous target.
 
     Those are the ones that the new target does not take and, for a network from outside this project, all: a name such
     as `hidden` means something else there. What was typed stays, to be checked.

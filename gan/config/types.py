@@ -31,7 +31,7 @@ AtLeastOne = Annotated[float, Field(ge=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]  # of a running mean, per step
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-GifFps = Annotated[float, Field(ge=0.01, le=50)]  # frames per second; a GIF has no lower rate, viewers show no higher
+GifFps = Annotated[float, Field(ge=0.01, le=50)]  # frames per second: from what a GIF can store to what viewers show
 Probability = Annotated[float, Field(ge=0, le=1)]
 GridImages = Annotated[int, Field(gt=0, le=10_000)]  # images in one grid
 ImageCount = Annotated[int, Field(gt=0, le=1_000_000)]  # images that are generated or drawn: a million take minutes

@@ -129,8 +129,8 @@ def open_source(path: Path, name: str) -> Iterator[Source]:
     if not path.exists():
         raise ConfigError(f"{name} does not exist; it should be a folder or a zip of images.")
     if path.is_dir():
-        found = [file for file in path.rglob("*") if is_image(file) and file.is_file()]
-        stats = {file.relative_to(path).as_posix(): file.stat() for file in found}
+        paths = [file for file in path.rglob("*") if is_image(file) and file.is_file()]
+        stats = {file.relative_to(path).as_posix(): file.stat() for file in paths}
         stamp = repr(sorted((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()))
         sizes = {file: stat.st_size for file, stat in stats.items()}
         yield Source(name, sizes, lambda file: (path / file).read_bytes(), str(path.resolve()) + stamp)
@@ -232,7 +232,7 @@ def decode_image(content: bytes, size: int, channels: int) -> np.ndarray:
 
 
 def is_image(path: PurePath) -> bool:
-    """By its name; macOS puts a file `._NAME` into a zip for each file NAME, which is no image."""
+    """Whether a file is an image, by its name. macOS puts a file `._NAME` into a zip for each NAME, which is none."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
 
 

@@ -23,7 +23,7 @@ class Metric(NamedTuple):
 
     Args:
         name: in files; for a metric on features, without the features.
-        unit: in words, as in docs/metrics.md.
+        unit: as in docs/metrics.md.
         better: None if neither direction is, as for a standard error.
         on_features: whether it depends on the feature network, so that its column names the features.
         needs: the input without which it is not computed.

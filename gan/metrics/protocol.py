@@ -86,7 +86,7 @@ class Reference:
         with contextlib.suppress(OSError, ValueError):  # absent or damaged
             return json.loads(path.read_text("utf-8"))
         images = self.train.images[: len(self.train) - len(self.validation)]  # Parzen's width is chosen on the others
-        generator = randomness.random_generator("cpu", 0, "floor")  # another key would move published numbers
+        generator = randomness.random_generator("cpu", 0, "floor")  # another key would change published numbers
         indices = torch.randperm(len(images), generator=generator)[:count]
         scores = self.score(self.feature_stats(images[indices].split(BATCH_SIZE)), parzen)
         with contextlib.suppress(OSError):  # works without a cache, too

@@ -29,7 +29,7 @@ class Generator(nn.Module):
 
     @property
     def class_count(self) -> int:
-        """Number of classes that it can be asked for; 0 for an unconditional generator."""
+        """Number of classes that it is conditioned on; 0 for an unconditional generator."""
         return self.label_embedding.num_embeddings if self.label_embedding else 0
 
     def start_from_mean_image(self, mean: Tensor) -> None:

@@ -8,7 +8,7 @@ from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
 from gan.models import base, layers
 
-MAX_WIDTH_FACTOR = 8  # a layer has at most so many times `width` channels, as in figure 1 of the paper
+MAX_WIDTH_FACTOR = 8  # a layer has at most this many times `width` channels, as in figure 1 of the paper
 
 
 def feature_map_sizes(image: ImageShape) -> list[int]:

@@ -63,7 +63,7 @@ class Dropout(nn.Dropout):
     """Dropout (Srivastava et al. 2014) that is fast on a CPU: one 64-bit random number makes four decisions.
 
     The probability is therefore rounded to a multiple of 2**-16. Values that are kept are scaled by the inverse of
-    exactly the share that is kept, so the mean is preserved (in bfloat16 up to rounding).
+    exactly the fraction that is kept, so the mean is preserved (in bfloat16 up to rounding).
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def init_weights(network: nn.Module, init: Init, scale: float) -> None:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether the output for one image depends on the other images of its batch."""
+    """Whether there is BatchNorm, which makes the output for an image depend on the other images of its batch."""
     return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 

@@ -10,7 +10,7 @@ from gan.data.image_shape import ImageShape
 from gan.models import base, layers
 
 MIN_SIZE = 8  # a feature map of this size or less is not halved again
-MAX_WIDTH_FACTOR = 4  # a layer has at most so many times `width` channels
+MAX_WIDTH_FACTOR = 4  # a layer has at most this many times `width` channels
 
 
 def stages(image: ImageShape, width: int) -> tuple[list[int], list[int]]:
@@ -107,7 +107,7 @@ class Discriminator(base.Discriminator):
 
 
 def residual_blocks(count: int, channels: int, activation: layers.Activation) -> list[nn.Module]:
-    """So many blocks in a row."""
+    """`count` residual blocks in a row."""
     return [ResidualBlock(channels, activation) for _ in range(count)]
 
 

@@ -115,7 +115,7 @@ def why_incomplete(run: RunFolder, epochs: int) -> str | None:
 
 
 def summarize(results: list[CheckResult]) -> str:
-    """The results of one claim for several runs in a few words."""
+    """The results of one claim for several runs, such as `held in 1 of 3 runs`."""
     decided = [result.held for result in results if result.held is not None]
     if not decided:
         return "undecided" if results else "not run"

@@ -201,6 +201,7 @@ def test_a_run_of_an_own_network_is_resumed_and_sampled_from_with_trust_only(tra
     run, typed = tmp_path / "run", "model.generator._target_=derived.G"
     first = train(typed, "train.max_steps=1", f"hydra.run.dir={run}")
     assert first.returncode == 0, first.stderr
+    assert [line.endswith(" trust=true") for line in first.stdout.splitlines() if "sample.py" in line] == [True]
     sample = ("sample.py", f"run={run}", f"out={tmp_path / 'samples.png'}")
     for line in (
         ("train.py", f"resume={run}", "train.max_steps=2"),
@@ -224,7 +225,8 @@ def test_train_does_not_import_what_a_run_folder_names(program, train, tmp_path,
     monkeypatch.syspath_prepend(tmp_path)
     run, owned = tmp_path / "run", tmp_path / "owned"
     (tmp_path / "stranger.py").write_text(f"open({str(owned)!r}, 'w')")
-    assert train("train.max_steps=1", f"hydra.run.dir={run}").returncode == 0
+    first = train("train.max_steps=1", f"hydra.run.dir={run}")
+    assert first.returncode == 0 and "trust" not in first.stdout
     saved = (run / ".hydra" / "overrides.yaml").read_text()
     for override, words in (
         ("model.generator._target_=stranger.G", ["model.generator._target_=stranger.G", "trust=true"]),
