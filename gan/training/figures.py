@@ -33,7 +33,7 @@ def plot_figures(folder: Path, undecided: float | None) -> None:
     curve(axis, logged, "discriminator/fake", "D(G(z)), fakes, in D's step", "tab:orange")
     curve(axis, logged, "generator/fake", "D(G(z)), in G's step", "tab:orange", linestyle=":", alpha=0.6)
     if undecided is not None:
-        axis.axhline(undecided, color="grey", linewidth=0.8, linestyle=":")
+        axis.axhline(undecided, color="gray", linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1)
     finish(figure, [axis], folder / "figures" / "predictions.png")
 

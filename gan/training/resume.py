@@ -1,4 +1,4 @@
-"""Going on with a run from its last checkpoint."""
+"""Resuming a run from its last checkpoint."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from gan.training.state import TrainingRun
 def resume(run: TrainingRun, folder: Path) -> None:
     """Load the last checkpoint, and remove the samples that an uninterrupted run would not have written by then.
 
-    Raises ConfigError, and changes nothing, where the run cannot go on.
+    Raises ConfigError, and changes nothing, if the run cannot be resumed.
     """
     files.remove_partial(folder)
     state = distributed.from_rank_zero(lambda: checkpoint.load(folder))
@@ -25,7 +25,7 @@ def resume(run: TrainingRun, folder: Path) -> None:
         train = run.settings.train
         is_capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
         longer = f"train.max_steps={run.step * 2}" if is_capped else f"train.epochs={2 * math.ceil(run.epoch)}"
-        raise ConfigError(f"{folder} is finished after {run.step} of {run.total_steps} steps: {longer} would go on.")
+        raise ConfigError(f"{folder} is finished after {run.step} of {run.total_steps} steps: resume with {longer}.")
     failures = status.read(folder)["failures"]
     status.update(folder, failures=[failure for failure in failures if failure["step"] <= run.step])
     for path in (folder / "samples").glob("step_*.png"):

@@ -1,4 +1,4 @@
-"""A run: everything that training needs, and how far it has come."""
+"""A run: everything that training needs, and its progress."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,7 +102,7 @@ class TrainingRun:
         return self.is_due(self.settings.watch.scores_every, step)
 
     def progress(self) -> dict[str, Any]:
-        """What status.json says of a run that is training."""
+        """The entries of status.json about the progress."""
         return {
             "step": self.step,
             "epoch": round(self.epoch, 4),
