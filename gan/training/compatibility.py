@@ -58,7 +58,7 @@ def check_lipschitz(settings: Settings, loss: Loss, tricks: Tricks) -> None:
         )
     if len(penalties) > 1:
         raise ConfigError(
-            "trick=[r1] and [r2] penalize gradient norms above 0, [wgan_gp] and [dragan] other norms than 1: choose one kind."
+            "trick=[r1] and [r2] pull the gradient norm to 0, [wgan_gp] and [dragan] pull it to 1: choose one kind."
         )
     if penalties and tricks.any("mixes_images"):
         raise ConfigError(

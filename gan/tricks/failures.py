@@ -23,8 +23,8 @@ class TrackFailures(Trick):
 
     Args:
         loss_below: D's loss is almost 0.
-        auc_above: fraction of the pairs of a real and a fake image in which the real one has the larger logit. D separates
-            them then, whatever its loss and the scale of its logits.
+        auc_above: fraction of the pairs of a real and a fake image in which the real one has the larger logit. D
+            separates them then, whatever its loss and the scale of its logits.
         gradient_above: gradient norm of either player.
         diversity_below: mean standard deviation of a pixel over the fake images of a batch, divided by that over the
             real ones.

@@ -47,8 +47,8 @@ class R1(GradientPenalty):
 
     Args:
         gamma: gamma/2 times the mean of |dD/dx|^2 is added to D's loss.
-        every: apply the penalty only in every `every`-th step, multiplied by `every` (lazy regularization, Karras et al.
-            2020a, appendix B). In the other steps 0 is logged.
+        every: apply the penalty only in every `every`-th step, multiplied by `every` (lazy regularization, Karras et
+            al. 2020a, appendix B). In the other steps 0 is logged.
     """
 
     penalized_norm: ClassVar[float | None] = 0.0
@@ -103,8 +103,8 @@ class Dragan(GradientPenalty):
 
     Args:
         weight: lambda in the paper.
-        noise_scale: uniform noise from 0 to `noise_scale` standard deviations of all pixels is added to real images, as in
-            the authors' code. The paper adds normal noise.
+        noise_scale: uniform noise from 0 to `noise_scale` standard deviations of all pixels is added to real images,
+            as in the authors' code. The paper adds normal noise.
     """
 
     penalized_norm: ClassVar[float | None] = 1.0

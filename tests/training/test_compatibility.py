@@ -40,8 +40,8 @@ INCOMPATIBLE = [
     (["optim.generator._target_=torch.optim.AdamW"], ["optim.generator", "optim.generator.fused=true"]),
     (["optim=sgd", "optim.generator.nesterov=true", "optim.generator.momentum=0"], ["momentum=0"]),
     (["optim=goodfellow2014", "optim.schedule.momentum.from_epoch=250"], ["from_epoch=250", "to_epoch=250"]),
-    (["+optim.schedule.lrr={_target_: gan.optim.Decay, factor: 2.0, floor: 0.0}"], ["optim.schedule.lrr", "lr, eps"]),
-    (["+optim.schedule.betas={_target_: gan.optim.Decay, factor: 2.0, floor: 0.0}"], ["optim.schedule.betas", "lr, eps"]),
+    (["+optim.schedule.lrr={_target_: gan.optim.Decay, factor: 2.0, minimum: 0.0}"], ["optim.schedule.lrr", "lr, eps"]),
+    (["+optim.schedule.betas={_target_: gan.optim.Decay, factor: 2.0, minimum: 0.0}"], ["optim.schedule.betas", "lr, eps"]),
 ]  # fmt: skip
 
 
