@@ -104,8 +104,11 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
-    """The cache of drawn digits, for the whole test session."""
-    return tmp_path_factory.mktemp("cache")
+    """The cache of drawn digits, for the whole test session and both of its processes."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent / "cache" if is_worker else tmp_path_factory.mktemp("cache")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

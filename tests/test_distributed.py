@@ -53,6 +53,7 @@ def test_two_processes_train_as_one(program, cache, tmp_path, setting):
         assert grid.width > 0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_bit_for_bit(cache, tmp_path):
     """With dropout and random tricks, which each process draws on its own."""
     settings = [*FIXED, *SMALL, "optim=adam", "trick=[instance_noise,soft_labels]", f"cache_dir={cache}"]
@@ -85,6 +86,7 @@ def test_an_error_in_all_processes_is_printed_once(cache, tmp_path, overrides, s
 
 
 @pytest.mark.parametrize("mistake", ["finished", "no checkpoint", "folder of a run"])
+@pytest.mark.slow
 def test_an_error_in_resuming_is_printed_once(cache, tmp_path, mistake):
     settings = [*FIXED, *SMALL, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
     train_with_two_processes(*settings)
@@ -97,6 +99,7 @@ def test_an_error_in_resuming_is_printed_once(cache, tmp_path, mistake):
         assert_rank_zero_explains("resume=", *settings, "seed=1")
 
 
+@pytest.mark.slow
 def test_torchrun_starts_a_run(cache, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
     settings = [*FIXED, *SMALL, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]

@@ -307,6 +307,7 @@ NEEDED = {  # experiments that set what some options do not have, and those opti
 
 
 @pytest.mark.parametrize("name", sorted({*DISTINCT, *NEEDED}))
+@pytest.mark.slow
 def test_every_group_can_still_be_chosen_after_an_experiment(name):
     """The configuration is valid. Whether its parts go together is for the tests of combinations."""
     groups, excluded = ("model", "optim", "loss", "dataset"), NEEDED.get(name, {})

@@ -135,6 +135,7 @@ junk = some.one_of(
 
 
 @given(some.sampled_from(FILES), some.one_of(some.none(), junk), some.data())
+@pytest.mark.slow
 def test_a_run_with_a_damaged_file_resumes_or_gets_one_sentence(trained, name, content, data):
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"

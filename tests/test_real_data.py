@@ -27,6 +27,7 @@ def train(run, steps):
 
 
 @needs(MNIST)
+@pytest.mark.slow
 def test_generated_images_approach_the_mean_of_mnist(cache):
     run = build_run(cache, "dataset=mnist", "optim.generator.lr=1e-3")
     assert run.image.size == 28 and len(run.batches.images) == 60_000

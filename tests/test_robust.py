@@ -30,6 +30,7 @@ OFTEN = ["watch.checkpoint_every=3", "watch.log_every=2", "watch.samples_every=4
 # Kills and damaged checkpoints
 
 
+@pytest.mark.slow
 def test_a_dozen_kills_lose_nothing(tmp_path):
     counts = torture(kills=12, seed=0, folder=tmp_path)
     assert counts["kills"] == 12 and counts["resumes"] > 0
@@ -247,6 +248,7 @@ def test_of_two_processes_that_need_a_feature_network_one_trains_it(tmp_path, mo
     assert len(trained) == 1 and first.name == second.name
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_is_resumed(train, train_here, tmp_path):
     sweep = ["-m", f"hydra.sweep.dir={tmp_path}", "seed=1,2,3,4", "train.max_steps=6", *OFTEN]
     assert train(*sweep).returncode == 0

@@ -11,9 +11,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
+def digits(cache):
     """Training and test digits that share no image, their classifier, and the cache that it is in."""
-    folder = tmp_path_factory.mktemp("classifier")
+    folder = cache / "classifier"
     train, test = (
         datasets.digits(folder, folder, split, count=3000, limit=None, image_size=None) for split in ("train", "test")
     )

@@ -38,6 +38,7 @@ def mnist(split):
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_parzen_of_real_images_is_as_published():
     train, test = mnist("train").images, mnist("test").images
     indices = torch.randperm(50_000, generator=torch.Generator().manual_seed(0))[:10_000]

@@ -107,6 +107,7 @@ def test_a_run_without_scores_has_no_objective(tmp_path):
     assert jobs.objective(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_settings_with_the_lowest_fid(program, tmp_path, cache):
     small = [
         "train.max_steps=20",
