@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from gan.config import CONF
 from gan.config.errors import ConfigError
+from gan.config.renamed import RENAMED
 from gan.system import rank
 
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
@@ -53,7 +54,8 @@ def parse_arguments(arguments: list[str]) -> list[str]:
         flags.remove(override)
     if any(flag in ("-m", "--multirun") for flag in flags) and any(text.startswith("resume=") for text in typed):
         raise ConfigError("resume=RUN: not possible with -m, which starts a sweep.")
-    overrides = expand_globs(resume_overrides(typed))
+    has_own_yaml = any(flag.startswith(("--config-dir", "-cd")) for flag in flags)
+    overrides = expand_globs(resume_overrides(typed, has_own_yaml))
     if rank.RANK:  # only rank 0 writes; the files of the others are deleted
         unused = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, unused, ignore_errors=True)
@@ -114,11 +116,13 @@ def folder_name(overrides: list[str]) -> str:
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
 
-def resume_overrides(overrides: list[str]) -> list[str]:
+def resume_overrides(overrides: list[str], has_own_yaml: bool = False) -> list[str]:
     """The overrides; with resume=RUN among them, after those that RUN was started with, so that they take precedence.
 
-    Raises ConfigError if RUN is no run folder, or if its overrides would change Hydra's own settings, some of which
-    name code.
+    Raises ConfigError if RUN is no run folder, or if its overrides would do what only the command line may.
+
+    Args:
+        has_own_yaml: whether --config-dir was typed, whose options the saved overrides may name.
     """
     folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
     if not folders or folders[-1] == "null":
@@ -144,16 +148,33 @@ def resume_overrides(overrides: list[str]) -> list[str]:
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error
     for text, override in saved:
-        if override.package is not None or re.split(r"[./]", override.key_or_group)[0] == "hydra":
+        if override.key_or_group in RENAMED or not is_safe(override, has_own_yaml):
             raise ConfigError(
-                f"resume={folder}: its .hydra/overrides.yaml has {text}, which only the command line may set."
+                f"resume={folder}: its .hydra/overrides.yaml has {text}, which this version does not take from a run "
+                "folder."
             )
     replaced = {"resume", "trust", *typed}
     kept = [text for text, override in saved if override.key_or_group not in replaced]
     targets = [quote(str(value)) for setting, value in typed.items() if setting.endswith("_target_")]
-    trust = [f"trust=[{','.join(targets)}]"] if targets and "trust" not in typed else []
+    trust = [] if "trust" in typed else [f"trust=[{','.join(targets)}]" if targets else "trust=false"]
     ours = [quote_override("resume", name), quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
     return [*kept, *others, *trust, *ours]
+
+
+def is_safe(override: Override, has_own_yaml: bool) -> bool:
+    """Whether a saved override can neither change Hydra's own settings nor load a YAML file from outside of conf/.
+
+    Hydra's settings can name code, and so can a YAML file. A name such as `../../outputs/RUN/x` would load one.
+    """
+    key = override.key_or_group
+    if override.package is not None or not re.fullmatch(r"\w+([./]\w+)*", key) or re.match(r"hydra\b", key):
+        return False
+    if not (CONF / key).is_dir():
+        return "/" not in key
+    value = override.value()
+    known = group_options(key).split(", ")
+    names = value if isinstance(value, list) else [value]
+    return all(name in known or (has_own_yaml and re.fullmatch(r"\w+(/\w+)*", str(name))) for name in names)
 
 
 def quote_override(name: str, value: str) -> str:

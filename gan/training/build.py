@@ -145,7 +145,10 @@ def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Setti
     distributed.sync_batch_norm(network)
     network.to(guard.found_inf.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
-    optimizer = instantiate_node(cfg.optim[name], [weight for weight in network.parameters() if weight.requires_grad])
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    if not weights:
+        raise ConfigError(f"model.{name} has no trainable weights.")
+    optimizer = instantiate_node(cfg.optim[name], weights)
     schedule = {option: instantiate_node(node) for option, node in cfg.optim.schedule.items()}
     compatibility.check_optimizer(name, optimizer, schedule)
     weight_clip = settings.train.weight_clip if name == "discriminator" else None

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from gan import __version__
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, format_value
 from gan.system import files
 from gan.system.rank import RANK
 
@@ -90,7 +91,8 @@ def read(path: Path) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file makes the readers raise nearly anything
         return None
-    return state if isinstance(state, dict) and state.keys() >= {"config", "image", "step", "tricks"} else None
+    is_whole = isinstance(state, dict) and state.keys() >= {"image", "step", "tricks"}
+    return state if is_whole and isinstance(state.get("config"), str) else None
 
 
 def with_current_names(config: str) -> str:
@@ -103,7 +105,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
     """Around the use of a checkpoint: raises ConfigError where its content does not fit."""
     try:
         yield
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(
             f"the checkpoint in {folder} does not fit: it was made by another version of this project, or changed."
         ) from error
@@ -113,7 +115,7 @@ def check_same_settings(saved: str, current: str) -> None:
     """Raise ConfigError if two configurations (YAML) would give different results."""
     before, after = (flatten(OmegaConf.to_container(OmegaConf.create(text), resolve=True)) for text in (saved, current))
     changes = [
-        f"{name} was {before.get(name)} and is now {after.get(name)}"
+        f"{name} was {format_value(before.get(name))} and is now {format_value(after.get(name))}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name) and not MAY_CHANGE & {name, name.split(".")[0]}
     ]

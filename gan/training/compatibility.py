@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
@@ -112,6 +113,8 @@ def check_networks(
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         if type(network).__module__.startswith("gan.models.") and type(network) not in (Generator, Discriminator):
             continue
+        if any(isinstance(weight, UninitializedParameter) for weight in network.parameters()):
+            raise ConfigError(f"model.{name} has a lazy layer: give it the number of its inputs.")
         output = dry_run(name, network, torch.zeros(inputs[name]), *labels)
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if shape != outputs[name]:

@@ -100,9 +100,46 @@ def test_a_run_folder_cannot_change_hydras_own_settings(saved_run, override):
         parse_arguments([f"resume={saved_run('seed=1', override)}"])
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "experiment=../../outputs/RUN/x",
+        "experiment=[blog/mlp,../../outputs/RUN/x]",
+        "experiment=./../../outputs/RUN/x",
+        "experiment=glob(../../outputs/RUN/*)",
+        "experiment=${oc.decode:../../outputs/RUN/x}",
+        "experiment='${oc.env:NOWHERE,..}/../outputs/RUN/x'",
+        "model=../../outputs/RUN/x",
+        "trick=[../../outputs/RUN/x]",
+        "+experiment/blog=../../../outputs/RUN/x",
+        "model=mine",
+        "trick=[ema]",
+        "watch.film_fps=3",
+    ],
+)
+def test_a_run_folder_names_only_options_and_settings_of_this_version(saved_run, override):
+    with pytest.raises(ConfigError, match=re.escape(override)):
+        parse_arguments([f"resume={saved_run('seed=1', override)}"])
+
+
+def test_a_run_folder_may_name_an_option_of_the_users_own_where_its_folder_is_typed(saved_run):
+    folder = saved_run("model=mine/small")
+    assert "model=mine/small" in parse_arguments([f"resume={folder}", "--config-dir", "mine"])
+    with pytest.raises(ConfigError, match=r"overrides\.yaml"):
+        parse_arguments([f"resume={saved_run('model=../mine')}", "--config-dir", "mine"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["experiment=null", "trick=[]", "trick=[r1,instance_noise]", "experiment=blog/mlp", "dataset.path=../data"],
+)
+def test_what_a_run_was_started_with_is_taken_over(saved_run, override):
+    assert override in parse_arguments([f"resume={saved_run(override)}"])
+
+
 def test_a_run_folder_cannot_trust_itself(saved_run):
     folder = saved_run("++trust=true", "model.generator._target_=os.system")
     overrides = parse_arguments([f"resume={folder}"])
-    assert not [override for override in overrides if override.startswith("trust")]
+    assert [override for override in overrides if override.startswith("trust")] == ["trust=false"]
     typed_again = parse_arguments([f"resume={folder}", "model.discriminator._target_=os.system"])
     assert [override for override in typed_again if override.startswith("trust")] == ["trust=['os.system']"]

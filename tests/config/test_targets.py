@@ -1,5 +1,6 @@
 """Nodes with a `_target_`: which code may be named, by whom, and with which arguments."""
 
+import os
 import sys
 
 import pytest
@@ -228,9 +229,12 @@ def test_train_does_not_import_what_a_run_folder_names(program, train, tmp_path,
     first = train("train.max_steps=1", f"hydra.run.dir={run}")
     assert first.returncode == 0 and "trust" not in first.stdout
     saved = (run / ".hydra" / "overrides.yaml").read_text()
+    callback = f"{{_target_: os.open, path: {owned}, flags: 64}}"
+    (run / "evil.yaml").write_text(f"# @package _global_\ntrust: true\nhydra: {{callbacks: {{x: {callback}}}}}\n")
     for override, words in (
         ("model.generator._target_=stranger.G", ["model.generator._target_=stranger.G", "trust=true"]),
         (f"+hydra.callbacks.x={{_target_: os.open, path: {owned}, flags: 64}}", ["hydra.callbacks.x"]),
+        (f"experiment={os.path.relpath(run, CONF / 'experiment')}/evil", ["experiment=", "evil"]),
     ):
         (run / ".hydra" / "overrides.yaml").write_text(saved + f"- '{override}'\n")
         done = program("train.py", f"resume={run}")
