@@ -34,6 +34,7 @@ def train_with_two_processes(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.slow
 def test_two_processes_train_as_one(program, cache, tmp_path, setting):
     settings = [*FIXED, *SETTINGS[setting], f"cache_dir={cache}"]
     alone = program("train.py", *settings, f"hydra.run.dir={tmp_path / 'one'}")

@@ -105,6 +105,7 @@ def trained(tmp_path_factory, cache):
 
 
 @given(sampling_arguments)
+@pytest.mark.slow
 def test_any_settings_of_sample_give_images_or_one_sentence(trained, arguments):
     with tempfile.TemporaryDirectory() as folder:
         outcome = forked.run("sample.py", f"run={trained}", "out=samples", *arguments, folder=Path(folder))

@@ -50,6 +50,7 @@ def test_ctrl_c_before_a_resumed_run_starts_keeps_its_final_state(tmp_path, befo
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "missing"])
+@pytest.mark.slow
 def test_where_the_last_checkpoint_is_damaged_the_previous_one_is_resumed(train_here, tmp_path, caplog, damage):
     intact, damaged = tmp_path / "intact", tmp_path / "damaged"
     train_here(intact, *OFTEN, "train.max_steps=10")

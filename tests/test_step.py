@@ -172,6 +172,7 @@ def test_the_logged_gradient_norms_are_those_of_the_textbook_losses(batch, updat
 
 
 @pytest.mark.parametrize("loss", options("loss"))
+@pytest.mark.slow
 def test_a_tiny_gan_learns_a_constant_image(make_run, loss):
     run = make_run(
         f"loss={loss}",

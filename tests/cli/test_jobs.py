@@ -39,9 +39,8 @@ def test_a_run_writes_all_its_files(train, tmp_path):
     assert f"sample.py run={os.path.relpath(tmp_path, ROOT)}" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("number", "exit_code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
 def test_a_run_that_a_signal_stopped_is_complete_and_resumes_to_the_same_bits(
     train, train_here, cache, tmp_path, number, exit_code
 ):

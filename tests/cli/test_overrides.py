@@ -131,7 +131,7 @@ def test_a_run_folder_may_name_an_option_of_the_users_own_where_its_folder_is_ty
 
 @pytest.mark.parametrize(
     "override",
-    ["experiment=null", "trick=[]", "trick=[r1,instance_noise]", "experiment=blog/mlp", "dataset.path=../data"],
+    ["trick=[]", "trick=[r1,instance_noise]", "experiment=blog/mlp", "dataset.path=../data"],
 )
 def test_what_a_run_was_started_with_is_taken_over(saved_run, override):
     assert override in parse_arguments([f"resume={saved_run(override)}"])

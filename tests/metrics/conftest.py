@@ -10,6 +10,13 @@ from gan.metrics.comparison import Comparison, FeatureStats
 CPU = torch.device("cpu")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that train a classifier to the end are slow."""
+    for item in items:
+        if "digits" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def digits(cache):
     """Training and test digits that share no image, their classifier, and the cache that it is in."""

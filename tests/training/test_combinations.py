@@ -93,7 +93,9 @@ def changes_networks(trick):
 
 
 PAIRS = list(combinations_with_replacement(options("trick"), 2))
-CONVOLUTIONAL = [(*pair, "dcgan") for pair in PAIRS if all(map(changes_networks, pair))]
+CONVOLUTIONAL = [
+    pytest.param(*pair, "dcgan", marks=pytest.mark.slow) for pair in PAIRS if all(map(changes_networks, pair))
+]
 
 
 PENALTIES = ["dragan", "r1", "r2", "wgan_gp"]
@@ -125,6 +127,7 @@ def test_every_pair_of_tricks_trains_or_gets_one_sentence(cache, one, other, mod
 
 
 @pytest.mark.parametrize("trick", options("trick"))
+@pytest.mark.slow
 def test_a_discriminator_with_batch_norm_trains_with_every_trick_but_a_gradient_penalty(make_run, trick):
     chosen = ["model=dcgan", f"trick=[{trick}]", "dataset.image_size=16", *NARROW["dcgan"]]
     if trick in PENALTIES:
@@ -135,6 +138,7 @@ def test_a_discriminator_with_batch_norm_trains_with_every_trick_but_a_gradient_
 
 
 @pytest.mark.parametrize("trick", options("trick"))
+@pytest.mark.slow
 def test_every_trick_trains_in_bf16(make_run, trick):
     norm = [] if trick != "separate_batches" else ["model.discriminator.norm=batch"]
     run = make_run("precision=bf16", f"trick=[{trick}]", "dataset.image_size=8", *NARROW["mlp"], *norm)
