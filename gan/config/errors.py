@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from gan.config import CONF
 from gan.config.renamed import RENAMED
 
 
@@ -13,13 +14,17 @@ class ConfigError(Exception):
 
 def invalid_value(setting: str, value: Any, requirement: str) -> ConfigError:
     """An error such as `train.batch_size=0: must be > 0.`"""
-    return ConfigError(f"{setting}={format_value(value)}: must be {requirement}.")
+    override = f"{setting}={format_value(value)}"
+    return ConfigError(RENAMED.get(override, f"{override}: must be {requirement}."))
 
 
 def unknown_setting(setting: str, known: Iterable[Any] = (), target: str = "") -> ConfigError:
     """An error for a setting that does not exist, or that is not an argument of `target`; `known` are those that do."""
     if setting in RENAMED:
         return ConfigError(RENAMED[setting])
+    group, _, name = setting.partition(".")
+    if group == "trick" and (CONF / "trick" / f"{name}.yaml").exists():
+        return ConfigError(f"{setting}: needs trick=[{name}].")
     problem = f"not an argument of {target}" if target else "no such setting"
     names = ", ".join(map(str, known))
     return ConfigError(f"{setting}: {problem}{f'; choose from {names}' if names else ''}.")

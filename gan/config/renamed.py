@@ -25,6 +25,7 @@ NEW_NAMES = {
     "model.discriminator.drop_hidden": "model.discriminator.hidden_dropout",
     "optim.schedule.lr.floor": "optim.schedule.lr.minimum",
     "trick.ema.decay": "train.ema_decay",
+    "features=own": "features=classifier",
 }
 EMA = "trick=ema was replaced by the setting train.ema_decay (0.999 by default; null: none)."
 # By the old name, which may be typed or come from a user's own YAML.

@@ -129,6 +129,24 @@ def explained(*overrides):
     return str(caught.value) if caught.type is ConfigError else messages.explain_error(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["trick.r1.gamma=1"], "trick.r1: needs trick=[r1]"),
+        (["trick=[r1]", "trick.r1.gama=1"], "gama"),
+        (["trick.r3.gamma=1"], "trick.r3: no such setting"),
+    ],
+)
+def test_a_number_of_a_trick_needs_the_trick(program, overrides, words):
+    done = program("train.py", *overrides)
+    assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_old_value_of_features_is_answered_with_the_new_one(program, tmp_path):
+    done = program("gan.evaluate", f"run={tmp_path}", "features=own")
+    assert done.returncode == 1 and "features=classifier" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("old", [name for name in NEW_NAMES if "." in name])
 def test_a_renamed_setting_is_called_by_its_new_name(old):
     """Typed as `name=value`; and in a YAML file of the user's own, which is what `++name=value` does."""
