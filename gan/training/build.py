@@ -36,11 +36,12 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     device = select_device(settings.device)
     configure_torch(settings, device)
     train = settings.train
+    loss, named_tricks = instantiate_node(cfg.loss), build_tricks(cfg)
+    tricks = Tricks(list(named_tricks.values()))
+    compatibility.check_choices(settings, loss, named_tricks)
     with distributed.rank_zero_first():
         dataset = load_dataset(cfg, settings, "train")
     image = dataset.shape
-    loss, named_tricks = instantiate_node(cfg.loss), build_tricks(cfg)
-    tricks = Tricks(list(named_tricks.values()))
     generator, discriminator = build_networks(cfg, image)
     compatibility.check_run(settings, dataset, loss, named_tricks, generator, discriminator)
     separate_batches = compatibility.choose_separate_batches(train.separate_batches, tricks, discriminator)

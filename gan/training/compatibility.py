@@ -22,6 +22,12 @@ from gan.tricks.base import Trick, TrickContext, Tricks
 MIN_CLASSES = 2  # for scores, whose features come from a classifier
 
 
+def check_choices(settings: Settings, loss: Loss, tricks: Mapping[str, Trick]) -> None:
+    """Check what needs no data, before minutes are spent on loading it. `tricks` are those with code, by name."""
+    check_lipschitz(settings, loss, Tricks(list(tricks.values())))
+    check_processes(settings, tricks)
+
+
 def check_run(
     settings: Settings,
     dataset: ImageDataset,
@@ -30,10 +36,8 @@ def check_run(
     generator: Generator,
     discriminator: Discriminator,
 ) -> None:
-    """Check all parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
+    """Check the parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
     together = Tricks(list(tricks.values()))
-    check_lipschitz(settings, loss, together)
-    check_processes(settings, tricks)
     check_dataset(settings, dataset)
     check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)

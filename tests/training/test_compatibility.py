@@ -55,3 +55,10 @@ def test_settings_that_cannot_go_together_are_named_in_one_sentence(small, overr
     message = str(caught.value)
     assert all(name in message for name in names), message
     assert "\n" not in message and message.endswith(".")
+
+
+@pytest.mark.parametrize("overrides", [["loss=wasserstein"], ["trick=[r1,wgan_gp]"]])
+def test_choices_that_contradict_each_other_are_found_before_the_data_are_loaded(overrides):
+    cfg = composed("dataset=image_folder", "dataset.path=nowhere", *overrides)
+    with pytest.raises(ConfigError, match="wgan_gp"):
+        build.build_run(cfg, check.check_config(cfg), {})
