@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.utils import get_args_parser  # the parser of hydra.main itself
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString, RangeSweep
@@ -21,7 +20,7 @@ from omegaconf import OmegaConf
 from gan.config import CONF
 from gan.config.errors import ConfigError
 from gan.config.renamed import RENAMED
-from gan.system import rank
+from gan.system import files, rank
 
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
@@ -141,9 +140,9 @@ def resume_overrides(overrides: list[str], has_own_yaml: bool = False) -> list[s
             f"resume={folder}: continues in that folder; to continue in another one, copy it there first."
         )
     try:
-        lines = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text("utf-8")) or []
+        lines = files.read_yaml(folder / ".hydra" / "overrides.yaml") or []
         saved = list(zip(lines, parser.parse_overrides(lines), strict=True))
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, HydraException) as error:
+    except (OSError, ValueError, TypeError, AttributeError, HydraException) as error:
         raise ConfigError(
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error

@@ -8,15 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from gan.cli.overrides import OPERATIONAL
 from gan.config.errors import ConfigError
 from gan.metrics.catalogue import PROTOCOL, protocol_line
 from gan.report.cells import Number, mean_over
 from gan.system import files, status
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FROM_STATUS = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
 FROM_LAST_ROW = {
     "D loss": "discriminator/loss",
@@ -74,8 +71,8 @@ class RunFolder:
     def read_yaml(self, name: str) -> Any:
         """A YAML file of the run; None where it cannot be read."""
         try:
-            return yaml.load((self.folder / name).read_text("utf-8"), Loader)
-        except (OSError, ValueError, yaml.YAMLError):
+            return files.read_yaml(self.folder / name)
+        except (OSError, ValueError):
             return None
 
     def setting(self, name: str) -> str:
@@ -168,7 +165,7 @@ class Group:
 def read_evaluations(folder: Path) -> list[dict[str, Any]]:
     """The evaluations in a run's scores.json, the oldest first; entries of another form are skipped."""
     try:
-        rows = json.loads((folder / "scores.json").read_text("utf-8"))
+        rows = files.read_json(folder / "scores.json")
     except (OSError, ValueError):
         return []
     rows = rows if isinstance(rows, list) else []

@@ -1,17 +1,25 @@
-"""Atomic writes, locks and reserved disk space; JSON files and files of JSON rows."""
+"""Atomic writes, locks and reserved disk space; files of a run folder, which may come from a stranger."""
 
 import contextlib
 import errno
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import yaml
 from filelock import FileLock, Timeout
 
+from gan.config.errors import ConfigError
+
 log = logging.getLogger(__name__)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_TEXT_BYTES = 16 * 2**20  # of a file of settings or results; ours have a few thousand
+MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as many
+MAX_DEPTH = 50  # of nested lists and mappings; ours have five
 RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
 
 
@@ -103,6 +111,73 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """The content of a file.
+
+    Raises OSError where it cannot be read, and ValueError where it is too large or no file: opening a pipe would wait
+    for ever.
+    """
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(number, "rb") as file:
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{path} is not a file")
+        if about.st_size > max_bytes:
+            raise ValueError(f"{path} has {about.st_size} bytes, more than {max_bytes}")
+        return file.read(max_bytes)
+
+
+def read_text(path: Path) -> str:
+    """The content of a file of settings or results. Raises what `read_bytes` raises; ValueError also for no UTF-8."""
+    return read_bytes(path, MAX_TEXT_BYTES).decode("utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises OSError where it cannot be read, and ValueError where it is something else."""
+    try:
+        return json.loads(read_text(path))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Raises OSError where it cannot be read, and ValueError where it is something else."""
+    return parse_yaml(read_text(path))
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of YAML without aliases, with which a few lines can stand for gigabytes. Raises ValueError."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, YamlLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has an alias")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise ValueError("it is nested too deeply")
+        return yaml.load(text, YamlLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def links_that_leave(folder: Path) -> list[Path]:
+    """Symbolic links in or below `folder` that lead out of it. The folder itself may be one."""
+    root, leaving = folder.resolve(), []
+    for parent, folders, names in os.walk(root):
+        paths = [Path(parent, name) for name in (*folders, *names)]
+        leaving += [path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)]
+    return leaving
+
+
+def check_links(folder: Path) -> None:
+    """Raise ConfigError if a link in a run folder leads out of it: what a run writes would overwrite files there."""
+    if leaving := links_that_leave(folder):
+        raise ConfigError(
+            f"{leaving[0]} is a link to {leaving[0].readlink()}, outside the run folder: not followed; put what it "
+            "leads to in its place, or remove it."
+        )
+
+
 def write_json(path: Path, value: object, durable: bool = True) -> None:
     """Write `value` as indented JSON."""
     with atomic_write(path, durable) as file:
@@ -116,7 +191,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("step"), int):
                 rows.append(row)

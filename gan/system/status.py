@@ -1,6 +1,5 @@
 """The state of a run, in `status.json`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ INITIAL = {
 def read(folder: Path) -> dict[str, Any]:
     """The status of the run in `folder`; INITIAL where there is none, or it is damaged."""
     try:
-        status = INITIAL | json.loads((folder / "status.json").read_text("utf-8"))
+        status = INITIAL | files.read_json(folder / "status.json")
     except (OSError, ValueError, TypeError):
         return dict(INITIAL)
     valid = all(isinstance(status[name], type(value)) for name, value in INITIAL.items() if value is not None)
