@@ -1,5 +1,7 @@
 """README, the other pages and CI agree with the code."""
 
+import ast
+import importlib.metadata
 import re
 import shlex
 import subprocess
@@ -120,6 +122,38 @@ def test_the_citation_file_has_what_its_format_requires():
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["license"] == "MIT"
     assert all("name" in author for author in citation["authors"])
+
+
+def imported_packages(*patterns: str) -> set[str]:
+    """The packages that these files import and that neither Python nor this project has."""
+    nodes = [
+        node
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    ]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"gan", "tests", "benchmarks"}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "patterns"),
+    [
+        (["requirements.txt"], ["*.py", "gan/**/*.py"]),
+        (["requirements.txt", "requirements-dev.txt"], ["tests/**/*.py", "benchmarks/**/*.py"]),
+    ],
+)
+def test_every_package_that_is_imported_is_required_by_its_name(requirements, patterns):
+    lines = [line for name in requirements for line in (ROOT / name).read_text("utf-8").splitlines()]
+    required = {re.split(r"[<>= ]", line)[0].lower() for line in lines}
+    providers = {
+        package: {name.lower().replace("_", "-") for name in names}
+        for package, names in importlib.metadata.packages_distributions().items()
+    }
+    packages = imported_packages(*patterns) - {"pydantic_core"}  # a part of pydantic
+    assert len(packages) > 5
+    assert not [name for name in packages if not required & providers[name]]
 
 
 def test_github_runs_ci_on_every_supported_version_of_python():
