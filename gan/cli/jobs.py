@@ -37,6 +37,7 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeping and WORLD_SIZE > 1:
         exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
+    check_search(cfg)
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
             saved = has_checkpoint(folder)
@@ -49,6 +50,16 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
             exit_with(error)
         log.error("%s", error)
     return objective(folder)
+
+
+def check_search(cfg: DictConfig) -> None:
+    """End the program if a search has nothing to minimize, rather than let all of its trials run and fail."""
+    if "optuna" in str(HydraConfig.get().sweeper._target_) and cfg.watch.scores_every is None:
+        exit_with(
+            ConfigError(
+                "watch.scores_every=null: a search minimizes the FID; set it to steps, such as watch.scores_every=2000."
+            )
+        )
 
 
 def objective(folder: Path) -> float | None:
