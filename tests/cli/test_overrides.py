@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from gan.cli.overrides import folder_name, parse_arguments, parse_settings
+from gan.cli.overrides import parse_arguments, parse_settings
 from gan.config.errors import ConfigError
 from tests.conftest import ROOT, options
 
@@ -32,25 +32,6 @@ def test_the_configuration_can_be_printed(program):
 def test_outputs_exists_in_a_clone_and_its_content_is_ignored():
     ignored = (ROOT / "outputs" / ".gitignore").read_text().split()
     assert ignored == ["*", "!.gitignore"]
-
-
-def test_a_folders_name_lists_the_overrides_and_no_two_runs_share_one():
-    assert folder_name([]) == folder_name(["threads=1"]) == folder_name(["trust=true"]) == "default"
-    assert folder_name(["model=mlp", "optim.generator.lr=1e-4"]) == "model-mlp_optim.generator.lr-1e-4"
-    assert folder_name(["experiment=blog/mlp", "trick=[r1,r2]"]) == "experiment-blog-mlp_trick-r1-r2"
-    long = ["experiment=paper/goodfellow2014_mnist", "dataset=digits", "train.max_steps=100", "optim.discriminator.lr="]
-    runs = [
-        ["optim.generator.lr=0.1"],
-        ["optim.discriminator.lr=0.1"],
-        ["loss.fake_target=1"],
-        ["loss.fake_target=-1"],
-        ["dataset.path=/data/faces"],
-        ["dataset.path=data/faces"],
-        [*long[:-1], long[-1] + "0.1"],
-        [*long[:-1], long[-1] + "0.2"],
-    ]
-    assert len({folder_name(overrides) for overrides in runs}) == len(runs)
-    assert all(len(folder_name(overrides)) <= 80 for overrides in runs)
 
 
 def test_settings_within_a_value_are_parsed_too():

@@ -1,0 +1,278 @@
+"""The jobs of a sweep: their folders, which of them are done, the table of outcomes, and the line that goes on.
+
+What was done before is known by the resolved settings in a folder, whatever its name. Imports no torch.
+"""
+
+import itertools
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan.cli.messages import explain_error
+from gan.cli.names import job_name
+from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, parse_settings, quote_override, shell_line, single_choice
+from gan.config.comparison import describe_changes
+from gan.config.errors import ConfigError
+from gan.config.targets import drop_replaced_arguments
+from gan.system import files, status
+
+log = logging.getLogger(__name__)
+
+HYDRAS_SUBDIR = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
+MAX_CHANGES = 3  # that a sentence names
+METRICS = {
+    "D loss": "discriminator/loss",
+    "G loss": "generator/loss",
+    "D(x)": "discriminator/real",
+    "D(G(z))": "discriminator/fake",
+}
+
+
+def drop_replaced(cfg: DictConfig, overrides: list[str]) -> None:
+    """Drop what the command line replaced: numbers of an experiment's own tricks, arguments for another `_target_`."""
+    typed = parse_settings(overrides)
+    if "trick" in typed and isinstance(cfg.trick, DictConfig):
+        chosen = typed["trick"] if isinstance(typed["trick"], list) else [typed["trick"]]
+        with open_dict(cfg):
+            for name, node in dict(cfg.trick).items():
+                if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
+                    del cfg.trick[name]
+    drop_replaced_arguments(cfg, typed)
+
+
+def to_yaml(cfg: DictConfig) -> str:
+    """A configuration as YAML with its references resolved; as it is where one cannot be, which ends the run."""
+    try:
+        return OmegaConf.to_yaml(cfg, resolve=True)
+    except OmegaConfBaseException:
+        return OmegaConf.to_yaml(cfg)
+
+
+def read_settings(folder: Path) -> Any:
+    """The resolved settings of the run in `folder`; None where it has none that can be read."""
+    try:
+        return files.read_yaml(folder / ".hydra" / "config.yaml")
+    except (OSError, ValueError):
+        return None
+
+
+def changes(folder: Path, settings: Any) -> str:
+    """The first settings in which the run in `folder` differs from those of a job; empty where it has that job."""
+    stored = read_settings(folder)
+    if not isinstance(stored, dict):
+        return "its .hydra/config.yaml cannot be read"
+    found = describe_changes(stored, settings, OPERATIONAL)
+    more = f"; and {len(found) - MAX_CHANGES} more" if len(found) > MAX_CHANGES else ""
+    return "; ".join(found[:MAX_CHANGES]) + more
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether no run in `folder` got as far as its settings or a checkpoint."""
+    return not (folder / ".hydra" / "config.yaml").exists() and not (folder / "checkpoints").exists()
+
+
+def is_done(outcome: dict[str, Any]) -> bool:
+    """Whether a run has ended by itself: at its end, by diverging, or by trick=track_failures."""
+    return outcome["state"] in ("finished", "diverged") or bool(outcome["state"] == "stopped" and outcome["error"])
+
+
+def already_done(cfg: DictConfig, folder: Path, saved: bool) -> bool:
+    """Whether this job of a sweep that is run again was done before. One that was interrupted is set to resume.
+
+    Raises ConfigError if the run in `folder` is another one.
+
+    Args:
+        saved: whether it has a checkpoint.
+    """
+    if is_unused(folder):
+        return False
+    if changed := changes(folder, files.parse_yaml(to_yaml(cfg))):
+        raise ConfigError(f"{folder}: is left alone, since it contains another run: {changed}.")
+    before = status.read(folder)
+    if is_done(before) or (before["state"] == "failed" and not cfg.retry):
+        hint = "; retry=true runs it again" if before["state"] == "failed" else ""
+        log.info("%s: skipped, since it has %s%s.", folder.name, before["state"], hint)
+        return True
+    if saved:
+        cfg.resume, cfg.trust = str(folder), True  # all of its settings were typed
+    return False
+
+
+def own_yaml_flags(hydra: Any) -> list[str]:
+    """The flags with which a run was started that name YAML files of the user's own: --config-dir and --config-name."""
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    flags = [word for folder in folders for word in ("--config-dir", files.relative_path(Path(folder)))]
+    return flags if hydra.job.config_name == CONFIG_NAME else [*flags, "--config-name", hydra.job.config_name]
+
+
+class Job(NamedTuple):
+    """A job of a sweep.
+
+    Args:
+        overrides: those of its settings, and of the folder for Hydra.
+        settings: the resolved settings, as in .hydra/config.yaml.
+    """
+
+    folder: Path
+    overrides: list[str]
+    settings: Any
+
+    def outcome(self) -> dict[str, Any]:
+        """What status.json says, with a state for a job that is not done and has no process of its own."""
+        outcome = status.read(self.folder)
+        is_other = not is_unused(self.folder) and changes(self.folder, self.settings) != ""
+        if outcome["state"] == "running" or is_other:
+            started = (self.folder / "status.json").exists() and not is_other
+            state = "in use" if is_locked(self.folder) else "interrupted" if started else "not started"
+            outcome = (outcome if started else dict(status.INITIAL)) | {"state": state}
+        return outcome
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains in `folder`."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # there is no folder, or it is read-only
+        return False
+
+
+class Sweep(Callback):
+    """The jobs of a sweep, in the process that starts them.
+
+    Launchers of ours call `plan` with each batch of jobs, and `print_outcomes` if a signal ends them.
+    """
+
+    def __init__(self) -> None:
+        self.config = DictConfig({})
+        self.jobs: list[Job] = []
+        self.found: dict[Path, dict[Path, Any]] = {}  # runs before the sweep: the settings of each, by its parent
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Put our launcher in the place of Hydra's with the same name, and our sweeper."""
+        from hydra_plugins import _gan_launchers as ours
+
+        self.config = config
+        for node in (config.hydra.launcher, config.hydra.sweeper):
+            plugin = getattr(ours, node._target_.rpartition(".")[2], None)
+            if plugin:
+                Plugins.instance().register(plugin)
+                node._target_ = f"{plugin.__module__}.{plugin.__name__}"
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print the table; the exit code is 1 if a job failed, had an error in its settings, or is not done."""
+        if not self.print_outcomes():
+            sys.exit(1)
+
+    def plan(self, loader: ConfigLoader, batch: Sequence[Sequence[str]], first: int) -> list[Job]:
+        """Choose a folder for each job of a batch. Raises ConfigError, which names the job, if one cannot be composed.
+
+        Args:
+            first: the number of the first job in the sweep.
+        """
+        return [self.plan_job(loader, list(overrides), number) for number, overrides in enumerate(batch, first)]
+
+    def plan_job(self, loader: ConfigLoader, overrides: list[str], number: int) -> Job:
+        swept = self.swept_settings()
+        hydra = HydraConfig.instance()
+        own_config = hydra.cfg
+        try:
+            cfg = loader.load_sweep_config(self.config, overrides)
+            with open_dict(cfg):
+                cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+            hydra.set_config(cfg)  # for references to it
+            parent, subdir = Path(cfg.hydra.sweep.dir).absolute(), str(cfg.hydra.sweep.subdir)
+            drop_replaced(cfg, list(cfg.hydra.overrides.task))
+            with open_dict(cfg):
+                del cfg["hydra"]
+            settings = files.parse_yaml(to_yaml(cfg))
+        except (HydraException, OmegaConfBaseException) as error:
+            varying = [text for text in overrides if text.lstrip("+~").partition("=")[0] in swept]
+            where = f", in the job {' '.join(varying)}" if varying else ""
+            raise ConfigError(f"{explain_error(error).rstrip('.')}{where}.") from error
+        finally:
+            hydra.cfg = own_config
+        sweep: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
+        is_own = sweep["subdir"] != HYDRAS_SUBDIR
+        suffixes = itertools.chain([""], map("_{}".format, itertools.count(2)))
+        names = (subdir + suffix if is_own else job_name(overrides, swept, suffix) for suffix in suffixes)
+        folder = self.choose_folder((parent / name for name in names), settings)
+        place = quote_override("hydra.sweep.subdir", files.relative_path(folder, parent))
+        job = Job(folder, [*overrides, place], settings)
+        self.jobs.append(job)
+        return job
+
+    def swept_settings(self) -> set[str]:
+        """The settings and groups that have several values in this sweep or search."""
+        params = self.config.hydra.sweeper.get("params") or {}
+        lines = [*(f"{name}={values}" for name, values in params.items()), *self.config.hydra.overrides.task]
+        parsed = OverridesParser.create().parse_overrides([single_choice(line) for line in lines])
+        several = {override.key_or_group: override.is_sweep_override() for override in parsed}
+        return {name for name, is_swept in several.items() if is_swept}
+
+    def choose_folder(self, candidates: Iterator[Path], settings: Any) -> Path:
+        """The folder of a job: one that has its run, or else the first candidate that is unused.
+
+        Two jobs of a sweep never share a folder, also where the file system ignores case.
+        """
+        taken = {str(job.folder).casefold() for job in self.jobs}
+        first = next(candidates)
+        if first.parent not in self.found:
+            folders = sorted(first.parent.iterdir()) if first.parent.is_dir() else []
+            self.found[first.parent] = {folder: read_settings(folder) for folder in folders if not is_unused(folder)}
+        found = self.found[first.parent]
+        same = [folder for folder, stored in found.items() if not describe_changes(stored, settings, OPERATIONAL)]
+        same = [folder for folder in same if str(folder).casefold() not in taken]
+        taken |= {str(folder).casefold() for folder in found}
+        for folder in itertools.chain([first], candidates):
+            if folder in same:
+                return folder
+            if str(folder).casefold() not in taken:
+                break
+        if same:
+            return same[0]
+        if first in found:
+            log.info("%s: has another run (%s); trained in %s.", first.name, changes(first, settings), folder.name)
+        return folder
+
+    def print_outcomes(self) -> bool:
+        """Print a table of the jobs, and what to type if some are not done. Returns whether all are done."""
+        outcomes = [job.outcome() for job in self.jobs]
+        table = [["job", "state", "step", "seconds", *METRICS]]
+        folder = Path(self.config.hydra.sweep.dir)
+        for job, outcome in zip(self.jobs, outcomes, strict=True):
+            last = [outcome["last"].get(name) for name in METRICS.values()]
+            numbers = ["-" if value is None else f"{value:.3f}" for value in last]
+            name = files.relative_path(job.folder, folder)
+            table.append([name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        print(f"\n{folder}")
+        for row in table:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        states = [outcome["state"] for outcome in outcomes if not is_done(outcome)]
+        if set(states) - {"failed", "refused"}:
+            print(f"  resume      {self.resume_line()}")
+        return not states
+
+    def resume_line(self) -> str:
+        """The command line that goes on with this sweep."""
+        hydra = self.config.hydra
+        typed = (*hydra.overrides.task, *hydra.overrides.hydra)
+        overrides = [single_choice(line) for line in typed if not line.startswith("hydra.mode=")]  # which -m is
+        if not any(line.startswith("hydra.sweep.dir=") for line in overrides):
+            overrides.append(quote_override("hydra.sweep.dir", hydra.sweep.dir))
+        return shell_line("train.py", "-m", *own_yaml_flags(hydra), *overrides)
