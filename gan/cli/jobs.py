@@ -14,14 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
-from gan.cli.sweeps import already_done, drop_replaced, own_yaml_flags, to_yaml
+from gan.cli.sweeps import own_yaml_flags
 from gan.config.errors import ConfigError, first_line
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, status
-from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     drop_replaced(cfg, typed_overrides())
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and WORLD_SIZE > 1:
-        exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
             saved = has_checkpoint(folder)

@@ -1,7 +1,4 @@
-"""The jobs of a sweep: their folders, which of them are done, the table of outcomes, and the line that goes on.
-
-What was done before is known by the resolved settings in a folder, whatever its name. Imports no torch.
-"""
+"""The jobs of a sweep: their folders, the table of their outcomes, and the line that goes on. Imports no torch."""
 
 import itertools
 import logging
@@ -20,94 +17,24 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan.cli.messages import explain_error
+from gan.cli.job_settings import describe_difference, drop_replaced, is_done, is_unused, read_settings, to_yaml
+from gan.cli.messages import exit_with, explain_error
 from gan.cli.names import job_name
-from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, parse_settings, quote_override, shell_line, single_choice
+from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
 from gan.config.comparison import describe_changes
 from gan.config.errors import ConfigError
-from gan.config.targets import drop_replaced_arguments
 from gan.system import files, status
+from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
 
 HYDRAS_SUBDIR = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
-MAX_CHANGES = 3  # that a sentence names
 METRICS = {
     "D loss": "discriminator/loss",
     "G loss": "generator/loss",
     "D(x)": "discriminator/real",
     "D(G(z))": "discriminator/fake",
 }
-
-
-def drop_replaced(cfg: DictConfig, overrides: list[str]) -> None:
-    """Drop what the command line replaced: numbers of an experiment's own tricks, arguments for another `_target_`."""
-    typed = parse_settings(overrides)
-    if "trick" in typed and isinstance(cfg.trick, DictConfig):
-        chosen = typed["trick"] if isinstance(typed["trick"], list) else [typed["trick"]]
-        with open_dict(cfg):
-            for name, node in dict(cfg.trick).items():
-                if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
-                    del cfg.trick[name]
-    drop_replaced_arguments(cfg, typed)
-
-
-def to_yaml(cfg: DictConfig) -> str:
-    """A configuration as YAML with its references resolved; as it is where one cannot be, which ends the run."""
-    try:
-        return OmegaConf.to_yaml(cfg, resolve=True)
-    except OmegaConfBaseException:
-        return OmegaConf.to_yaml(cfg)
-
-
-def read_settings(folder: Path) -> Any:
-    """The resolved settings of the run in `folder`; None where it has none that can be read."""
-    try:
-        return files.read_yaml(folder / ".hydra" / "config.yaml")
-    except (OSError, ValueError):
-        return None
-
-
-def changes(folder: Path, settings: Any) -> str:
-    """The first settings in which the run in `folder` differs from those of a job; empty where it has that job."""
-    stored = read_settings(folder)
-    if not isinstance(stored, dict):
-        return "its .hydra/config.yaml cannot be read"
-    found = describe_changes(stored, settings, OPERATIONAL)
-    more = f"; and {len(found) - MAX_CHANGES} more" if len(found) > MAX_CHANGES else ""
-    return "; ".join(found[:MAX_CHANGES]) + more
-
-
-def is_unused(folder: Path) -> bool:
-    """Whether no run in `folder` got as far as its settings or a checkpoint."""
-    return not (folder / ".hydra" / "config.yaml").exists() and not (folder / "checkpoints").exists()
-
-
-def is_done(outcome: dict[str, Any]) -> bool:
-    """Whether a run has ended by itself: at its end, by diverging, or by trick=track_failures."""
-    return outcome["state"] in ("finished", "diverged") or bool(outcome["state"] == "stopped" and outcome["error"])
-
-
-def already_done(cfg: DictConfig, folder: Path, saved: bool) -> bool:
-    """Whether this job of a sweep that is run again was done before. One that was interrupted is set to resume.
-
-    Raises ConfigError if the run in `folder` is another one.
-
-    Args:
-        saved: whether it has a checkpoint.
-    """
-    if is_unused(folder):
-        return False
-    if changed := changes(folder, files.parse_yaml(to_yaml(cfg))):
-        raise ConfigError(f"{folder}: is left alone, since it contains another run: {changed}.")
-    before = status.read(folder)
-    if is_done(before) or (before["state"] == "failed" and not cfg.retry):
-        hint = "; retry=true runs it again" if before["state"] == "failed" else ""
-        log.info("%s: skipped, since it has %s%s.", folder.name, before["state"], hint)
-        return True
-    if saved:
-        cfg.resume, cfg.trust = str(folder), True  # all of its settings were typed
-    return False
 
 
 def own_yaml_flags(hydra: Any) -> list[str]:
@@ -132,7 +59,7 @@ class Job(NamedTuple):
     def outcome(self) -> dict[str, Any]:
         """What status.json says, with a state for a job that is not done and has no process of its own."""
         outcome = status.read(self.folder)
-        is_other = not is_unused(self.folder) and changes(self.folder, self.settings) != ""
+        is_other = not is_unused(self.folder) and describe_difference(self.folder, self.settings) != ""
         if outcome["state"] == "running" or is_other:
             started = (self.folder / "status.json").exists() and not is_other
             state = "in use" if is_locked(self.folder) else "interrupted" if started else "not started"
@@ -143,12 +70,14 @@ class Job(NamedTuple):
 def is_locked(folder: Path) -> bool:
     """Whether a process trains in `folder`."""
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            return False
+        if folder.is_dir():  # which a lock would make
+            with FileLock(folder / ".lock", timeout=0):
+                pass
     except Timeout:
         return True
-    except OSError:  # there is no folder, or it is read-only
+    except OSError:  # the folder is read-only
         return False
+    return False
 
 
 class Sweep(Callback):
@@ -164,6 +93,8 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put our launcher in the place of Hydra's with the same name, and our sweeper."""
+        if WORLD_SIZE > 1:
+            exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
         from hydra_plugins import _gan_launchers as ours
 
         self.config = config
@@ -246,7 +177,12 @@ class Sweep(Callback):
         if same:
             return same[0]
         if first in found:
-            log.info("%s: has another run (%s); trained in %s.", first.name, changes(first, settings), folder.name)
+            log.info(
+                "%s: has another run (%s); trained in %s.",
+                first.name,
+                describe_difference(first, settings),
+                folder.name,
+            )
         return folder
 
     def print_outcomes(self) -> bool:

@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan.cli import jobs, overrides
+from gan.cli import overrides
 from gan.system import status
-from tests.conftest import ROOT, TINY, composed, read_status, same_weights
+from tests.conftest import ROOT, TINY, read_status, same_weights
 from tests.training.conftest import assert_complete, read_metrics
 
 
@@ -133,31 +133,6 @@ def test_a_run_in_a_folder_of_any_name_can_be_resumed(train_here, train, tmp_pat
 def test_hydra_reads_a_quoted_value_as_it_was(name):
     override = OverridesParser.create().parse_override(overrides.quote_override("resume", name))
     assert override.key_or_group == "resume" and override.value() == name
-
-
-def test_a_sweep_continues_after_a_job_that_diverges_or_has_a_wrong_setting(train, tmp_path):
-    done = train(
-        "-m",
-        f"hydra.sweep.dir={tmp_path}",
-        "optim=sgd",
-        "optim.generator.lr=0.01,1e30,-1",
-        "train.max_steps=20",
-        "watch.log_every=5",
-    )
-    folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
-    assert [folder.name[0] for folder in folders] == ["0", "1", "2"], done.stderr
-    assert [read_status(folder)["state"] for folder in folders] == ["finished", "diverged", "refused"]
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    table = done.stdout[done.stdout.rindex(str(tmp_path)) :]
-    assert all(word in table for word in ("job", "state", "D loss", "finished", "diverged", "refused"))
-
-
-@pytest.mark.parametrize(("error", "is_done"), [("the images are all alike.", True), (None, False)])
-def test_a_sweep_that_is_run_again_skips_a_job_that_stopped_at_a_failure(tmp_path, error, is_done):
-    status.update(tmp_path, state="stopped", error=error)
-    cfg = composed()
-    assert jobs.already_done(cfg, tmp_path, saved=True) is is_done
-    assert cfg.resume == (None if is_done else str(tmp_path))
 
 
 @pytest.mark.parametrize(
