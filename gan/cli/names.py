@@ -54,4 +54,4 @@ def value_text(value: Any) -> str:
     """A value in a name: `r1+r2` for a list, `none` for an empty one."""
     if isinstance(value, list):
         return "+".join(map(value_text, value)) or "none"
-    return value if isinstance(value, str) else Override._get_value_element_as_str(value)
+    return value if isinstance(value, str) else Override._get_value_element_as_str(value).lower()

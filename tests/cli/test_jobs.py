@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,38 @@ def test_a_run_that_a_signal_stopped_is_complete_and_resumes_to_the_same_bits(
     assert done.returncode == 0, done.stderr
     assert read_status(stopped)["state"] == "finished"
     assert same_weights(unbroken, stopped)
+
+
+@pytest.mark.slow
+def test_the_printed_line_goes_on_with_a_run_of_the_users_own_options(program, cache, tmp_path):
+    """It names the folder that has them; without that folder, one sentence says what is missing."""
+    (tmp_path / "mine" / "optim").mkdir(parents=True)
+    shutil.copy(ROOT / "conf" / "optim" / "sgd.yaml", tmp_path / "mine" / "optim" / "quick.yaml")
+    shutil.copy(ROOT / "conf" / "train.yaml", tmp_path / "mine" / "long.yaml")
+    folder = tmp_path / "run"
+    own = ["--config-dir", str(tmp_path / "mine"), "--config-name", "long", "optim=quick"]
+    settings = [*TINY, f"cache_dir={cache}", "train.epochs=1000", "watch.log_every=1", f"hydra.run.dir={folder}"]
+    run = subprocess.Popen(
+        [sys.executable, "train.py", *own, *settings],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() or len(read_metrics(folder)) < 2:
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGTERM)
+    output, _ = run.communicate(timeout=60)
+    (line,) = [line.removeprefix("  resume ").strip() for line in output.splitlines() if "train.py" in line]
+    _, *words = shlex.split(line)
+    longer = f"train.max_steps={read_status(folder)['step'] + 2}"
+    done = program(*words, longer)
+    assert done.returncode == 0 and read_status(folder)["state"] == "finished", done.stderr
+    without = program("train.py", f"resume={folder}", longer)
+    assert without.returncode == 1 and without.stderr.count("\n") == 1
+    assert "--config-dir" in without.stderr and "--config-name long" in without.stderr
 
 
 def test_a_diverged_run_ends_with_exit_code_0(train, tmp_path):

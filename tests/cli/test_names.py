@@ -46,7 +46,7 @@ def test_the_folder_of_a_job_is_named_after_what_was_swept(overrides, swept, nam
     assert job_name(overrides, swept) == name
 
 
-@pytest.mark.parametrize("value", ["a,b", "a=b", "[a]", "{a: b}", "'a (1)'", "läuf", "a#b", "a/../b"])
+@pytest.mark.parametrize("value", ["a,b", "a=b", "[a]", "{a: b}", "a (1)", "läuf", "a#b", "a/../b"])
 def test_the_folder_of_a_job_has_no_special_characters(value):
     assert re.fullmatch(r"x-[\w.+-]+", job_name([f"x='{value}'"], {"x"}), re.ASCII)
 
