@@ -128,8 +128,7 @@ def resume_overrides(overrides: list[str], config_dir: str | None = None, config
     Raises ConfigError if RUN is no run folder, or if its overrides would do what only the command line may.
 
     Args:
-        config_dir: what was typed for --config-dir, whose options the saved overrides may name.
-        config_name: what was typed for --config-name.
+        config_dir, config_name: what was typed for these flags; the saved overrides may name options in the folder.
     """
     folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
     if not folders or folders[-1] == "null":
@@ -184,9 +183,9 @@ def check_own_yaml(folder: Path, config_dir: str | None, config_name: str | None
     if name != CONFIG_NAME and config_name is None:
         missing.append(f"--config-name {name}" if re.fullmatch(r"[\w/-]{1,99}", name) else "--config-name NAME")
     if missing:
+        flags = " ".join(missing)
         raise ConfigError(
-            f"resume={folder}: was started with YAML files outside this project; if you trust them, add "
-            f"{' '.join(missing)}."
+            f"resume={folder}: was started with YAML files outside this project; to use them, add {flags}."
         )
 
 

@@ -21,7 +21,7 @@ from gan.cli.job_settings import describe_difference, drop_replaced, is_done, is
 from gan.cli.messages import exit_with, explain_error
 from gan.cli.names import job_name
 from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
-from gan.config.comparison import describe_changes
+from gan.config.comparison import comparable
 from gan.config.errors import ConfigError
 from gan.system import files, status
 from gan.system.rank import WORLD_SIZE
@@ -89,7 +89,11 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self.config = DictConfig({})
         self.jobs: list[Job] = []
-        self.found: dict[Path, dict[Path, Any]] = {}  # runs before the sweep: the settings of each, by its parent
+        self.found: dict[Path, dict[Path, dict[str, Any]]] = {}  # by parent: the settings of runs before the sweep
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the processes of the jobs."""
+        return {}
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put our launcher in the place of Hydra's with the same name, and our sweeper."""
@@ -119,33 +123,38 @@ class Sweep(Callback):
 
     def plan_job(self, loader: ConfigLoader, overrides: list[str], number: int) -> Job:
         swept = self.swept_settings()
-        hydra = HydraConfig.instance()
-        own_config = hydra.cfg
         try:
-            cfg = loader.load_sweep_config(self.config, overrides)
-            with open_dict(cfg):
-                cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
-            hydra.set_config(cfg)  # for references to it
-            parent, subdir = Path(cfg.hydra.sweep.dir).absolute(), str(cfg.hydra.sweep.subdir)
-            drop_replaced(cfg, list(cfg.hydra.overrides.task))
-            with open_dict(cfg):
-                del cfg["hydra"]
-            settings = files.parse_yaml(to_yaml(cfg))
+            parent, subdir, settings = self.compose(loader, overrides, number)
         except (HydraException, OmegaConfBaseException) as error:
             varying = [text for text in overrides if text.lstrip("+~").partition("=")[0] in swept]
             where = f", in the job {' '.join(varying)}" if varying else ""
             raise ConfigError(f"{explain_error(error).rstrip('.')}{where}.") from error
-        finally:
-            hydra.cfg = own_config
         sweep: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
-        is_own = sweep["subdir"] != HYDRAS_SUBDIR
+        is_named = sweep["subdir"] != HYDRAS_SUBDIR
         suffixes = itertools.chain([""], map("_{}".format, itertools.count(2)))
-        names = (subdir + suffix if is_own else job_name(overrides, swept, suffix) for suffix in suffixes)
+        names = (subdir + suffix if is_named else job_name(overrides, swept, suffix) for suffix in suffixes)
         folder = self.choose_folder((parent / name for name in names), settings)
         place = quote_override("hydra.sweep.subdir", files.relative_path(folder, parent))
         job = Job(folder, [*overrides, place], settings)
         self.jobs.append(job)
         return job
+
+    def compose(self, loader: ConfigLoader, overrides: list[str], number: int) -> tuple[Path, str, Any]:
+        """A job's `hydra.sweep.dir`, `hydra.sweep.subdir` and resolved settings, as its process will have them."""
+        hydra = HydraConfig.instance()
+        own_config = hydra.cfg
+        cfg = loader.load_sweep_config(self.config, overrides)
+        with open_dict(cfg):
+            cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+        hydra.set_config(cfg)  # for references to it
+        try:
+            parent, subdir = Path(cfg.hydra.sweep.dir).absolute(), str(cfg.hydra.sweep.subdir)
+            drop_replaced(cfg, list(cfg.hydra.overrides.task))
+            with open_dict(cfg):
+                del cfg["hydra"]
+            return parent, subdir, files.parse_yaml(to_yaml(cfg))
+        finally:
+            hydra.cfg = own_config
 
     def swept_settings(self) -> set[str]:
         """The settings and groups that have several values in this sweep or search."""
@@ -164,10 +173,10 @@ class Sweep(Callback):
         first = next(candidates)
         if first.parent not in self.found:
             folders = sorted(first.parent.iterdir()) if first.parent.is_dir() else []
-            self.found[first.parent] = {folder: read_settings(folder) for folder in folders if not is_unused(folder)}
-        found = self.found[first.parent]
-        same = [folder for folder, stored in found.items() if not describe_changes(stored, settings, OPERATIONAL)]
-        same = [folder for folder in same if str(folder).casefold() not in taken]
+            runs = {folder: read_settings(folder) for folder in folders if not is_unused(folder)}
+            self.found[first.parent] = {folder: comparable(runs[folder], OPERATIONAL) for folder in runs}
+        found, wanted = self.found[first.parent], comparable(settings, OPERATIONAL)
+        same = [folder for folder in found if found[folder] == wanted and str(folder).casefold() not in taken]
         taken |= {str(folder).casefold() for folder in found}
         for folder in itertools.chain([first], candidates):
             if folder in same:
@@ -177,12 +186,8 @@ class Sweep(Callback):
         if same:
             return same[0]
         if first in found:
-            log.info(
-                "%s: has another run (%s); trained in %s.",
-                first.name,
-                describe_difference(first, settings),
-                folder.name,
-            )
+            difference = describe_difference(first, settings)
+            log.info("%s: has another run (%s); trained in %s.", first.name, difference, folder.name)
         return folder
 
     def print_outcomes(self) -> bool:

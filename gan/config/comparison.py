@@ -8,12 +8,21 @@ from gan.config.errors import format_value
 
 def describe_changes(before: Any, after: Any, ignored: Collection[str]) -> list[str]:
     """What changed between two configurations, as `seed was 0 and is now 1`; `ignored` names settings or groups."""
-    old, new = flatten(before), flatten(after)
+    old, new = comparable(before, ignored), comparable(after, ignored)
     return [
         f"{name} was {format_value(old.get(name))} and is now {format_value(new.get(name))}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name not in ignored and name.split(".")[0] not in ignored
+        if old.get(name) != new.get(name)
     ]
+
+
+def comparable(config: Any, ignored: Collection[str]) -> dict[str, Any]:
+    """A configuration flattened and without the ignored settings. One that is null is as one that is not there."""
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if value is not None and name not in ignored and name.split(".")[0] not in ignored
+    }
 
 
 def flatten(config: Any, path: str = "") -> dict[str, Any]:

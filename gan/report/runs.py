@@ -159,7 +159,7 @@ class Group:
 
     @cached_property
     def counted(self) -> list[RunFolder]:
-        """One run of each seed, if possible a finished one: others repeat it, and say nothing about the spread."""
+        """One run of each seed, if possible a finished one: the others repeat it."""
         by_seed: dict[str, RunFolder] = {}
         for run in sorted(self.runs, key=lambda run: (run.status["state"] != "finished", -run.status["step"])):
             by_seed.setdefault(run.seed, run)
@@ -223,10 +223,7 @@ def sort_key(folder: Path) -> tuple[str, list[str | int]]:
 
 
 def differing_settings(runs: list[RunFolder]) -> list[str]:
-    """The names of the settings that were typed and are not the same in all runs.
-
-    Also others in which runs differ that were started with the same words: an option may have been edited.
-    """
+    """The settings that were typed and are not the same in all runs, and others where an option was edited."""
     names = dict.fromkeys(name for run in runs for name in run.overrides)
     names = {name: None for name in names if len({run.setting(name) for run in runs}) > 1}
     for members in same_settings(runs, [name for name in names if name != "seed"]).values():
