@@ -1,5 +1,6 @@
 """Sweeps: which jobs they have, where each one is, and what their end says."""
 
+import shlex
 import shutil
 
 import pytest
@@ -158,13 +159,16 @@ def test_the_table_has_jobs_wherever_they_are(train, tmp_path):
     assert done.returncode == 1 and rows == [["runs/0/here", "finished"], ["runs/1/here", "refused"]]
 
 
-def test_a_job_that_another_process_trains_is_skipped_and_the_exit_code_says_so(train, tmp_path):
+def test_a_job_that_another_process_trains_is_skipped_and_the_last_line_trains_it_later(train, program, tmp_path):
     (tmp_path / "seed-1").mkdir()
     with FileLock(tmp_path / "seed-1" / ".lock"):
         done = train("-m", "seed=1,2", STEPS, f"hydra.sweep.dir={tmp_path}")
     rows = [row[:3] for row in table_of(done, tmp_path)[:2]]
     assert done.returncode == 1 and rows == [["seed-1", "in", "use"], ["seed-2", "finished", "2"]]
     assert "run the sweep again" in done.stdout and "hydra.run.dir" not in done.stdout + done.stderr
+    python, *words = shlex.split(done.stdout.splitlines()[-1].removeprefix("  resume "))
+    assert python == "python" and program(*words).returncode == 0
+    assert [read_status(tmp_path / f"seed-{seed}")["state"] for seed in (1, 2)] == ["finished", "finished"]
 
 
 def test_a_setting_is_checked_against_each_job_and_not_against_the_defaults(train, tmp_path):
