@@ -1,7 +1,7 @@
 """Launchers in place of Hydra's of the same names: each job in a folder of its own, and a sweep that ends in order.
 
-`gan.cli.sweeps.Sweep` puts them in place. Hydra takes plugins from this package only, and loads those with other names
-itself, whether they are needed or not.
+Hydra takes plugins from a package of this name only. It does not load a module with a leading underscore by itself:
+`gan.cli.sweeps.Sweep` does in a sweep.
 """
 
 import contextlib
@@ -40,8 +40,10 @@ class BasicSweeper(basic_sweeper.BasicSweeper):
 
 @contextlib.contextmanager
 def on_signals(numbers: Sequence[int], handle: Callable[[int], Any]) -> Iterator[None]:
-    """Call `handle` with the number of a signal that comes, unless a run in this process handles it."""
-    before = {number: signal.signal(number, lambda received, _: handle(received)) for number in numbers}
+    """Call `handle` with the number of a signal that comes, unless it is ignored, as by nohup, or a run handles it."""
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, lambda received, _: handle(received))
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gan.cli.sweeps import is_locked
 from gan.system import files
 from gan.training import checkpoint
+from hydra_plugins._gan_launchers import on_signals
 from tests.cli import slurm
 from tests.conftest import ROOT, TINY, read_status, same_weights
 
@@ -70,6 +71,20 @@ def test_jobs_in_parallel_give_the_same_weights_as_runs_alone(train_here, cache,
     for seed in (1, 2):
         train_here(tmp_path / str(seed), "train.max_steps=20", f"seed={seed}")
         assert same_weights(tmp_path / "sweep" / f"seed-{seed}", tmp_path / str(seed))
+
+
+@pytest.mark.parametrize("is_ignored", [True, False])
+def test_a_sweep_does_not_hear_a_signal_that_is_ignored(is_ignored):
+    """As SIGHUP is after `nohup`."""
+    received = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    try:
+        with on_signals([signal.SIGHUP], received.append):
+            signal.raise_signal(signal.SIGHUP)
+        assert received == ([] if is_ignored else [signal.SIGHUP])
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 ENDLESS = ["train.max_steps=100000", "train.epochs=100000", "watch.samples_every=null", "watch.log_every=1"]
