@@ -8,7 +8,9 @@ import pytest
 import torch
 from hypothesis import event, given
 from hypothesis import strategies as some
+from omegaconf import OmegaConf
 
+from gan.config.comparison import flatten
 from gan.system import status
 from gan.training import checkpoint
 from tests import forked
@@ -38,7 +40,7 @@ GROUPS = ("model", "optim", "loss", "trick", "experiment")
 
 def names() -> list[str]:
     """Every setting of the default run, some that do not exist, and some of Hydra."""
-    settings = checkpoint.flatten(composed()).keys()
+    settings = flatten(OmegaConf.to_container(composed())).keys()
     return [*sorted(settings - EXCLUDED), "nothing", "train.nothing", "hydra.run.dir", "hydra.job.name", "hydra.mode"]
 
 

@@ -1,4 +1,4 @@
-"""A run as a Hydra job: lock, outcome in status.json, resumed sweeps, and a sweep's table. Imports no torch."""
+"""A run as a Hydra job: lock, outcome in status.json, the files of .hydra, its last lines. Imports no torch."""
 
 import contextlib
 import logging
@@ -11,17 +11,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
+from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message
-from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
+from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
+from gan.cli.sweeps import own_yaml_flags
 from gan.config.errors import ConfigError, first_line
-from gan.config.targets import drop_replaced_arguments, names_outside_code
+from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, status
-from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,9 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     `work` returns the number of the signal that stopped it, or 0. An error ends the program, except in a sweep, where
     the other jobs go on.
     """
-    drop_replaced(cfg)
+    drop_replaced(cfg, typed_overrides())
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and WORLD_SIZE > 1:
-        exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
-    check_search(cfg)
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
             saved = has_checkpoint(folder)
@@ -45,21 +42,13 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
                 with files.reserve_space(folder) as release_space:
                     run_locked_job(work, cfg, folder, sweeping, saved, release_space)
     except Timeout:
-        error = ConfigError(f"hydra.run.dir={folder}: another process is training there; choose another folder.")
         if not sweeping:
-            exit_with(error)
+            exit_with(ConfigError(f"hydra.run.dir={folder}: another process is training there; choose another folder."))
+        log.error("%s: skipped, as another process is training it; run the sweep again once it has ended.", folder.name)
+    except ConfigError as error:  # the folder has another run
         log.error("%s", error)
+        return None
     return objective(folder)
-
-
-def check_search(cfg: DictConfig) -> None:
-    """End the program if a search has nothing to minimize, rather than let all of its trials run and fail."""
-    if "optuna" in str(HydraConfig.get().sweeper._target_) and cfg.watch.scores_every is None:
-        exit_with(
-            ConfigError(
-                "watch.scores_every=null: a search minimizes the FID; set it to steps, such as watch.scores_every=2000."
-            )
-        )
 
 
 def objective(folder: Path) -> float | None:
@@ -73,18 +62,6 @@ def typed_overrides() -> list[str]:
     """The overrides of settings and groups, as they were typed."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return overrides
-
-
-def drop_replaced(cfg: DictConfig) -> None:
-    """Drop what the command line replaced: numbers of an experiment's own tricks, arguments for another `_target_`."""
-    typed = parse_settings(typed_overrides())
-    if "trick" in typed and isinstance(cfg.trick, DictConfig):
-        chosen = typed["trick"] if isinstance(typed["trick"], list) else [typed["trick"]]
-        with open_dict(cfg):
-            for name, node in dict(cfg.trick).items():
-                if name not in chosen and isinstance(node, DictConfig) and "_target_" not in node:
-                    del cfg.trick[name]
-    drop_replaced_arguments(cfg, typed)
 
 
 def run_locked_job(
@@ -153,28 +130,10 @@ def write_hydra_files(cfg: DictConfig, folder: Path) -> None:
     Hydra itself would do so before it is known whether a run in that folder can be resumed with them.
     """
     hydra: Any = HydraConfig.instance().cfg
-    for name, config in {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
+    overrides = OmegaConf.to_yaml(hydra.hydra.overrides.task)
+    for name, text in {"config": to_yaml(cfg), "hydra": OmegaConf.to_yaml(hydra), "overrides": overrides}.items():
         with files.atomic_write(folder / ".hydra" / f"{name}.yaml") as file:
-            file.write(OmegaConf.to_yaml(config).encode())
-
-
-def already_done(cfg: DictConfig, folder: Path, saved: bool) -> bool:
-    """Whether this job of a sweep that is run again was done before. One that was interrupted is set to resume.
-
-    Args:
-        saved: whether it has a checkpoint.
-    """
-    if not (folder / "status.json").exists():
-        return False
-    before = status.read(folder)
-    by_itself = before["state"] == "stopped" and before["error"]  # trick=track_failures may end a run
-    if before["state"] in ("finished", "diverged") or by_itself or (before["state"] == "failed" and not cfg.retry):
-        hint = "; retry=true runs it again" if before["state"] == "failed" else ""
-        log.info("%s: skipped, since it has %s%s.", folder.name, before["state"], hint)
-        return True
-    if saved:
-        cfg.resume, cfg.trust = str(folder), True  # all of its settings were typed
-    return False
+            file.write(text.encode())
 
 
 def hparams() -> dict[str, Any]:
@@ -191,29 +150,6 @@ def hparams() -> dict[str, Any]:
     return chosen
 
 
-class SweepTable(Callback):
-    """Prints each job's outcome after a sweep. The exit code is 1 if one failed or had an error in its settings."""
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        folders = sorted(
-            (path.parent for path in Path(config.hydra.sweep.dir).glob("*/status.json")),
-            key=lambda folder: int(folder.name.split("_")[0]) if folder.name.split("_")[0].isdigit() else 0,
-        )
-        table = [["job", "state", "step", "seconds", "D loss", "G loss", "D(x)", "D(G(z))"]]
-        metrics = ("discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake")
-        for folder in folders:
-            outcome = status.read(folder)
-            last = [outcome["last"].get(name) for name in metrics]
-            numbers = ["-" if value is None else f"{value:.3f}" for value in last]
-            table.append([folder.name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        print(f"\n{config.hydra.sweep.dir}")
-        for row in table:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        if any(status.read(folder)["state"] in ("failed", "refused") for folder in folders):
-            sys.exit(1)
-
-
 def print_summary(cfg: DictConfig, folder: Path) -> None:
     """Print the last lines of a run: its outcome, where its images are, and what to type next."""
     trust = ["trust=true"] if names_outside_code(cfg) else []
@@ -228,5 +164,6 @@ def print_summary(cfg: DictConfig, folder: Path) -> None:
         print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
     print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
-    if outcome["state"] == "stopped":
-        print(f"  resume      {shell_line('train.py', quote_override('resume', path), *trust)}")
+    if outcome["state"] == "stopped" and HydraConfig.get().mode != RunMode.MULTIRUN:  # `Sweep` prints that of a sweep
+        flags = own_yaml_flags(HydraConfig.get())
+        print(f"  resume      {shell_line('train.py', *flags, quote_override('resume', path), *trust)}")

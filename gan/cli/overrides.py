@@ -1,4 +1,4 @@
-"""The command line before Hydra reads it: help, resume=RUN, options of groups, run folder names. Imports no torch."""
+"""The command line before Hydra reads it: help, resume=RUN, options of groups. Imports no torch."""
 
 import atexit
 import re
@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 import textwrap
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from hydra._internal.utils import get_args_parser  # the parser of hydra.main it
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
 from gan.config import CONF
 from gan.config.errors import ConfigError
@@ -25,8 +23,7 @@ from gan.system import files, rank
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
 MULTIPLE_CHOICE = ("trick", "experiment")  # groups of which more than one option may be chosen
-PLAIN_OVERRIDE = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # one without special characters
-MAX_NAME_LENGTH = 80  # of the part of a folder's name that `folder_name` makes
+CONFIG_NAME = "train"  # of the YAML file of train.py, unless --config-name names one of the user's own
 
 
 def print_help(program: str) -> None:
@@ -47,21 +44,47 @@ def print_help(program: str) -> None:
 
 def parse_arguments(arguments: list[str]) -> list[str]:
     """The command line of train.py as Hydra should read it. Raises ConfigError for errors that Hydra explains badly."""
-    typed = get_args_parser().parse_intermixed_args(arguments).overrides  # -m may be anywhere
+    args = get_args_parser().parse_intermixed_args(arguments)  # -m may be anywhere
     flags = list(arguments)
-    for override in typed:
+    for override in args.overrides:
         flags.remove(override)
-    if any(flag in ("-m", "--multirun") for flag in flags) and any(text.startswith("resume=") for text in typed):
+    if args.multirun and any(text.startswith("resume=") for text in args.overrides):
         raise ConfigError("resume=RUN: not possible with -m, which starts a sweep.")
-    has_own_yaml = any(flag.startswith(("--config-dir", "-cd")) for flag in flags)
-    overrides = expand_globs(resume_overrides(typed, has_own_yaml))
+    overrides = expand_globs(resume_overrides(args.overrides, args.config_dir, args.config_name))
     if rank.RANK:  # only rank 0 writes; the files of the others are deleted
         unused = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, unused, ignore_errors=True)
         overrides += [f"hydra.run.dir={unused}", "hydra/job_logging=disabled"]
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         check_choice(text, override)
-    return [*flags, *overrides]
+    return [*flags, *(map(defer_check, overrides) if args.multirun else overrides)]
+
+
+def defer_check(text: str) -> str:
+    """In a sweep: a setting of a group as `name=choice(value)`, a sweep of one value; any other override as it is.
+
+    Hydra checks what is not swept against the default options of the groups, and what is swept against each job's.
+    """
+    parser = OverridesParser.create()
+    override = parser.parse_override(text)
+    group, _, setting = override.key_or_group.partition(".")
+    if not setting or not group_options(group) or override.is_sweep_override() or override.is_delete():
+        return text
+    deferred = f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
+    try:
+        same = parser.parse_override(single_choice(deferred)).value() == override.value()
+    except HydraException:  # no value, as in `name=`
+        same = False
+    return deferred if same else text
+
+
+def single_choice(text: str) -> str:
+    """The override `name=value` for `name=choice(value)`; any other one as it is."""
+    override = OverridesParser.create().parse_override(text)
+    sweep = override.value()
+    if not isinstance(sweep, ChoiceSweep) or sweep.simple_form or len(sweep.list) != 1:
+        return text
+    return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
 
 
 def parse_settings(overrides: list[str]) -> dict[str, Any]:
@@ -99,29 +122,13 @@ def group_options(group: str) -> str:
     return ", ".join(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
 
 
-def folder_name(overrides: list[str]) -> str:
-    """A command line as part of a folder's name: `model=mlp train.epochs=1` becomes `model-mlp_train.epochs-1`.
-
-    Operational settings are left out, so that a sweep which is started again finds its folders. A name that was cut, or
-    whose overrides have special characters, ends with a checksum, so that no two sweeps share a folder.
-    """
-    named = [override for override in overrides if override.partition("=")[0] not in OPERATIONAL]
-    name = "_".join(re.sub(r"[^\w.-]+", "-", override).strip("-_") for override in named) or "default"
-    if len(name) <= MAX_NAME_LENGTH and all(re.fullmatch(PLAIN_OVERRIDE, override) for override in named):
-        return name
-    return f"{name[: MAX_NAME_LENGTH - 9]}_{zlib.crc32(' '.join(named).encode()):08x}"
-
-
-OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-
-
-def resume_overrides(overrides: list[str], has_own_yaml: bool = False) -> list[str]:
+def resume_overrides(overrides: list[str], config_dir: str | None = None, config_name: str | None = None) -> list[str]:
     """The overrides; with resume=RUN among them, after those that RUN was started with, so that they take precedence.
 
     Raises ConfigError if RUN is no run folder, or if its overrides would do what only the command line may.
 
     Args:
-        has_own_yaml: whether --config-dir was typed, whose options the saved overrides may name.
+        config_dir, config_name: what was typed for these flags; the saved overrides may name options in the folder.
     """
     folders = [override.removeprefix("resume=") for override in overrides if override.startswith("resume=")]
     if not folders or folders[-1] == "null":
@@ -146,8 +153,9 @@ def resume_overrides(overrides: list[str], has_own_yaml: bool = False) -> list[s
         raise ConfigError(
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error
+    check_own_yaml(folder, config_dir, config_name)
     for text, override in saved:
-        if override.key_or_group in RENAMED or not is_safe(override, has_own_yaml):
+        if override.key_or_group in RENAMED or not is_safe(override, config_dir is not None):
             raise ConfigError(
                 f"resume={folder}: its .hydra/overrides.yaml has {text}, which this version does not take from a run "
                 "folder."
@@ -158,6 +166,27 @@ def resume_overrides(overrides: list[str], has_own_yaml: bool = False) -> list[s
     trust = [] if "trust" in typed else [f"trust=[{','.join(targets)}]" if targets else "trust=false"]
     ours = [quote_override("resume", name), quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
     return [*kept, *others, *trust, *ours]
+
+
+def check_own_yaml(folder: Path, config_dir: str | None, config_name: str | None) -> None:
+    """Raise ConfigError if a run was started with YAML files of its user's own, and the command line does not say so.
+
+    The run folder itself must not say where they are: it may come from anybody.
+    """
+    try:
+        hydra = files.read_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]
+        providers = [source["provider"] for source in hydra["runtime"]["config_sources"]]
+        name = str(hydra["job"]["config_name"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    missing = ["--config-dir DIR"] if "command-line" in providers and config_dir is None else []
+    if name != CONFIG_NAME and config_name is None:
+        missing.append(f"--config-name {name}" if re.fullmatch(r"[\w/-]{1,99}", name) else "--config-name NAME")
+    if missing:
+        flags = " ".join(missing)
+        raise ConfigError(
+            f"resume={folder}: was started with YAML files outside this project; to use them, add {flags}."
+        )
 
 
 def is_safe(override: Override, has_own_yaml: bool) -> bool:

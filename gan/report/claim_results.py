@@ -115,7 +115,7 @@ def why_incomplete(run: RunFolder, epochs: int) -> str | None:
 
 
 def summarize(results: list[CheckResult]) -> str:
-    """The results of one claim for several runs, such as `held in 1 of 3 runs`."""
+    """The results of one claim for runs of different seeds, such as `held in 1 of 3 runs`."""
     decided = [result.held for result in results if result.held is not None]
     if not decided:
         return "undecided" if results else "not run"
@@ -140,10 +140,15 @@ def claims_markdown(all_runs: list[RunFolder], out: Path | None = None) -> Itera
             fitting = [run for run in runs[experiment] if extra_overrides(run) == set(claim.overrides)]
             epochs = claim.epochs or published.epochs
             results = [evaluate_claim(run, claim, epochs, claims, runs) for run in fitting]
-            names = [run_name(run, all_runs) for run in fitting]
-            evidence = "<br>".join(f"{name}: {result.evidence}" for name, result in zip(names, results, strict=True))
+            counted: dict[tuple[str, bool | None], tuple[RunFolder, CheckResult]] = {}
+            lines = []
+            for run, result in zip(fitting, results, strict=True):
+                first = counted.setdefault((run.seed, result.held), (run, result))[0]
+                repeat = "" if first is run else f" (not counted: the seed of {run_name(first, all_runs)})"
+                lines.append(f"{run_name(run, all_runs)}: {result.evidence}{repeat}")
+            summary, evidence = summarize([result for _, result in counted.values()]), "<br>".join(lines)
             text = f"{claim.text} ({claim.note})" if claim.note else claim.text
-            yield f"| {escape_cell(text)} | **{summarize(results)}** | {escape_cell(evidence)} |"
+            yield f"| {escape_cell(text)} | **{summary}** | {escape_cell(evidence)} |"
             used += [run for run in fitting if run not in used]
             if not fitting:
                 length = [f"train.epochs={claim.epochs}"] if claim.epochs else []

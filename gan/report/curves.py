@@ -47,7 +47,7 @@ def line_style(index: int) -> tuple[str, str]:
 def curve_points(group: Group, tag: str) -> list[Point]:
     """A point for each step at which any of the group's runs logged a finite value."""
     values: dict[int, list[float]] = {}
-    for run in group.runs:
+    for run in group.counted:
         for row in run.rows:
             if isinstance(row.get(tag), (int, float)):
                 values.setdefault(row["step"], []).append(row[tag])

@@ -35,7 +35,7 @@ class Report:
     def __init__(self, runs: list[RunFolder], out: Path) -> None:
         self.runs, self.out, self.groups = runs, out, group_runs(runs)
         self.settings = [name for name in differing_settings(runs) if name != "seed"]
-        self.largest_group = max(len(group.runs) for group in self.groups)
+        self.largest_group = max(len(group.counted) for group in self.groups)
         self.machines = list(dict.fromkeys(run.status["machine"] for run in runs if run.status["machine"]))
         self.results = [group.results for group in self.groups]
         self.protocols = list(dict.fromkeys(run.protocol for run in runs if run.protocol))
@@ -58,8 +58,12 @@ class Report:
         return f" [{self.protocols.index(protocol) + 1}]" if protocol and len(self.protocols) > 1 else ""
 
     def footnotes(self) -> list[str]:
-        """The protocols of the scores, a sentence each."""
-        return [f"Scores{self.mark(protocol)}: {protocol}." for protocol in self.protocols]
+        """The protocols of the scores, and the runs that are left out of means, a sentence each."""
+        sentences = [f"Scores{self.mark(protocol)}: {protocol}." for protocol in self.protocols]
+        repeats = [run.name for group in self.groups for run in group.runs if run not in group.counted]
+        if repeats:
+            sentences.append(f"Not counted, as another run has the same settings and seed: {', '.join(repeats)}.")
+        return sentences
 
     def rows(self) -> Iterator[tuple[Group, list[tuple[Number | None, bool]]]]:
         """Each group with its numbers, and whether each is the best of its column."""
@@ -130,7 +134,7 @@ class Report:
         lines.append(["---"] * len(lines[0]))
         for group, cells in self.rows():
             values = ", ".join(group.settings.values()) or group.runs[0].name
-            count = [str(len(group.runs))] if run_count else []
+            count = [str(len(group.counted))] if run_count else []
             numbers = [
                 "-" if number is None else f"**{number}**" if is_best else str(number) for number, is_best in cells
             ]

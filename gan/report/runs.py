@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,12 @@ class RunFolder:
         """A setting as the run's configuration has it, or else as it was typed; "-" where neither names it."""
         return self.settings.get(name, self.overrides.get(name, "-"))
 
+    @property
+    def seed(self) -> str:
+        """The seed; the folder's path where it is not known."""
+        seed = self.setting("seed")
+        return str(self.folder) if seed == "-" else seed
+
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl."""
@@ -150,6 +157,14 @@ class Group:
             return states[0]
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
+    @cached_property
+    def counted(self) -> list[RunFolder]:
+        """One run of each seed, if possible a finished one: the others repeat it."""
+        by_seed: dict[str, RunFolder] = {}
+        for run in sorted(self.runs, key=lambda run: (run.status["state"] != "finished", -run.status["step"])):
+            by_seed.setdefault(run.seed, run)
+        return [run for run in self.runs if run in by_seed.values()]
+
     @property
     def final_samples(self) -> Path | None:
         """The last sample grid of the first run that has one."""
@@ -157,9 +172,9 @@ class Group:
 
     @property
     def results(self) -> dict[Column, Number | None]:
-        """The results of its runs, each with mean and standard deviation."""
-        columns = dict.fromkeys(column for run in self.runs for column in run.results)
-        return {column: mean_over(run.results.get(column) for run in self.runs) for column in columns}
+        """The results of its runs, each with mean and standard deviation over the seeds."""
+        columns = dict.fromkeys(column for run in self.counted for column in run.results)
+        return {column: mean_over(run.results.get(column) for run in self.counted) for column in columns}
 
 
 def read_evaluations(folder: Path) -> list[dict[str, Any]]:
@@ -201,23 +216,35 @@ def find_runs(paths: list[Path]) -> list[RunFolder]:
     return [RunFolder(folder) for folder in folders]
 
 
-def sort_key(folder: Path) -> tuple[str, int, str]:
-    """The jobs of a sweep by their number, other folders by name."""
-    number = folder.name.partition("_")[0]
-    return str(folder.parent), int(number) if number.isdigit() else -1, folder.name
+def sort_key(folder: Path) -> tuple[str, list[str | int]]:
+    """By name, with numbers in it as numbers: seed-2 before seed-10."""
+    parts = re.split(r"(\d+)", folder.name)  # text and digits in turn
+    return str(folder.parent), [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def differing_settings(runs: list[RunFolder]) -> list[str]:
-    """The names of the settings that were typed and are not the same in all runs."""
+    """The settings that were typed and are not the same in all runs, and others where an option was edited."""
     names = dict.fromkeys(name for run in runs for name in run.overrides)
-    return [name for name in names if len({run.setting(name) for run in runs}) > 1]
+    names = {name: None for name in names if len({run.setting(name) for run in runs}) > 1}
+    for members in same_settings(runs, [name for name in names if name != "seed"]).values():
+        known = [run.settings for run in members if run.settings]
+        shared = [name for name in known[0] if all(name in settings for settings in known)] if known else []
+        edited = [name for name in shared if len({settings[name] for settings in known}) > 1]
+        names |= dict.fromkeys(name for name in edited if name != "seed" and name.split(".")[0] not in OPERATIONAL)
+    return list(names)
+
+
+def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, tuple[str, ...]], list[RunFolder]]:
+    """The runs by whether they never started, and by the values of some settings."""
+    groups: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
+    for run in runs:
+        values = tuple(run.setting(name) for name in names)
+        groups.setdefault((run.status["state"] == "refused", values), []).append(run)
+    return groups
 
 
 def group_runs(runs: list[RunFolder]) -> list[Group]:
     """Groups of runs that differ in the seed alone."""
     names = [name for name in differing_settings(runs) if name != "seed"]
-    groups: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
-    for run in runs:
-        values = tuple(run.setting(name) for name in names)
-        groups.setdefault((run.status["state"] == "refused", values), []).append(run)
+    groups = same_settings(runs, names)
     return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in groups.items()]

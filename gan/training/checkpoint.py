@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gan import __version__
-from gan.config.errors import ConfigError, format_value
+from gan.config.comparison import describe_changes
+from gan.config.errors import ConfigError
 from gan.system import files
 from gan.system.rank import RANK
 
@@ -113,19 +114,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
 
 def check_same_settings(saved: str, current: str) -> None:
     """Raise ConfigError if two configurations (YAML) would give different results."""
-    before, after = (flatten(OmegaConf.to_container(OmegaConf.create(text), resolve=True)) for text in (saved, current))
-    changes = [
-        f"{name} was {format_value(before.get(name))} and is now {format_value(after.get(name))}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not MAY_CHANGE & {name, name.split(".")[0]}
-    ]
+    before, after = (OmegaConf.to_container(OmegaConf.create(text), resolve=True) for text in (saved, current))
+    changes = describe_changes(before, after, MAY_CHANGE)
     if changes:
         raise ConfigError(f"a run can only be resumed with the settings it began with: {'; '.join(changes)}.")
-
-
-def flatten(config: Any, path: str = "") -> dict[str, Any]:
-    """A nested configuration as {"train.batch_size": 64, ...}."""
-    if not isinstance(config, dict):
-        return {path: config}
-    parts = [flatten(value, f"{path}.{name}".lstrip(".")) for name, value in config.items()]
-    return {name: value for part in parts for name, value in part.items()}

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan.cli import jobs, overrides
+from gan.cli import overrides
 from gan.system import status
-from tests.conftest import ROOT, TINY, composed, read_status, same_weights
+from tests.conftest import ROOT, TINY, read_status, same_weights
 from tests.training.conftest import assert_complete, read_metrics
 
 
@@ -69,6 +70,38 @@ def test_a_run_that_a_signal_stopped_is_complete_and_resumes_to_the_same_bits(
     assert done.returncode == 0, done.stderr
     assert read_status(stopped)["state"] == "finished"
     assert same_weights(unbroken, stopped)
+
+
+@pytest.mark.slow
+def test_the_printed_line_goes_on_with_a_run_of_the_users_own_options(program, cache, tmp_path):
+    """It names the folder that has them; without that folder, one sentence says what is missing."""
+    (tmp_path / "mine" / "optim").mkdir(parents=True)
+    shutil.copy(ROOT / "conf" / "optim" / "sgd.yaml", tmp_path / "mine" / "optim" / "quick.yaml")
+    shutil.copy(ROOT / "conf" / "train.yaml", tmp_path / "mine" / "long.yaml")
+    folder = tmp_path / "run"
+    own = ["--config-dir", str(tmp_path / "mine"), "--config-name", "long", "optim=quick"]
+    settings = [*TINY, f"cache_dir={cache}", "train.epochs=1000", "watch.log_every=1", f"hydra.run.dir={folder}"]
+    run = subprocess.Popen(
+        [sys.executable, "train.py", *own, *settings],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() or len(read_metrics(folder)) < 2:
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGTERM)
+    output, _ = run.communicate(timeout=60)
+    (line,) = [line.removeprefix("  resume ").strip() for line in output.splitlines() if "train.py" in line]
+    _, *words = shlex.split(line)
+    longer = f"train.max_steps={read_status(folder)['step'] + 2}"
+    done = program(*words, longer)
+    assert done.returncode == 0 and read_status(folder)["state"] == "finished", done.stderr
+    without = program("train.py", f"resume={folder}", longer)
+    assert without.returncode == 1 and without.stderr.count("\n") == 1
+    assert "--config-dir" in without.stderr and "--config-name long" in without.stderr
 
 
 def test_a_diverged_run_ends_with_exit_code_0(train, tmp_path):
@@ -133,31 +166,6 @@ def test_a_run_in_a_folder_of_any_name_can_be_resumed(train_here, train, tmp_pat
 def test_hydra_reads_a_quoted_value_as_it_was(name):
     override = OverridesParser.create().parse_override(overrides.quote_override("resume", name))
     assert override.key_or_group == "resume" and override.value() == name
-
-
-def test_a_sweep_continues_after_a_job_that_diverges_or_has_a_wrong_setting(train, tmp_path):
-    done = train(
-        "-m",
-        f"hydra.sweep.dir={tmp_path}",
-        "optim=sgd",
-        "optim.generator.lr=0.01,1e30,-1",
-        "train.max_steps=20",
-        "watch.log_every=5",
-    )
-    folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
-    assert [folder.name[0] for folder in folders] == ["0", "1", "2"], done.stderr
-    assert [read_status(folder)["state"] for folder in folders] == ["finished", "diverged", "refused"]
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    table = done.stdout[done.stdout.rindex(str(tmp_path)) :]
-    assert all(word in table for word in ("job", "state", "D loss", "finished", "diverged", "refused"))
-
-
-@pytest.mark.parametrize(("error", "is_done"), [("the images are all alike.", True), (None, False)])
-def test_a_sweep_that_is_run_again_skips_a_job_that_stopped_at_a_failure(tmp_path, error, is_done):
-    status.update(tmp_path, state="stopped", error=error)
-    cfg = composed()
-    assert jobs.already_done(cfg, tmp_path, saved=True) is is_done
-    assert cfg.resume == (None if is_done else str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from gan.cli.overrides import folder_name, parse_arguments, parse_settings
+from gan.cli.overrides import parse_arguments, parse_settings, single_choice
 from gan.config.errors import ConfigError
 from tests.conftest import ROOT, options
 
@@ -32,25 +32,6 @@ def test_the_configuration_can_be_printed(program):
 def test_outputs_exists_in_a_clone_and_its_content_is_ignored():
     ignored = (ROOT / "outputs" / ".gitignore").read_text().split()
     assert ignored == ["*", "!.gitignore"]
-
-
-def test_a_folders_name_lists_the_overrides_and_no_two_runs_share_one():
-    assert folder_name([]) == folder_name(["threads=1"]) == folder_name(["trust=true"]) == "default"
-    assert folder_name(["model=mlp", "optim.generator.lr=1e-4"]) == "model-mlp_optim.generator.lr-1e-4"
-    assert folder_name(["experiment=blog/mlp", "trick=[r1,r2]"]) == "experiment-blog-mlp_trick-r1-r2"
-    long = ["experiment=paper/goodfellow2014_mnist", "dataset=digits", "train.max_steps=100", "optim.discriminator.lr="]
-    runs = [
-        ["optim.generator.lr=0.1"],
-        ["optim.discriminator.lr=0.1"],
-        ["loss.fake_target=1"],
-        ["loss.fake_target=-1"],
-        ["dataset.path=/data/faces"],
-        ["dataset.path=data/faces"],
-        [*long[:-1], long[-1] + "0.1"],
-        [*long[:-1], long[-1] + "0.2"],
-    ]
-    assert len({folder_name(overrides) for overrides in runs}) == len(runs)
-    assert all(len(folder_name(overrides)) <= 80 for overrides in runs)
 
 
 def test_settings_within_a_value_are_parsed_too():
@@ -143,3 +124,46 @@ def test_a_run_folder_cannot_trust_itself(saved_run):
     assert [override for override in overrides if override.startswith("trust")] == ["trust=false"]
     typed_again = parse_arguments([f"resume={folder}", "model.discriminator._target_=os.system"])
     assert [override for override in typed_again if override.startswith("trust")] == ["trust=['os.system']"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "name", "typed", "missing"),
+    [
+        (["hydra", "main"], "train", [], None),
+        (["main", "command-line"], "train", [], "--config-dir"),
+        (["main", "command-line"], "train", ["--config-dir", "mine"], None),
+        (["main", "command-line"], "mine/big", ["--config-dir=mine"], "--config-name mine/big"),
+        (["main", "command-line"], "mine/big", ["-cd", "mine", "-cn", "mine/big"], None),
+        (["main", "command-line"], "x\n\033[2J", ["--config-dir", "mine"], "--config-name NAME"),
+    ],
+)
+def test_a_run_with_yaml_files_of_the_users_own_needs_their_place_on_the_command_line(saved_run, sources, name, typed, missing):  # fmt: skip
+    """The run folder, which may come from anybody, cannot say where they are."""
+    folder = saved_run("seed=1")
+    sources = [{"provider": source, "path": "/evil"} for source in sources]
+    hydra = {"hydra": {"runtime": {"config_sources": sources}, "job": {"config_name": name}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(hydra))
+    if missing is None:
+        assert "seed=1" in parse_arguments([f"resume={folder}", *typed])
+    else:
+        with pytest.raises(ConfigError, match=f"add .*{missing}") as error:
+            parse_arguments([f"resume={folder}", *typed])
+        assert "evil" not in str(error.value) and "\033" not in str(error.value)
+
+
+def test_in_a_sweep_a_setting_of_a_group_is_checked_against_each_job():
+    arguments = ["-m", "trick=[r1],[r1,r2]", "trick.r1.gamma=1e-3", "seed=1", "model.generator.hidden=[8,'a b']"]
+    assert parse_arguments(arguments) == [
+        "-m",
+        "trick=[r1],[r1,r2]",
+        "trick.r1.gamma=choice(0.001)",
+        "seed=1",
+        "model.generator.hidden=choice([8,'a b'])",
+    ]
+    kept = ["optim.generator.lr=1,2", "~loss.target", "loss.x=", "hydra.sweep.dir=x", "model=mlp"]
+    assert parse_arguments(["-m", *kept]) == ["-m", *kept] and parse_arguments(arguments[2:4]) == arguments[2:4]
+
+
+def test_a_sweep_of_one_value_is_written_without_choice():
+    assert single_choice("x=choice(5)") == "x=5" and single_choice("+x=choice([1,'a b'])") == "+x=[1,'a b']"
+    assert single_choice("x=1,2") == "x=1,2" and single_choice("x=choice(1,2)") == "x=choice(1,2)"

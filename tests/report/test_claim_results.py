@@ -102,6 +102,15 @@ def test_a_result_is_printed_with_its_evidence_or_with_the_missing_command(tmp_p
     assert f"* s1: {again}; 1.0 minutes of training, to epoch 500; a box" in text
 
 
+def test_a_claim_counts_each_seed_once(tmp_path):
+    for name, seed, steps, state in (("a", 0, 20_000, "diverged"), ("b", 0, 20_000, "diverged"), ("c", 1, 5_000, "finished")):  # fmt: skip
+        overrides = ["experiment=blog/log_sigmoid", f"seed={seed}"]
+        status = {"state": state, "steps": steps, "error": "x."}
+        write_claim_run(tmp_path / name, *overrides, rows=[(500, 1.0, 2.0, 0.5, 0.5)], **status)
+    text = "\n".join(claims_markdown(find_runs([tmp_path])))
+    assert "| **held in 1 of 2 runs** | a: x.<br>b: x. (not counted: the seed of a)<br>c: all losses" in text
+
+
 def test_a_comparison_is_with_a_complete_run_of_the_other_set_up_and_the_same_seed(tmp_path):
     claim = Claim(text="", check="beats", arguments={"by": 0.5, "slack": 0.05}, baseline="blog/conv")
     ours = write_claim_run(tmp_path / "0", "experiment=conv_improved", "seed=1", scores=[(10, 1.0)])

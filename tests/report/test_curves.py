@@ -9,7 +9,7 @@ def test_curves_are_means_within_bands():
             self.rows = [{"step": 10 * i, "loss": loss} for i, loss in enumerate(losses)]
 
     class Group:
-        runs = (Run(1.0, 2.0, None), Run(3.0, 2.0, 5.0))
+        counted = (Run(1.0, 2.0, None), Run(3.0, 2.0, 5.0))
 
     assert curves.curve_points(Group, "loss") == [(0, 2.0, 1.0, 3.0), (10, 2.0, 2.0, 2.0), (20, 5.0, 5.0, 5.0)]
 

@@ -6,6 +6,7 @@ import pytest
 
 from gan.config.errors import ConfigError
 from gan.report.cells import mean_over
+from gan.report.page import Report
 from gan.report.runs import Column, RunFolder, differing_settings, find_runs, group_runs, thin_out
 from tests.report.conftest import COMPLETE_PROTOCOL, write_run
 
@@ -70,3 +71,34 @@ def test_a_path_without_runs_is_a_user_error(tmp_path):
         find_runs([tmp_path])
     with pytest.raises(ConfigError, match="does not exist"):
         find_runs([tmp_path / "nothing"])
+
+
+def test_a_run_that_repeats_a_seed_is_no_repetition(tmp_path):
+    """The mean has the finished run of each seed, and the report names those that it leaves out."""
+    for name, seed, loss, state in (("a", 0, 3.0, "stopped"), ("b", 0, 1.0, "finished"), ("c", 0, 1.0, "finished"), ("d", 1, 2.0, "finished")):  # fmt: skip
+        write_run(tmp_path / name, f"seed={seed}", losses=(5.0, loss), state=state)
+    (group,) = group_runs(find_runs([tmp_path]))
+    assert [run.name for run in group.counted] == ["b", "d"]
+    assert by_name(group.results)["D loss"] == mean_over([1.0, 2.0])
+    report = Report(find_runs([tmp_path]), tmp_path)
+    assert report.largest_group == 2 and "<td>2</td>" in report.html()
+    assert any("Not counted" in sentence and sentence.endswith("a, c.") for sentence in report.footnotes())
+
+
+def test_runs_of_an_option_that_was_edited_are_two_groups(tmp_path):
+    """They were started with the same words; their resolved settings differ."""
+    for name, lr, seed in (("a", 0.1, 0), ("b", 0.1, 1), ("c", 0.2, 0)):
+        write_run(tmp_path / name, "optim=mine", f"seed={seed}")
+        path = tmp_path / name / ".hydra" / "config.yaml"
+        path.write_text(path.read_text() + f"optim: {{generator: {{lr: {lr}}}}}\ndata_dir: {name}\n")
+    groups = group_runs(find_runs([tmp_path]))
+    assert [(group.label, len(group.counted)) for group in groups] == [
+        ("optim.generator.lr=0.1", 2), ("optim.generator.lr=0.2", 1),
+    ]  # fmt: skip
+
+
+def test_the_runs_of_a_sweep_are_sorted_with_numbers_as_numbers(tmp_path):
+    names = ["seed-1", "seed-2", "seed-2_2", "seed-10", "x-0.5", "x-10"]
+    for name in reversed(names):
+        write_run(tmp_path / name)
+    assert [run.name for run in find_runs([tmp_path])] == names

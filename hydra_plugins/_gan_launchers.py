@@ -1,0 +1,171 @@
+"""Launchers in place of Hydra's of the same names: each job in a folder of its own, and a sweep that ends in order.
+
+Hydra takes plugins from a package of this name only. It does not load a module with a leading underscore by itself:
+`gan.cli.sweeps.Sweep` does in a sweep.
+"""
+
+import contextlib
+import functools
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from hydra._internal.core_plugins import basic_launcher, basic_sweeper
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra_plugins.hydra_joblib_launcher import joblib_launcher
+from hydra_plugins.hydra_submitit_launcher import submitit_launcher
+
+from gan.cli.sweeps import Job, Sweep
+from gan.system import status
+
+log = logging.getLogger(__name__)
+STOP_SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+
+
+class BasicSweeper(basic_sweeper.BasicSweeper):
+    """Hydra's, without its check that the jobs can be composed: the launcher's names the one that cannot."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def on_signals(numbers: Sequence[int], handle: Callable[[int], Any]) -> Iterator[None]:
+    """Call `handle` with the number of a signal that comes, unless it is ignored, as by nohup, or a run handles it."""
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, lambda received, _: handle(received))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class PlannedLauncher(Launcher):
+    """Mixed into a launcher: chooses the folders of the jobs, and prints the sweep's table if a signal ends it."""
+
+    hydra_context: Any
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        sweep = next(each for each in self.hydra_context.callbacks.callbacks if isinstance(each, Sweep))
+        try:
+            with on_signals(STOP_SIGNALS[1:], lambda number: sys.exit(128 + number)):  # Python has one for SIGINT
+                jobs = sweep.plan(self.hydra_context.config_loader, job_overrides, initial_job_idx)
+                return self.launch_jobs(jobs, initial_job_idx)
+        except (SystemExit, KeyboardInterrupt):
+            sweep.print_outcomes()
+            raise
+
+    def launch_jobs(self, jobs: list[Job], first: int) -> Sequence[JobReturn]:
+        return super().launch([job.overrides for job in jobs], first)  # type: ignore[safe-super]
+
+
+class BasicLauncher(PlannedLauncher, basic_launcher.BasicLauncher):
+    """One job after the other, in this process."""
+
+
+class LocalLauncher(PlannedLauncher, submitit_launcher.LocalLauncher):
+    """Submitit's processes on this machine."""
+
+
+class SlurmLauncher(PlannedLauncher, submitit_launcher.SlurmLauncher):
+    """Submitit's jobs on a SLURM cluster."""
+
+
+class JoblibLauncher(PlannedLauncher, joblib_launcher.JoblibLauncher):
+    """Up to `n_jobs` jobs at once, each in a process of its own.
+
+    In joblib's pool, a process that is killed takes the others with it, and a signal leaves all of them running.
+    """
+
+    def launch_jobs(self, jobs: list[Job], first: int) -> Sequence[JobReturn]:
+        from joblib import cpu_count, effective_n_jobs
+
+        setup_globals()
+        assert self.config is not None
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        at_once = effective_n_jobs(self.joblib["n_jobs"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // at_once)))  # they share the cores
+        log.info("Launching %d jobs, %d at once", len(jobs), at_once)
+        waiting = list(enumerate(jobs))
+        running: dict[Any, tuple[int, BaseProcess]] = {}
+        results: dict[int, JobReturn] = {}
+        received = 0
+
+        def stop(number: int) -> None:
+            nonlocal received
+            received = number
+            for _, process in running.values():
+                process.terminate()  # it saves and ends
+
+        with on_signals(STOP_SIGNALS, stop):
+            while running or (waiting and not received):
+                while waiting and len(running) < at_once and not received:
+                    number, job = waiting.pop(0)
+                    log.info("\t#%d : %s", first + number, " ".join(filter_overrides(job.overrides)))
+                    result, process = self.start(job, first + number)
+                    running[result] = number, process
+                    if received:  # while it was started
+                        process.terminate()
+                for ready in connection.wait(list(running)):
+                    number, process = running.pop(ready)
+                    results[number] = receive(ready, process, jobs[number], bool(received))
+        if received:
+            sys.exit(128 + received)
+        return [results[number] for number in range(len(jobs))]
+
+    def start(self, job: Job, number: int) -> tuple[connection.Connection, BaseProcess]:
+        """Start the process of a job. Returns the end of a pipe that receives its result, and the process."""
+        from hydra_plugins.hydra_joblib_launcher._core import execute_job
+        from joblib import wrap_non_picklable_objects
+
+        arguments = number, job.overrides, self.hydra_context, self.config, self.task_function, Singleton.get_state()
+        work = wrap_non_picklable_objects(functools.partial(execute_job, *arguments))
+        context = multiprocessing.get_context("spawn")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=work_and_send, args=(work, sender))
+        process.start()
+        sender.close()
+        return receiver, process
+
+
+def work_and_send(work: Callable[[], JobReturn], sender: connection.Connection) -> None:
+    """In the process of a job."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the sweep alone, which passes it on
+    threading.Thread(target=stop_with_parent, daemon=True).start()
+    sender.send(work().return_value)
+
+
+def stop_with_parent() -> None:
+    """Save and end this job if the process of the sweep is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def receive(result: Any, process: BaseProcess, job: Job, stopping: bool) -> JobReturn:
+    """What a job returned; nothing if its process was killed, which its status then says."""
+    returned = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+    with contextlib.suppress(EOFError):
+        returned.return_value = result.recv()
+    process.join()
+    if process.exitcode is not None and process.exitcode < 0 and not stopping:
+        name = signal.Signals(-process.exitcode).name
+        sentence = f"its process was killed by {name} (out of memory?); the same command goes on with it."
+        log.error("%s: %s", job.folder.name, sentence)
+        if job.outcome()["state"] == "interrupted":
+            with contextlib.suppress(OSError):
+                status.update(job.folder, error=sentence)
+    return returned
