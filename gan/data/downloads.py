@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.system.files import exclusive
+from gan.system.locks import exclusive
 
 # torchvision takes as long to import as torch: functions import it, so that errors in the settings come sooner.
 

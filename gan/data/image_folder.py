@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
 from gan.config.types import IMAGE_SIZES
-from gan.system import files
+from gan.system import files, locks
 
 log = logging.getLogger(__name__)
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
@@ -84,7 +84,7 @@ def read_images(
             raise ConfigError(f"{source.name} has no images; their names end in {', '.join(sorted(EXTENSIONS))}.")
         key = (size, channels, limit, source.stamp, "with classes")
         cache = cache_dir / f"images-{hashlib.md5(repr(key).encode()).hexdigest()[:16]}.npy"
-        with files.exclusive(cache):
+        with locks.exclusive(cache):
             try:
                 images, contents = load_cache(cache)
             except (OSError, ValueError, EOFError):  # not there yet, or damaged

@@ -21,7 +21,7 @@ from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.data.downloads import network_timeout
 from gan.data.image_shape import ImageShape
-from gan.system import files, randomness
+from gan.system import files, locks, randomness
 
 log = logging.getLogger(__name__)
 FEATURE_DIM = 128
@@ -128,7 +128,7 @@ def dataset_classifier(
         train, test = train[test_count:], train[:test_count]
     path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     network = Classifier(train.shape)
-    with files.exclusive(path):
+    with locks.exclusive(path):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             network.load_state_dict(state["weights"])

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filelock import FileLock
 
 from gan.config.errors import ConfigError
 from gan.report.cells import mean_over
@@ -70,3 +71,11 @@ def test_a_path_without_runs_is_a_user_error(tmp_path):
         find_runs([tmp_path])
     with pytest.raises(ConfigError, match="does not exist"):
         find_runs([tmp_path / "nothing"])
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
+    write_run(tmp_path / "run", state="running")
+    (tmp_path / "run" / ".lock").touch()
+    assert group_runs(find_runs([tmp_path]))[0].state == "interrupted"
+    with FileLock(tmp_path / "run" / ".lock"):
+        assert group_runs(find_runs([tmp_path]))[0].state == "running"
