@@ -13,8 +13,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.metrics.catalogue import HEADLINE
+from gan.numerics import are_finite
 from gan.step import Batch, step
-from gan.system import distributed, randomness, signals, status
+from gan.system import distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures, outputs
@@ -38,7 +39,7 @@ def train(run: TrainingRun, folder: Path) -> int:
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
-            status.update(folder, state="running", error=None, **about, **run.progress())
+            status.update(folder, state="running", error=None, process=locks.this_process(), **about, **run.progress())
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
@@ -62,7 +63,7 @@ def train(run: TrainingRun, folder: Path) -> int:
 
 
 def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest) -> str | None:
-    """Make the remaining steps. Returns a sentence if a loss, gradient or weight was not finite."""
+    """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
     start_time, start_step, seconds_before = time.perf_counter(), run.step, run.seconds
     save_time = start_time
@@ -142,13 +143,19 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
 
 def find_non_finite(run: TrainingRun) -> str | None:
-    """A sentence if a loss, gradient or weight was not finite; sets `run.step` to that step. Waits for the device."""
+    """A sentence if a loss, a gradient or what a checkpoint holds was not finite; sets `run.step` to that step.
+
+    Waits for the device.
+    """
     players = {"generator": run.players.generator, "discriminator": run.players.discriminator}
     for name, player in players.items():
         if failed_at := int(player.failed_at):
             run.step = failed_at
             return f"the {name}'s loss or gradient was not finite at step {failed_at}; its update was skipped."
-    for name, player in players.items():
-        if not player.is_finite():
-            return f"the {name}'s weights were not finite at step {run.step}; they were not saved."
+    parts = {f"{name}'s {part}": it for name, player in players.items() for part, it in player.saved_tensors().items()}
+    if run.ema:
+        parts["generator's EMA"] = run.ema.weights
+    for part, is_finite in zip(parts, are_finite(list(parts.values())), strict=True):
+        if not is_finite:
+            return f"the {part} became infinite or NaN by step {run.step}; the checkpoint before is kept."
     return None

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import pytest
+import torch
 
 from gan.training import checkpoint, loop
 from tests.conftest import read_status, same_weights
@@ -36,5 +37,7 @@ def test_the_player_that_was_not_finite_first_is_named(make_run, name):
     player.failed_at.fill_(7)
     assert f"{name}'s" in loop.find_non_finite(run) and run.step == 7
     player.failed_at.zero_()
+    player.optimizer.state[player.parameters[0]]["exp_avg_sq"] = torch.full((2,), float("inf"))
+    assert f"{name}'s optimizer" in loop.find_non_finite(run)
     player.parameters[0].data[0] = float("inf")
     assert f"{name}'s weights" in loop.find_non_finite(run)
