@@ -263,12 +263,14 @@ def test_an_error_in_a_users_module_is_shown_with_its_cause(tmp_path, monkeypatc
         is_broken = (module == "nets") == (name == "own_package.nets")
         (tmp_path / "own_package" / f"{module}.py").write_text(statement if is_broken else "")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError) as caught:
-        targets.import_target("model.generator", f"{name}.G", trust=True)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            targets.import_target("model.generator", f"{name}.G", trust=True)
+    finally:
+        for module in ("own_package", "own_package.nets"):
+            sys.modules.pop(module, None)
     cause = {"import missing_package": "missing_package", "1 / 0": "division by zero"}.get(statement, "missing_name")
     assert all(words in str(caught.value) for words in ("model.generator._target_", name, cause))
-    for module in ("own_package", "own_package.nets"):
-        sys.modules.pop(module, None)
 
 
 def test_too_little_memory_for_a_users_module_is_no_wrong_setting(own_module, monkeypatch):

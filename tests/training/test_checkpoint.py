@@ -1,6 +1,7 @@
 """Checkpoints: their format, moved classes, and which settings may change."""
 
 import errno
+import io
 import os
 from pathlib import Path
 
@@ -105,14 +106,14 @@ def test_a_folder_without_the_checkpoint_is_an_error_that_names_it(train_here, t
 
 def unreadable(monkeypatch, name, error):
     """From now on the file `name` cannot be opened."""
-    open_path = Path.open
+    open_file = io.open
 
-    def fail(path, *args, **kwargs):
-        if path.name == name:
+    def fail(file, *args, **kwargs):
+        if isinstance(file, (str, Path)) and Path(file).name == name:
             raise error
-        return open_path(path, *args, **kwargs)
+        return open_file(file, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(io, "open", fail)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
