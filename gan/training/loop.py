@@ -19,6 +19,7 @@ from gan.system import distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures, outputs
+from gan.training.clock import TrainingClock
 from gan.training.logger import RunLogger, summary
 from gan.training.resume import is_kept
 from gan.training.state import TrainingRun
@@ -35,7 +36,7 @@ def train(run: TrainingRun, folder: Path) -> int:
     # were due, and not because the run ended here, if the accumulator is empty.
     keep_row = partial(is_kept, run.step, lambda _: run.metrics.count == 0)
     keep_scores = partial(is_kept, run.step, run.is_score_due)
-    with signals.stop_requests() as stop, logging_redirect_tqdm():
+    with signals.stop_requests() as stop, logging_redirect_tqdm(), TrainingClock(run.seconds) as clock:
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
@@ -44,7 +45,7 @@ def train(run: TrainingRun, folder: Path) -> int:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            non_finite = train_steps(run, folder, logger, stop)
+            non_finite = train_steps(run, folder, logger, stop, clock)
 
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
@@ -62,13 +63,16 @@ def train(run: TrainingRun, folder: Path) -> int:
     return stop.signal if state == "stopped" else 0
 
 
-def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest) -> str | None:
+def train_steps(
+    run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest, clock: TrainingClock
+) -> str | None:
     """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
-    start_time, start_step, seconds_before = time.perf_counter(), run.step, run.seconds
-    save_time = start_time
+    start_step, seconds_before = run.step, run.seconds
+    save_time = time.perf_counter()
     while run.step < run.total_steps:
         # Update
+        clock.begin_step()
         run.metrics.add(training_step(run))
         run.step += 1
         if run.ema:
@@ -91,12 +95,11 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
             continue
 
         # Check
-        if in_sync:
-            stop.signal = distributed.all_reduce_max(stop.signal, run.device)
-            stop_now = stop_now or stop.signal != 0
+        if in_sync and (signal := distributed.all_reduce_max(stop.signal, run.device)):
+            stop.signal, stop_now = signal, True  # never set to 0, since one may have come meanwhile
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
-        run.seconds = seconds_before + time.perf_counter() - start_time
+        run.seconds = clock.seconds
         run.images_per_second = (run.step - start_step) * run.images_per_step / (run.seconds - seconds_before)
         if non_finite := find_non_finite(run):
             return non_finite
@@ -110,9 +113,8 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
         if sample_now:
             outputs.save_samples(run, folder, logger)
         if score_now:  # before saving, so that a run that is killed here scores again
-            score_time = time.perf_counter()
-            outputs.log_scores(run, folder, logger)
-            start_time += time.perf_counter() - score_time  # scoring is not training
+            with clock.pause():
+                outputs.log_scores(run, folder, logger)
         if save_now:
             checkpoint.save(folder, run.state_dict())
             save_time = time.perf_counter()
