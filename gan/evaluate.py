@@ -72,9 +72,10 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def label(run: str) -> str:
-    """The run in a table, with its state where it did not finish."""
+    """The run in a table, with its state where it is known that it did not finish."""
     outcome = status.outcome(Path(run))
-    return run if outcome["state"] == "finished" else f"{run} ({outcome['state']} at step {outcome['step']})"
+    is_silent = outcome["state"] == "finished" or not Path(run, "status.json").exists()
+    return run if is_silent else f"{run} ({outcome['state']} at step {outcome['step']})"
 
 
 def score_run(

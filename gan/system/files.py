@@ -20,7 +20,7 @@ YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_TEXT_BYTES = 16 * 2**20  # of a file of settings or results; ours have a few thousand
 MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as many
 MAX_DEPTH = 50  # of nested lists and mappings; ours have five
-PARTIAL = re.compile(r"\..+\.(\d+)(?:@([\w.-]+))?\.part")  # what process N of a host is writing
+PARTIAL = re.compile(r"\..+\.(\d+)@([\w.-]+)\.part")  # what process N of a host is writing
 PARTIAL_SECONDS = 24 * 3600.0  # without a change, after which another host has left it
 RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
 

@@ -1,10 +1,14 @@
 """Ctrl-C, SIGTERM, a closed terminal and a cluster's time limit as requests to stop."""
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+UNWIND_SECONDS = 1.0  # that a program may need to leave what it does
 
 
 class StopRequest:
@@ -53,12 +57,17 @@ def handle_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Ite
 
 @contextlib.contextmanager
 def interruptions() -> Iterator[None]:
-    """Raise Interrupted at the first of the signals, as Ctrl-C does, and again at each Ctrl-C."""
-    received = []
+    """Raise Interrupted at one of the signals, as Ctrl-C does.
+
+    Those that follow at once, as from a terminal that closes, do not disturb what is done about the first. A later one
+    interrupts again: where Python calls `__del__` an exception is lost.
+    """
+    raised_at = -math.inf
 
     def interrupt(number: int, _frame: object) -> None:
-        received.append(number)
-        if len(received) == 1 or number == signal.SIGINT:
+        nonlocal raised_at
+        if number == signal.SIGINT or time.monotonic() - raised_at > UNWIND_SECONDS:
+            raised_at = time.monotonic()
             raise Interrupted(number)
 
     with handle_stop_signals(interrupt):

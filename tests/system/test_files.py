@@ -24,8 +24,8 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path, dead):
         f".a.pt.{os.getppid()}@{locks.HOST}.part": True,
         f".b.{dead}@another-host.example.part": True,
         f".c.{dead}@another-host.example.part": False,  # a day old
-        ".d.17.part": False,  # a day old, as older versions named it
-        ".e.part": True,  # another program's
+        ".d.17.part": True,  # another program's, as are the next
+        ".e.part": True,
         "f.1@x.part": True,
     }
     for name in names:

@@ -39,13 +39,16 @@ def test_the_first_signal_is_a_request_and_only_a_second_ctrl_c_interrupts(numbe
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_a_program_is_interrupted_once(number):
-    """What it does then, such as writing its state, is not interrupted by another SIGTERM."""
+def test_signals_that_come_together_interrupt_a_program_once_and_a_later_one_again(number, monkeypatch):
+    monkeypatch.setattr(signals, "UNWIND_SECONDS", 1000)
     with handler(signal.SIGTERM, signal.SIG_DFL), signals.interruptions():
         with pytest.raises(KeyboardInterrupt) as caught:
             signal.raise_signal(number)
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGHUP)
+        monkeypatch.setattr(signals, "UNWIND_SECONDS", -1)
+        with pytest.raises(signals.Interrupted):
+            signal.raise_signal(signal.SIGTERM)
     assert caught.value.signal == number
 
 
