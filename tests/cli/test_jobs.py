@@ -15,7 +15,7 @@ from PIL import Image
 
 from gan.cli import jobs, overrides
 from gan.data import digits
-from gan.system import status
+from gan.system import locks, status
 from gan.training import build, checkpoint, loop, outputs
 from tests.conftest import ROOT, TINY, composed, read_status, same_weights
 from tests.training.conftest import assert_complete, read_metrics
@@ -27,7 +27,7 @@ def test_a_run_writes_all_its_files(train, tmp_path):
     assert_complete(tmp_path)
     outcome = read_status(tmp_path)
     assert (outcome["state"], outcome["step"], outcome["epoch"], outcome["error"]) == ("finished", 80, 2.0, None)
-    assert outcome["images_per_second"] > 0
+    assert outcome["images_per_second"] > 0 and outcome["process"]["host"] == locks.HOST
     rows = read_metrics(tmp_path)
     assert [row["step"] for row in rows] == list(range(10, 81, 10))
     metrics = {"loss", "gradient_norm", "lr", "fake"}
