@@ -7,7 +7,6 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli import jobs, messages, overrides
-from gan.system.rank import RANK
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -33,10 +32,7 @@ def train(cfg: DictConfig, folder: Path) -> int:
         if settings.resume is not None:
             resume(run, folder)
             jobs.write_hydra_files(cfg, folder)
-        stopped_by = loop.train(run, folder)
-    if RANK == 0:
-        jobs.print_summary(cfg, folder)
-    return stopped_by
+        return loop.train(run, folder)
 
 
 if __name__ == "__main__":

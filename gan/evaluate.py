@@ -1,5 +1,6 @@
 """Compute the metrics of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from gan.config.schema import Evaluation
 from gan.metrics.catalogue import protocol_line
 from gan.report.cells import Number, best, mean_over
 from gan.report.runs import read_evaluations
+from gan.system import files, status
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
@@ -64,9 +66,16 @@ def evaluate(cfg: DictConfig) -> None:
             real_data = {column: Number(value) for column, value in baseline.items()}
             save_scores(Path(name), run.step, scores, real_data, record, settings)
             save_neighbors(run, reference, Path(name), device)
-            tables.setdefault(protocol_line(record), ({}, real_data))[0][name] = scores
+            tables.setdefault(protocol_line(record), ({}, real_data))[0][label(name)] = scores
     for line, (rows, real_data) in tables.items():
         print(f"\n{line}\n\n{format_table(rows, real_data)}")
+
+
+def label(run: str) -> str:
+    """The run in a table, with its state where it is known that it did not finish."""
+    outcome = status.outcome(Path(run))
+    is_silent = outcome["state"] == "finished" or not Path(run, "status.json").exists()
+    return run if is_silent else f"{run} ({outcome['state']} at step {outcome['step']})"
 
 
 def score_run(
@@ -103,10 +112,10 @@ def save_scores(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    from gan.system import files, status
-
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
     key = {"step": step, "checkpoint": settings.checkpoint, "ema": settings.ema, "seeds": seeds, **record}
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        files.read_json(folder / "scores.json")  # raises OSError: what cannot be read would be lost below
     earlier, others = {}, []
     for evaluation in read_evaluations(folder):
         if key.items() <= evaluation.items():
@@ -132,7 +141,6 @@ def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, devi
 
     from gan import sampling
     from gan.metrics import formulas, protocol
-    from gan.system import files
 
     (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device)
     train_images = reference.train[: run.cfg.dataset.limit].images

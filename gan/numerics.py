@@ -1,6 +1,8 @@
 """Low precision, and values that are not finite."""
 
 import copy
+import math
+from itertools import islice
 from typing import Any
 
 import torch
@@ -24,6 +26,13 @@ class NonFiniteGuard:
         bad = value * 0 != 0  # 0 times infinity or NaN is NaN; isfinite takes twice as many kernels
         torch.where(bad > self.found_inf, self.step, failed_at, out=failed_at)
         torch.maximum(self.found_inf, bad, out=self.found_inf)
+
+
+def are_finite(groups: list[list[Tensor]]) -> list[bool]:
+    """For each group of tensors, whether all of their values are finite. Waits for the device, once."""
+    norms = torch._foreach_norm([tensor for group in groups for tensor in group], math.inf)
+    finite = iter(torch.stack(norms).isfinite().tolist())
+    return [all(list(islice(finite, len(group)))) for group in groups]
 
 
 def bf16_copy(network: nn.Module) -> nn.Module:

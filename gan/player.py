@@ -1,6 +1,5 @@
 """A player, G or D: a network and its optimizer."""
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -125,10 +124,17 @@ class Player:
         for weight, working in self.copies:
             working.copy_(weight)
 
-    def is_finite(self) -> bool:
-        """Whether all weights and buffers are finite. Waits for the device."""
-        tensors = [tensor for tensor in self.network.state_dict().values() if tensor.is_floating_point()]
-        return bool(torch.stack(torch._foreach_norm(tensors, math.inf)).isfinite().all())
+    def saved_tensors(self) -> dict[str, list[Tensor]]:
+        """What a checkpoint has of the player and training may make infinite.
+
+        The state of the optimizer may be so alone: Adam then divides by it, and the weights stand still.
+        """
+        state = [value for values in self.optimizer.state.values() for value in values.values()]
+        parts = {"weights": self.network.state_dict().values(), "optimizer state": state}
+        return {
+            part: [value for value in values if isinstance(value, Tensor) and value.is_floating_point()]
+            for part, values in parts.items()
+        }
 
     def load_state_dict(self, network: dict[str, Any], optimizer: dict[str, Any]) -> None:
         """Restore both."""

@@ -43,7 +43,8 @@ class CompletedProgram(NamedTuple):
 def run(program: str, *arguments: str, folder: Path = ROOT, **environment: str) -> CompletedProgram:
     """`python PROGRAM ARGUMENTS` in `folder`, or `python -m PROGRAM` for a module.
 
-    `MAX_FILE_BYTES` in the environment limits the size of the files that it writes.
+    `MAX_FILE_BYTES` in the environment limits the size of the files that it writes; `CLOSED_OUTPUT` names the outputs,
+    1 or 1,2, that nobody reads.
     """
     return run_all([environment], program, arguments, folder)[0]
 
@@ -107,6 +108,13 @@ def execute(program: str, arguments: tuple[str, ...], folder: Path, output: Path
     os.environ |= environment
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    for number in filter(None, environment.get("CLOSED_OUTPUT", "").split(",")):
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, int(number))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whatever this process was started with
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     if Path("/proc/self/statm").exists():
         pages = int(Path("/proc/self/statm").read_text().split()[0])

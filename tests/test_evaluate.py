@@ -1,5 +1,6 @@
 """`python -m gan.evaluate` writes scores with their protocol, beside the real-data baseline."""
 
+import errno
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from gan.metrics import features, protocol
 from gan.metrics.catalogue import METRICS
 from gan.report.cells import Number
 from gan.report.runs import RunFolder
+from gan.system import files, status
 from gan.training import build, checkpoint
 from tests.conftest import CONF, read_status
 
@@ -170,3 +172,29 @@ def test_the_best_of_each_column_is_bold():
     table = evaluation.format_table(rows, {"fid_mnist": Number(0.1)}).splitlines()
     assert table[2] == "| a | **2 ± 0.1** | **0.5** | 1 |" and table[3] == "| b | 3 ± 0.1 | **0.5** | 1 |"
     assert table[4] == "| c | 4 ± 0.1 | 0.25 | 1 |" and table[5] == "| real images | 0.1 | - | - |"
+
+
+@pytest.mark.parametrize(("state", "shown"), [("running", " (interrupted at step 1)"), ("finished", " |")])
+def test_a_table_says_which_runs_did_not_finish(train_here, evaluate_here, tmp_path, capsys, state, shown):
+    train_here(tmp_path, "train.max_steps=1")
+    status.update(tmp_path, state=state)
+    (tmp_path / ".lock").touch()
+    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
+    assert f"| {tmp_path}{shown}" in capsys.readouterr().out
+
+
+def test_scores_that_cannot_be_read_are_not_replaced(train_here, evaluate_here, tmp_path, monkeypatch):
+    train_here(tmp_path, "train.max_steps=1")
+    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
+    content, read = (tmp_path / "scores.json").read_bytes(), files.read_bytes
+
+    def fail(path, max_bytes):
+        if path.name == "scores.json":
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return read(path, max_bytes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read_bytes", fail)
+        with pytest.raises(OSError, match="Stale"):
+            evaluate_here(f"run={tmp_path}", "n=110", "parzen=false")
+    assert (tmp_path / "scores.json").read_bytes() == content

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan.numerics import NonFiniteGuard, bf16_copy
+from gan.numerics import NonFiniteGuard, are_finite, bf16_copy
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_a_bf16_copy_has_its_own_matrices_and_shares_all_other_tensors():
         assert copied[index].weight.requires_grad == network[index].weight.requires_grad
         assert network[index].weight.dtype == torch.float32
     assert copied[1].weight is network[1].weight and copied[1].running_mean is network[1].running_mean
+
+
+def test_each_group_of_tensors_is_finite_or_not_by_itself():
+    finite, infinite = torch.zeros(2, 2), torch.tensor([0.0, math.inf])
+    groups = [[finite], [], [infinite, finite], [finite, torch.tensor(math.nan)], [finite, -finite]]
+    assert are_finite(groups) == [True, True, False, False, True]

@@ -3,6 +3,7 @@
 import errno
 import math
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,6 @@ import time
 import pytest
 import torch
 from filelock import FileLock
-from omegaconf import OmegaConf
 from PIL import Image
 
 from gan.cli import jobs
@@ -18,7 +18,7 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.metrics import features
-from gan.system import files, status
+from gan.system import files, locks, signals, status
 from gan.training import build, checkpoint, loop
 from tests.conftest import TINY, composed, read_status, same_weights, weights
 from tests.forked import run_in_two_threads
@@ -38,15 +38,23 @@ def test_a_dozen_kills_lose_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("before", "after"), [("finished", "finished"), ("running", "stopped"), (None, "stopped")])
-def test_ctrl_c_before_a_resumed_run_starts_keeps_its_final_state(tmp_path, before, after):
-    def interrupt(_cfg, _folder):
-        raise KeyboardInterrupt
+def test_a_signal_before_a_resumed_run_starts_keeps_its_final_state(
+    train_here, tmp_path, capsys, monkeypatch, before, after
+):
+    monkeypatch.setattr(jobs, "own_yaml_flags", lambda _: [])
+    monkeypatch.setattr(jobs.HydraConfig, "get", lambda: None)
 
+    def interrupt(_cfg, _folder):
+        raise signals.Interrupted(signal.SIGTERM)
+
+    train_here(tmp_path, "train.max_steps=1")
+    (tmp_path / "status.json").unlink()
     if before:
         status.update(tmp_path, state=before)
-    with pytest.raises(KeyboardInterrupt):
-        jobs.run_locked_job(interrupt, OmegaConf.create({"resume": str(tmp_path)}), tmp_path, False, True, lambda: None)
-    assert read_status(tmp_path)["state"] == after
+    cfg = composed(f"resume={tmp_path}")
+    stopped_by = jobs.run_locked_job(interrupt, cfg, tmp_path, False, True, lambda: None)
+    assert stopped_by == signal.SIGTERM and read_status(tmp_path)["state"] == after
+    assert ("train.py resume=" in capsys.readouterr().out) == (after == "stopped")
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "missing"])
@@ -63,7 +71,7 @@ def test_where_the_last_checkpoint_is_damaged_the_previous_one_is_resumed(train_
         last.unlink()  # as if the process was killed between the two renames
     else:
         last.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    (damaged / "checkpoints" / ".last.pt.1.part").write_bytes(b"half")
+    (damaged / "checkpoints" / f".last.pt.{10**9}@{locks.HOST}.part").write_bytes(b"half")
     train_here(damaged, *OFTEN, "train.max_steps=10", resume=True)
     assert "step 6" in caplog.text
     assert same_weights(intact, damaged) and not list(damaged.rglob("*.part"))
@@ -136,6 +144,33 @@ def test_weights_that_are_not_finite_are_not_saved(train_here, tmp_path, monkeyp
     assert final["state"] == "diverged" and player in final["error"] and "step 6" in final["error"]
     assert checkpoint.load(tmp_path)["step"] == 3
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path).values())
+
+
+def test_an_optimizer_state_that_is_not_finite_is_not_saved(train_here, tmp_path):
+    """Adam squares a gradient to infinity, divides by that from then on, and weights and losses stay finite."""
+    far = ["optim.generator.lr=1e10", "optim.generator.weight_decay=1e12"]
+    near = ["optim.discriminator.lr=4e-4", "optim.discriminator.weight_decay=0"]
+    train_here(tmp_path, *OFTEN, *far, *near, "train.max_steps=9")
+    final = read_status(tmp_path)
+    assert final["state"] == "diverged" and "generator's optimizer" in final["error"]
+    saved = checkpoint.load(tmp_path)
+    assert saved["step"] < final["step"] < 9
+    states = [state for optimizer in saved["optimizers"] for state in optimizer["state"].values()]
+    assert all(value.isfinite().all() for state in states for value in state.values())
+
+
+def test_an_average_of_weights_that_is_not_finite_is_not_saved(train_here, tmp_path, monkeypatch):
+    update = loop.training_step
+
+    def update_average(run):
+        if run.step == 4:
+            run.ema.weights[0].view(-1)[0] = math.nan
+        return update(run)
+
+    monkeypatch.setattr(loop, "training_step", update_average)
+    train_here(tmp_path, *OFTEN, "train.max_steps=9")
+    assert read_status(tmp_path)["state"] == "diverged" and "EMA" in read_status(tmp_path)["error"]
+    assert checkpoint.load(tmp_path)["step"] == 3
 
 
 # Disks
@@ -223,6 +258,7 @@ def test_a_second_process_in_a_runs_folder_is_an_error(train, tmp_path):
     with FileLock(tmp_path / ".lock"):
         done = train(f"resume={tmp_path}", "train.max_steps=4")
     assert done.returncode == 1 and done.is_clean_exit() and "hydra.run.dir" in done.stderr
+    assert str(tmp_path / ".lock") in done.stderr
     assert read_status(tmp_path) == before
 
 

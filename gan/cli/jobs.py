@@ -9,19 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gan.cli.job_settings import already_done, drop_replaced, to_yaml
-from gan.cli.messages import exit_with, os_error_message
+from gan.cli.messages import exit_with, os_error_message, outlive_console
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.cli.sweeps import own_yaml_flags
 from gan.config.errors import ConfigError, first_line
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
-from gan.system import files, status
+from gan.system import files, locks, signals, status
+from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +36,34 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     drop_replaced(cfg, typed_overrides())
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    outlive_console()  # also in a worker of a launcher
+    stopped_by = 0
     try:
-        with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
+        with signals.interruptions(), locks.acquire(folder / ".lock", locks.LOOK_SECONDS):
             saved = has_checkpoint(folder)
             if not (sweeping and already_done(cfg, folder, saved)):
                 with files.reserve_space(folder) as release_space:
-                    run_locked_job(work, cfg, folder, sweeping, saved, release_space)
-    except Timeout:
-        if not sweeping:
-            exit_with(ConfigError(f"hydra.run.dir={folder}: another process is training there; choose another folder."))
-        log.error("%s: skipped, as another process is training it; run the sweep again once it has ended.", folder.name)
-    except ConfigError as error:  # the folder has another run
+                    stopped_by = run_locked_job(work, cfg, folder, sweeping, saved, release_space)
+    except ConfigError as error:  # the folder of this job has another run
         log.error("%s", error)
         return None
+    except OSError as error:
+        message = os_error_message(error, folder)
+        if isinstance(error, Timeout):
+            name, advice = f"hydra.run.dir={folder}", "choose another folder"
+            if sweeping:
+                name, advice = str(folder), "run the sweep again once it has ended"
+            message = ConfigError(
+                f"{name}: another process is training there; {advice}, or remove {error.lock_file} if that process is "
+                "gone."
+            )
+        if not sweeping:
+            exit_with(message)
+        log.error("%s", message)
+    if stopped_by:
+        if stopped_by == getattr(signal, "SIGUSR2", None):
+            signal.raise_signal(stopped_by)  # all is saved: submitit may now queue the job again
+        sys.exit(128 + stopped_by)
     return objective(folder)
 
 
@@ -71,8 +87,8 @@ def run_locked_job(
     sweeping: bool,
     saved: bool,
     release_space: Callable[[], None],
-) -> None:
-    """`run_job` while no other process can use `folder`.
+) -> int:
+    """`run_job` while no other process can use `folder`. Returns the number of the signal that stopped it, or 0.
 
     Args:
         saved: whether the folder has a checkpoint of an earlier run, whose status is kept if this job has an error.
@@ -81,21 +97,20 @@ def run_locked_job(
     try:
         if cfg.resume is None and (sweeping or not saved):
             write_hydra_files(cfg, folder)
-        if stopped_by := work(cfg, folder):
-            if stopped_by not in (signal.SIGINT, signal.SIGTERM):
-                signal.raise_signal(stopped_by)  # all is saved: submitit may now queue the job again
-            sys.exit(128 + stopped_by)
+        stopped_by = work(cfg, folder)
     except ConfigError as error:
         if (cfg.resume is None and not saved) or sweeping:  # in a sweep, for its table
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
             exit_with(error)
         log.error("%s", error)
-    except KeyboardInterrupt:
-        if status.read(folder)["state"] == "running":
-            status.update(folder, state="stopped")
-        raise
-    except OSError as error:
+        return 0
+    except KeyboardInterrupt as error:
+        with signals.stop_requests():  # another signal does not skip the writing
+            if status.read(folder)["state"] == "running":
+                status.update(folder, state="stopped")
+        stopped_by = getattr(error, "signal", signal.SIGINT)
+    except (OSError, MemoryError) as error:
         message = os_error_message(error, folder)
         release_space()
         with contextlib.suppress(OSError):  # on a read-only disk, or where another process took the space
@@ -103,16 +118,29 @@ def run_locked_job(
         if not sweeping:
             exit_with(error, folder)
         log.error("%s", message)
+        return 0
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
             exit_with(error)
         log.exception("this job failed")
+        return 0
+    if RANK == 0:
+        try:
+            print_summary(cfg, folder, sweeping)
+            sys.stdout.flush()
+        except OSError as error:  # a full disk; the run itself is complete
+            exit_with(error, "standard output")
+    return stopped_by
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run in `folder` has saved a checkpoint."""
-    return any((folder / "checkpoints").glob("*.pt"))
+    """Whether a run in `folder` has saved a checkpoint. Raises OSError where that cannot be read."""
+    try:
+        names = [path.name for path in (folder / "checkpoints").iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return any(name.endswith(".pt") and not name.startswith(".") for name in names)
 
 
 def check_unused(folder: Path) -> None:
@@ -150,8 +178,17 @@ def hparams() -> dict[str, Any]:
     return chosen
 
 
-def print_summary(cfg: DictConfig, folder: Path) -> None:
-    """Print the last lines of a run: its outcome, where its images are, and what to type next."""
+def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
+    """Print the last lines of a run: its outcome, where its images are, and what to type next.
+
+    Args:
+        sweeping: whether it is a job of a sweep, which prints the line that goes on with all of its jobs.
+    """
+    if not has_checkpoint(folder):
+        print("\nStopped before the first checkpoint")
+        if not sweeping:
+            print(f"  start again {shell_line('train.py', *sys.argv[1:])}")
+        return
     trust = ["trust=true"] if names_outside_code(cfg) else []
     outcome = status.read(folder)
     path = files.relative_path(folder)
@@ -164,6 +201,6 @@ def print_summary(cfg: DictConfig, folder: Path) -> None:
         print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
     print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
     print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
-    if outcome["state"] == "stopped" and HydraConfig.get().mode != RunMode.MULTIRUN:  # `Sweep` prints that of a sweep
+    if outcome["state"] == "stopped" and not sweeping:
         flags = own_yaml_flags(HydraConfig.get())
         print(f"  resume      {shell_line('train.py', *flags, quote_override('resume', path), *trust)}")

@@ -3,15 +3,17 @@
 import argparse
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -20,7 +22,38 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from gan.cli.overrides import group_options
 from gan.config.errors import ConfigError, first_line, unknown_setting
 from gan.config.renamed import RENAMED
+from gan.system import signals
 from gan.system.rank import RANK
+
+CLOSED = {errno.EPIPE, errno.EIO}  # from a pipe without a reader, and a terminal that is gone
+
+
+class Console(io.FileIO):
+    """Standard output or error, which takes in silence what nobody can read any more, as after `| head`."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno not in CLOSED:
+                raise
+            return memoryview(data).nbytes
+
+
+def outlive_console() -> None:
+    """Let the program go on where the reader of its output, such as `head` or a terminal, is gone."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        buffer = getattr(stream, "buffer", None)
+        if type(getattr(buffer, "raw", buffer)) is not io.FileIO:  # a notebook's, a test's or Windows' own
+            continue
+        stream.flush()
+        console = Console(stream.fileno(), "w", closefd=False)
+        options = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": stream.line_buffering}
+        if stream.write_through:  # python -u
+            setattr(sys, name, io.TextIOWrapper(console, **options, write_through=True))
+        else:
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(console), **options))
 
 
 @contextlib.contextmanager
@@ -29,6 +62,7 @@ def user_errors() -> Iterator[None]:
 
     Errors of the work itself end the program in `exit_with`. GAN_DEBUG=1 shows every traceback.
     """
+    outlive_console()
     if os.environ.get("GAN_DEBUG"):
         yield
         return
@@ -37,19 +71,18 @@ def user_errors() -> Iterator[None]:
     threading.excepthook = ignore_os_errors
     argparse.ArgumentParser.error = parser_error  # type: ignore[method-assign, assignment]  # Hydra makes the parser
     try:
-        yield
+        with signals.interruptions():
+            yield
     except ConfigError as error:
         sys.exit(1 if RANK else str(error))  # rank 0 prints it for all processes
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if isinstance(error.__cause__, OSError):  # the log file cannot be opened
             sys.exit(str(os_error_message(error.__cause__)))
         sys.exit(explain_error(error))
-    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         sys.exit(str(os_error_message(error)))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        sys.exit(128 + getattr(error, "signal", signal.SIGINT))
 
 
 def parser_error(_parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -66,7 +99,7 @@ def ignore_os_errors(failure: threading.ExceptHookArgs) -> None:
 def exit_with(error: Exception, path: Path | str = "a file") -> NoReturn:
     """End the program after an error: a ConfigError or OSError is printed as one sentence, a bug with its traceback."""
     if not os.environ.get("GAN_DEBUG"):
-        if isinstance(error, OSError):  # which may concern one of several processes only
+        if isinstance(error, (OSError, MemoryError)):  # which may concern one of several processes only
             sys.exit(f"{f'process {RANK}: ' if RANK else ''}{os_error_message(error, path)}")
         if isinstance(error, ConfigError):  # which all processes have; rank 0 prints it
             sys.exit(1 if RANK else str(error))
@@ -74,8 +107,10 @@ def exit_with(error: Exception, path: Path | str = "a file") -> NoReturn:
     sys.exit(1)
 
 
-def os_error_message(error: OSError, path: Path | str = "a file") -> ConfigError:
+def os_error_message(error: OSError | MemoryError, path: Path | str = "a file") -> ConfigError:
     """The file that cannot be read or written, or the lack of memory, in one sentence."""
+    if isinstance(error, MemoryError):
+        return ConfigError(f"not enough memory: {first_line(error)}.")
     out_of_memory = error.errno == errno.ENOMEM
     problem = "not enough memory" if out_of_memory else f"{error.filename or path} cannot be used"
     return ConfigError(f"{problem}: {error.strerror or first_line(error)}.")

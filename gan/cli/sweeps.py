@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,7 +22,7 @@ from gan.cli.names import job_name
 from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
 from gan.config.comparison import comparable
 from gan.config.errors import ConfigError, invalid_value
-from gan.system import files, status
+from gan.system import files, locks, status
 from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
@@ -58,26 +57,12 @@ class Job(NamedTuple):
 
     def outcome(self) -> dict[str, Any]:
         """What status.json says, with a state for a job that is not done and has no process of its own."""
-        outcome = status.read(self.folder)
+        outcome = status.outcome(self.folder)
         is_other = not is_unused(self.folder) and describe_difference(self.folder, self.settings) != ""
-        if outcome["state"] == "running" or is_other:
-            started = (self.folder / "status.json").exists() and not is_other
-            state = "in use" if is_locked(self.folder) else "interrupted" if started else "not started"
-            outcome = (outcome if started else dict(status.INITIAL)) | {"state": state}
-        return outcome
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process trains in `folder`."""
-    try:
-        if folder.is_dir():  # which a lock would make
-            with FileLock(folder / ".lock", timeout=0):
-                pass
-    except Timeout:
-        return True
-    except OSError:  # the folder is read-only
-        return False
-    return False
+        if is_other or not (self.folder / "status.json").exists():
+            state = "in use" if locks.is_locked(self.folder / ".lock") else "not started"
+            return status.INITIAL | {"state": state}
+        return outcome | ({"state": "in use"} if outcome["state"] == "running" else {})
 
 
 class Sweep(Callback):

@@ -4,6 +4,7 @@ Code outside this project is imported only where the user asked for it: never be
 which may come from anybody, names it.
 """
 
+import importlib
 import inspect
 import json
 import pkgutil
@@ -92,7 +93,7 @@ def import_target(path: str, name: str, trust: Trust) -> Callable[..., Any]:
     try:
         if ":" in name:
             raise ValueError("a colon is not possible here")
-        target: Any = pkgutil.resolve_name(name) if trusted or name.startswith(ours) else None
+        target: Any = resolve_name(name) if trusted or name.startswith(ours) else None
         # such as gan.losses.torch.load
         if not trusted and not f"{getattr(target, '__module__', '')}.".startswith(ours):
             raise ConfigError(
@@ -100,7 +101,7 @@ def import_target(path: str, name: str, trust: Trust) -> Callable[..., Any]:
                 "trust=true imports it."
             )
         signature = signature_of(target)
-    except ConfigError:
+    except (ConfigError, MemoryError):
         raise
     except Exception as error:
         raise ConfigError(f"{setting}={name}: cannot be used: {first_line(error)}.") from error
@@ -109,6 +110,22 @@ def import_target(path: str, name: str, trust: Trust) -> Callable[..., Any]:
     if wanted and not (isinstance(built, type) and issubclass(built, pkgutil.resolve_name(wanted))):
         raise invalid_value(setting, name, f"a subclass of {wanted}, or a function annotated to return one")
     return target
+
+
+def resolve_name(name: str) -> Any:
+    """What a dotted name stands for. Raises what the import of a module raises, which pkgutil.resolve_name hides."""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        module = ".".join(parts[:count])
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name == module and count > 1:  # a name in the module before
+                break
+            raise
+        except ImportError as error:
+            raise ImportError(f"{module}: {first_line(error)}") from error
+    return pkgutil.resolve_name(name)
 
 
 def signature_of(target: Any) -> inspect.Signature:

@@ -5,9 +5,7 @@ elastic deformation, and drawn with a random stroke weight. The set is easier th
 printed digits.
 """
 
-import contextlib
 import hashlib
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,9 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan.system.files import atomic_write
+from gan.system.cache import from_cache
 from gan.system.randomness import random_generator
+from gan.system.tensor_files import load_tensors
 
 TYPEFACES = [  # matplotlib's
     *("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Oblique"),
@@ -32,13 +31,16 @@ def load_digits(count: int, split: str, cache_dir: Path) -> tuple[Tensor, Tensor
     """`draw_digits` with seed 0, from a file in `cache_dir` whose name ends in a hash of this module's source."""
     version = hashlib.md5(Path(__file__).read_bytes()).hexdigest()[:8]
     path = cache_dir / f"digits-{split}-{count}-{version}.pt"
-    try:
-        return torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):  # not there yet, or damaged
-        images, labels = draw_digits(count, seed=0, split=split)
-    with contextlib.suppress(OSError), atomic_write(path) as file:  # without a cache they are drawn again next time
-        torch.save((images, labels), file)
-    return images, labels
+
+    def read(path: Path) -> tuple[Tensor, Tensor]:
+        images, labels = load_tensors(path)
+        if (images.shape, images.dtype) != ((count, 1, SIZE, SIZE), torch.uint8):
+            raise ValueError(f"images of shape {tuple(images.shape)} and {images.dtype}")
+        if (labels.shape, labels.dtype) != ((count,), torch.int64) or not 0 <= labels.min() <= labels.max() <= 9:
+            raise ValueError(f"labels of shape {tuple(labels.shape)} and {labels.dtype}")
+        return images, labels
+
+    return from_cache(path, read, lambda: draw_digits(count, seed=0, split=split), torch.save)
 
 
 def draw_digits(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.system.files import exclusive
+from gan.system.device import is_memory_error, memory_errors
+from gan.system.locks import exclusive
 
 # torchvision takes as long to import as torch: functions import it, so that errors in the settings come sooner.
 
@@ -85,12 +86,18 @@ def check_file(file: Path, archive: Path, archive_md5: str) -> None:
 
 @contextlib.contextmanager
 def download_errors(name: str, folder: Path) -> Iterator[None]:
-    """Raise ConfigError where torchvision can neither read nor download the dataset `name`."""
+    """Raise ConfigError where torchvision can neither find nor download the dataset `name`.
+
+    Raises OSError for a file that is there and cannot be read, and for lack of memory.
+    """
     try:
-        with network_timeout():
+        with network_timeout(), memory_errors():
             yield
     # torchvision raises any of these for a truncated, empty or wrong file, or without a network.
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError, TypeError, KeyError) as error:
+        is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        if is_memory_error(error) or (isinstance(error, OSError) and error.errno and error.filename and not is_missing):
+            raise
         reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
         raise ConfigError(
             f"{name} is missing or incomplete in {folder} and could not be downloaded ({reason}): connect to a "

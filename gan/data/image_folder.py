@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
 from gan.config.types import IMAGE_SIZES
-from gan.system import files
+from gan.system import files, locks
 
 log = logging.getLogger(__name__)
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
@@ -84,10 +84,12 @@ def read_images(
             raise ConfigError(f"{source.name} has no images; their names end in {', '.join(sorted(EXTENSIONS))}.")
         key = (size, channels, limit, source.stamp, "with classes")
         cache = cache_dir / f"images-{hashlib.md5(repr(key).encode()).hexdigest()[:16]}.npy"
-        with files.exclusive(cache):
+        with locks.exclusive(cache):
             try:
                 images, contents = load_cache(cache)
-            except (OSError, ValueError, EOFError):  # not there yet, or damaged
+            except (FileNotFoundError, ValueError) as error:  # one that cannot be read is no reason to replace it
+                if isinstance(error, ValueError):
+                    log.warning("%s: %s; the images are decoded again", cache, first_line(error))
                 fill_cache(cache, source, names, size, channels)
                 images, contents = load_cache(cache)
     if unreadable := contents["unreadable"]:
@@ -103,8 +105,24 @@ def read_images(
 
 
 def load_cache(cache: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Decoded images (N, C, H, W), memory-mapped, and the content of the JSON file beside them."""
-    return np.load(cache, mmap_mode="c"), json.loads(cache.with_suffix(".json").read_text("utf-8"))
+    """Decoded images (N, C, H, W), memory-mapped, and the content of the JSON file beside them.
+
+    Raises ValueError where they are damaged or of another form, and OSError where they cannot be read.
+    """
+    contents = json.loads(cache.with_suffix(".json").read_text("utf-8"))
+    lists = [contents.get(name) for name in ("names", "unreadable", "classes")] if isinstance(contents, dict) else []
+    if not lists or any(not isinstance(texts, list) or {*map(type, texts)} - {str} for texts in lists):
+        raise ValueError("its JSON file is of another form")
+    if contents["classes"] and not {*map(folder_of, contents["names"])} <= {*contents["classes"]}:
+        raise ValueError("it has images of no class")
+    try:
+        images = np.load(cache, mmap_mode="c")
+    except EOFError as error:
+        raise ValueError(first_line(error)) from error
+    is_array = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    if not is_array or len(images) != len(contents["names"]) or images.shape[1] not in (1, 3):
+        raise ValueError("it has no images, or as many as its JSON file names")
+    return images, contents
 
 
 def fill_cache(cache: Path, source: Source, names: list[str], size: int | None, channels: int | None) -> None:

@@ -4,7 +4,6 @@ A dataset with labels gets a small classifier, trained here in a few minutes and
 hash of its weights, since only scores of the same classifier can be compared.
 """
 
-import contextlib
 import hashlib
 import logging
 import pickle
@@ -21,7 +20,9 @@ from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.data.downloads import network_timeout
 from gan.data.image_shape import ImageShape
-from gan.system import files, randomness
+from gan.system import locks, randomness
+from gan.system.cache import from_cache
+from gan.system.tensor_files import load_tensors
 
 log = logging.getLogger(__name__)
 FEATURE_DIM = 128
@@ -127,18 +128,22 @@ def dataset_classifier(
         test_count = max(len(train) // 10, 1)
         train, test = train[test_count:], train[:test_count]
     path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
-    network = Classifier(train.shape)
-    with files.exclusive(path):
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            network.load_state_dict(state["weights"])
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):  # absent or damaged
-            network = train_classifier(train, device)
-            weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-            state = {"weights": weights, "accuracy": measure_accuracy(network, test, device), "seed": SEED}
-            with contextlib.suppress(OSError), files.atomic_write(path) as file:  # works without a cache, too
-                torch.save(state, file)
     image = train.shape
+
+    def read(path: Path) -> dict[str, Any]:
+        state = load_tensors(path)
+        Classifier(image).load_state_dict(state["weights"])
+        return state | {"accuracy": float(state["accuracy"])}
+
+    def make() -> dict[str, Any]:
+        network = train_classifier(train, device)
+        weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        return {"weights": weights, "accuracy": measure_accuracy(network, test, device), "seed": SEED}
+
+    with locks.exclusive(path):
+        state = from_cache(path, read, make, torch.save)
+    network = Classifier(image)
+    network.load_state_dict(state["weights"])
     network.name = f"{name}-{image.size}x{image.size}x{image.channels}-{hash_weights(state['weights'])}"
     network.accuracy = state["accuracy"]
     return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

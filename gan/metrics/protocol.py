@@ -3,12 +3,11 @@
 `python -m gan.evaluate` and scores during training share it, so that their numbers can be compared.
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -19,12 +18,13 @@ from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
-from gan.metrics.catalogue import INCEPTION, compute_metrics
+from gan.metrics.catalogue import INCEPTION, compute_metrics, metric_of
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
 from gan.metrics.features import FeatureNetwork, Inception, PerChannel, dataset_classifier, fingerprint
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.system import files, randomness
+from gan.system.cache import from_cache
 
 BATCH_SIZE = 256
 GAP_IMAGES = 2000
@@ -83,15 +83,14 @@ class Reference:
             return {}
         name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
         path = cache_dir / f"baseline-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
-        with contextlib.suppress(OSError, ValueError):  # absent or damaged
-            return json.loads(path.read_text("utf-8"))
+        return from_cache(path, read_baseline, lambda: self.compute_baseline(count, parzen), write_baseline)
+
+    def compute_baseline(self, count: int, parzen: bool) -> dict[str, float]:
+        """`real_data_baseline` without the cache."""
         images = self.train.images[: len(self.train) - len(self.validation)]  # Parzen's width is chosen on the others
         generator = randomness.random_generator("cpu", 0, "floor")  # another key would change published numbers
         indices = torch.randperm(len(images), generator=generator)[:count]
-        scores = self.score(self.feature_stats(images[indices].split(BATCH_SIZE)), parzen)
-        with contextlib.suppress(OSError):  # works without a cache, too
-            files.write_json(path, scores)
-        return scores
+        return self.score(self.feature_stats(images[indices].split(BATCH_SIZE)), parzen)
 
     def record(self, count: int) -> dict[str, Any]:
         """The protocol of scores of `count` generated images. Scores can be compared where it is the same."""
@@ -103,6 +102,20 @@ class Reference:
             "real": len(self.real),
             "split": self.split,
         }
+
+
+def read_baseline(path: Path) -> dict[str, float]:
+    """The real-data baseline in a file of the cache. Raises ValueError for something else, OSError without a file."""
+    scores = files.read_json(path)
+    if not (isinstance(scores, dict) and scores and all(map(metric_of, scores))):
+        raise ValueError("it has no metrics")
+    if not all(type(value) in (int, float) for value in scores.values()):
+        raise ValueError("its metrics are no numbers")
+    return scores
+
+
+def write_baseline(scores: dict[str, float], file: BinaryIO) -> None:
+    file.write(json.dumps(scores, indent=2).encode() + b"\n")
 
 
 def load_reference(

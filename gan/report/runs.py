@@ -47,7 +47,7 @@ class RunFolder:
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        return status.read(self.folder)
+        return status.outcome(self.folder)
 
     @cached_property
     def overrides(self) -> dict[str, str]:

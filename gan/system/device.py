@@ -90,6 +90,11 @@ def memory_errors() -> Iterator[None]:
         raise OSError(errno.ENOMEM, advice) from error
 
 
+def is_memory_error(error: Exception) -> bool:
+    """Whether `memory_errors` raised it."""
+    return isinstance(error, OSError) and error.errno == errno.ENOMEM
+
+
 def flush_denormals() -> None:
     """Let the CPU flush denormals (numbers below 1e-38) to zero, since it computes many times slower with them.
 

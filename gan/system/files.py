@@ -1,25 +1,27 @@
-"""Atomic writes, locks and reserved disk space; files of a run folder, which may come from a stranger."""
+"""Atomic writes and reserved disk space; files of a run folder, which may come from a stranger."""
 
 import contextlib
 import errno
 import json
-import logging
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
-from filelock import FileLock, Timeout
 
 from gan.config.errors import ConfigError
+from gan.system import locks
 
-log = logging.getLogger(__name__)
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_TEXT_BYTES = 16 * 2**20  # of a file of settings or results; ours have a few thousand
 MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as many
 MAX_DEPTH = 50  # of nested lists and mappings; ours have five
+PARTIAL = re.compile(r"\..+\.(\d+)@([\w.-]+)\.part")  # what process N of a host is writing
+PARTIAL_SECONDS = 24 * 3600.0  # without a change, after which another host has left it
 RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
 
 
@@ -44,7 +46,8 @@ def atomic_write(path: Path, durable: bool = True, backup: Path | None = None) -
     if path.exists() and not path.is_file():  # root could replace /dev/null
         raise OSError(errno.EEXIST, "it exists and is not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remove_partial(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}@{locks.HOST}.part")
     try:
         with partial.open("wb") as file:
             yield file
@@ -68,24 +71,6 @@ def atomic_write(path: Path, durable: bool = True, backup: Path | None = None) -
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Lock `path` while it is made, so that other processes wait, and then find it.
-
-    Without a lock where nothing can be written beside `path`, since then no process can make it.
-    """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                log.info("waiting for another process, which is making %s", path)
-                stack.enter_context(lock)
-        yield
-
-
-@contextlib.contextmanager
 def reserve_space(folder: Path) -> Iterator[Callable[[], None]]:
     """Reserve a little disk space in `folder`, so that the status can still be written on a full disk.
 
@@ -106,9 +91,14 @@ def reserve_space(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the temporary files that `atomic_write` left below `folder` in a process that was killed."""
-    for path in folder.rglob(".*.part"):
-        path.unlink(missing_ok=True)
+    """Remove the temporary files that `atomic_write` left in `folder` in a process that was killed."""
+    with contextlib.suppress(OSError):  # another process has removed it, or the folder cannot be listed
+        for entry in os.scandir(folder):
+            if match := PARTIAL.fullmatch(entry.name):
+                pid, host = match.groups()
+                is_old = host != locks.HOST and time.time() - entry.stat().st_mtime > PARTIAL_SECONDS
+                if is_old or locks.has_ended(host, int(pid)):
+                    Path(entry.path).unlink(missing_ok=True)
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:

@@ -1,9 +1,14 @@
-"""Ctrl-C, SIGTERM and a cluster's time limit as requests to stop, which the training loop reads between two steps."""
+"""Ctrl-C, SIGTERM, a closed terminal and a cluster's time limit as requests to stop."""
 
 import contextlib
+import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+UNWIND_SECONDS = 1.0  # that a program may need to leave what it does
 
 
 class StopRequest:
@@ -16,32 +21,73 @@ class StopRequest:
     reason: str | None = None
 
 
-@contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM in the yielded object; a second one has its usual effect.
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the program, whose number is `signal`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def stop_signals() -> list[int]:
+    """The signals that ask a program to stop. One that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
     Where a handler for SIGUSR2 is installed, SIGUSR2 takes the place of SIGTERM: submitit handles it as the end of a
     job's time on a cluster, after which it queues the job again, and ignores the SIGTERM that comes before.
     """
-    request = StopRequest()
     on_cluster = hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2))
-    numbers = (signal.SIGINT, signal.SIGUSR2 if on_cluster else signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
-        yield request
-        return
-    previous = {number: signal.getsignal(number) for number in numbers}
+    names = ["SIGINT", "SIGHUP", "SIGUSR2" if on_cluster else "SIGTERM"]
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has no SIGHUP
+    return [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+
+@contextlib.contextmanager
+def handle_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let `handler` handle them in this context. Python allows handlers in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def interruptions() -> Iterator[None]:
+    """Raise Interrupted at one of the signals, as Ctrl-C does.
+
+    Those that follow at once, as from a terminal that closes, do not disturb what is done about the first. A later one
+    interrupts again: where Python calls `__del__` an exception is lost.
+    """
+    raised_at = -math.inf
+
+    def interrupt(number: int, _frame: object) -> None:
+        nonlocal raised_at
+        if number == signal.SIGINT or time.monotonic() - raised_at > UNWIND_SECONDS:
+            raised_at = time.monotonic()
+            raise Interrupted(number)
+
+    with handle_stop_signals(interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Record the first of the signals in the yielded object. Later ones change nothing, but a second Ctrl-C interrupts.
+
+    So what a run writes when it stops is complete, whatever else its system sends.
+    """
+    request = StopRequest()
+    received = []
 
     def record(number: int, _frame: object) -> None:
-        request.signal = number
-        restore()
+        request.signal = request.signal or number
+        received.append(number)
+        if number == signal.SIGINT and received.count(number) > 1:
+            raise Interrupted(number)
 
-    for number in numbers:
-        signal.signal(number, record)
-    try:
+    with handle_stop_signals(record):
         yield request
-    finally:
-        restore()

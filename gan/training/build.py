@@ -21,7 +21,14 @@ from gan.noise import Noise
 from gan.numerics import NonFiniteGuard
 from gan.player import Player, Players
 from gan.system import distributed, randomness
-from gan.system.device import flush_denormals, keep_freed_memory, select_device, warn_if_bf16_is_slow
+from gan.system.device import (
+    flush_denormals,
+    is_memory_error,
+    keep_freed_memory,
+    memory_errors,
+    select_device,
+    warn_if_bf16_is_slow,
+)
 from gan.training import checkpoint, compatibility
 from gan.training.ema import EMA
 from gan.training.logger import MetricAccumulator
@@ -134,9 +141,10 @@ def build_network(cfg: DictConfig, name: str, *args: Any) -> nn.Module:
     node = cfg.model[name]
     randomness.reseed(CPU, cfg.seed, name)
     try:
-        return instantiate_node(node, *args)
+        with memory_errors():
+            return instantiate_node(node, *args)
     except Exception as error:
-        if isinstance(error, ConfigError) or node._target_.startswith("gan."):
+        if isinstance(error, ConfigError) or is_memory_error(error) or node._target_.startswith("gan."):
             raise
         raise ConfigError(f"model.{name}._target_={node._target_} cannot be built: {first_line(error)}.") from error
 

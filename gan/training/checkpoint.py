@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
+import math
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from yaml import YAMLError
 
 from gan import __version__
 from gan.config.comparison import describe_changes
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, first_line
 from gan.system import files
+from gan.system.device import memory_errors
 from gan.system.rank import RANK
+from gan.system.tensor_files import load_tensors
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +58,13 @@ def save(folder: Path, state: dict[str, Any], which: str = "last") -> None:
 
 
 def load(folder: Path, which: str = "last") -> dict[str, Any]:
-    """The state in a checkpoint, on the CPU. Where `last` is damaged, `previous` is loaded.
+    """The state in a checkpoint, on the CPU. Where `last` is damaged or missing, `previous` is loaded.
 
-    Raises ConfigError where there is none that can be read, or it has another format.
+    Raises ConfigError where there is none, it is damaged, or has another format; OSError where it cannot be read.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder: must be a run, such as outputs/2026-01-31_12-00-00.")
     path = path_in(folder, which)
-    is_damaged = path.exists()
     for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
         if state := read(candidate):
             if state.get("format") != FORMAT:
@@ -73,10 +74,10 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
                     "the version that wrote it, or train again."
                 )
             if candidate != path:
-                reason = "is damaged" if is_damaged else "is missing"
+                reason = "is damaged" if path.exists() else "is missing"
                 log.warning("%s %s: using the previous checkpoint, of step %d.", path, reason, state["step"])
             return state | {"config": with_current_names(state["config"])}
-    if is_damaged:
+    if path.exists():
         raise ConfigError(f"{path} is damaged, or not a checkpoint of this project.")
     if which == "best" and path_in(folder).exists():
         raise ConfigError(f"checkpoint=best: {folder} has none; set watch.scores_every to keep one.")
@@ -84,16 +85,33 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The content of a checkpoint; None if it is missing, damaged or something else."""
+    """The content of a checkpoint; None if it is missing, damaged or something else.
+
+    Raises OSError where it cannot be read, since nobody knows then what it is.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch does not verify the checksums
-                return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file makes the readers raise nearly anything
+        state = load_tensors(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     is_whole = isinstance(state, dict) and state.keys() >= {"image", "step", "tricks"}
     return state if is_whole and isinstance(state.get("config"), str) else None
+
+
+def best_fid(folder: Path, column: str, protocol: dict[str, Any]) -> float:
+    """The FID of `best`; infinity where there is none of this protocol, and minus infinity where it cannot be read.
+
+    So what cannot be read is not replaced by something better, as nobody knows whether it is.
+    """
+    path = path_in(folder, "best")
+    try:
+        state = read(path)
+    except OSError as error:
+        log.warning("%s cannot be read and is left as it is: %s", path, first_line(error))
+        return -math.inf
+    scores = state.get("scores") if state else None
+    if not isinstance(scores, dict) or not protocol.items() <= scores.items():
+        return math.inf
+    return scores.get(column, math.inf)
 
 
 def with_current_names(config: str) -> str:
@@ -105,7 +123,8 @@ def with_current_names(config: str) -> str:
 def compatible_version(folder: Path) -> Iterator[None]:
     """Around the use of a checkpoint: raises ConfigError where its content does not fit."""
     try:
-        yield
+        with memory_errors():
+            yield
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(
             f"the checkpoint in {folder} does not fit: it was made by another version of this project, or changed."

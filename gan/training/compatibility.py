@@ -17,6 +17,7 @@ from gan.models.base import Discriminator, Generator
 from gan.models.layers import has_batch_norm
 from gan.optim import Schedule
 from gan.system import rank
+from gan.system.device import is_memory_error, memory_errors
 from gan.tricks.base import Trick, TrickContext, Tricks
 
 MIN_CLASSES = 2  # for scores, whose features come from a classifier
@@ -128,9 +129,11 @@ def check_networks(
 def dry_run(name: str, network: nn.Module, inputs: Tensor, *labels: Tensor) -> Any:
     """The output of a copy of a network in eval mode: neither the network nor the random state changes."""
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with memory_errors(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             return copy.deepcopy(network).eval()(inputs, *labels)
     except Exception as error:  # the user's code
+        if is_memory_error(error):
+            raise
         shape = tuple(inputs.shape)
         raise ConfigError(f"model.{name} fails on inputs of shape {shape}: {first_line(error)}.") from error
 

@@ -13,11 +13,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.metrics.catalogue import HEADLINE
+from gan.numerics import are_finite
 from gan.step import Batch, step
-from gan.system import distributed, randomness, signals, status
+from gan.system import distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures, outputs
+from gan.training.clock import TrainingClock
 from gan.training.logger import RunLogger, summary
 from gan.training.resume import is_kept
 from gan.training.state import TrainingRun
@@ -34,16 +36,16 @@ def train(run: TrainingRun, folder: Path) -> int:
     # were due, and not because the run ended here, if the accumulator is empty.
     keep_row = partial(is_kept, run.step, lambda _: run.metrics.count == 0)
     keep_scores = partial(is_kept, run.step, run.is_score_due)
-    with signals.stop_requests() as stop, logging_redirect_tqdm():
+    with signals.stop_requests() as stop, logging_redirect_tqdm(), TrainingClock(run.seconds) as clock:
         with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
             logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
             about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
-            status.update(folder, state="running", error=None, **about, **run.progress())
+            status.update(folder, state="running", error=None, process=locks.this_process(), **about, **run.progress())
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            non_finite = train_steps(run, folder, logger, stop)
+            non_finite = train_steps(run, folder, logger, stop, clock)
 
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
@@ -61,13 +63,16 @@ def train(run: TrainingRun, folder: Path) -> int:
     return stop.signal if state == "stopped" else 0
 
 
-def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest) -> str | None:
-    """Make the remaining steps. Returns a sentence if a loss, gradient or weight was not finite."""
+def train_steps(
+    run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest, clock: TrainingClock
+) -> str | None:
+    """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
-    start_time, start_step, seconds_before = time.perf_counter(), run.step, run.seconds
-    save_time = start_time
+    start_step, seconds_before = run.step, run.seconds
+    save_time = time.perf_counter()
     while run.step < run.total_steps:
         # Update
+        clock.begin_step()
         run.metrics.add(training_step(run))
         run.step += 1
         if run.ema:
@@ -90,12 +95,11 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
             continue
 
         # Check
-        if in_sync:
-            stop.signal = distributed.all_reduce_max(stop.signal, run.device)
-            stop_now = stop_now or stop.signal != 0
+        if in_sync and (signal := distributed.all_reduce_max(stop.signal, run.device)):
+            stop.signal, stop_now = signal, True  # never set to 0, since one may have come meanwhile
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of this run was removed", str(folder))
-        run.seconds = seconds_before + time.perf_counter() - start_time
+        run.seconds = clock.seconds
         run.images_per_second = (run.step - start_step) * run.images_per_step / (run.seconds - seconds_before)
         if non_finite := find_non_finite(run):
             return non_finite
@@ -109,9 +113,8 @@ def train_steps(run: TrainingRun, folder: Path, logger: RunLogger, stop: signals
         if sample_now:
             outputs.save_samples(run, folder, logger)
         if score_now:  # before saving, so that a run that is killed here scores again
-            score_time = time.perf_counter()
-            outputs.log_scores(run, folder, logger)
-            start_time += time.perf_counter() - score_time  # scoring is not training
+            with clock.pause():
+                outputs.log_scores(run, folder, logger)
         if save_now:
             checkpoint.save(folder, run.state_dict())
             save_time = time.perf_counter()
@@ -142,13 +145,19 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
 
 def find_non_finite(run: TrainingRun) -> str | None:
-    """A sentence if a loss, gradient or weight was not finite; sets `run.step` to that step. Waits for the device."""
+    """A sentence if a loss, a gradient or what a checkpoint holds was not finite; sets `run.step` to that step.
+
+    Waits for the device.
+    """
     players = {"generator": run.players.generator, "discriminator": run.players.discriminator}
     for name, player in players.items():
         if failed_at := int(player.failed_at):
             run.step = failed_at
             return f"the {name}'s loss or gradient was not finite at step {failed_at}; its update was skipped."
-    for name, player in players.items():
-        if not player.is_finite():
-            return f"the {name}'s weights were not finite at step {run.step}; they were not saved."
+    parts = {f"{name}'s {part}": it for name, player in players.items() for part, it in player.saved_tensors().items()}
+    if run.ema:
+        parts["generator's EMA"] = run.ema.weights
+    for part, is_finite in zip(parts, are_finite(list(parts.values())), strict=True):
+        if not is_finite:
+            return f"the {part} became infinite or NaN by step {run.step}; the checkpoint before is kept."
     return None

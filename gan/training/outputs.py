@@ -52,11 +52,11 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     )
     scores = reference.score(reference.feature_stats(images), watch.scores_parzen)
     record, fid = reference.record(watch.scores_images), HEADLINE.column(reference.features)
-    best = (checkpoint.read(checkpoint.path_in(folder, "best")) or {}).get("scores", {})
+    best = checkpoint.best_fid(folder, fid, record)
     logger.log_scores(run.step, scores, record)
     status.update(folder, scores=scores | record)
     log.info("step %d: %s", run.step, catalogue.summary(scores, reference.features))
-    if not record.items() <= best.items() or scores[fid] < best[fid]:  # scores of another protocol do not count
+    if scores[fid] < best:
         checkpoint.save(folder, run.state_dict() | {"scores": scores | record}, "best")
 
 

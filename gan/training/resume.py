@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gan.config.errors import ConfigError
-from gan.system import distributed, files, status
+from gan.system import distributed, status
 from gan.training import checkpoint
 from gan.training.state import TrainingRun
 
@@ -15,7 +15,6 @@ def resume(run: TrainingRun, folder: Path) -> None:
 
     Raises ConfigError, and changes nothing, if the run cannot be resumed.
     """
-    files.remove_partial(folder)
     state = distributed.from_rank_zero(lambda: checkpoint.load(folder))
     with checkpoint.compatible_version(folder):
         checkpoint.check_same_settings(state["config"], run.config)

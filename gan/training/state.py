@@ -33,7 +33,7 @@ class TrainingRun:
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
         step: updates of G so far.
-        seconds: training time so far.
+        seconds: training time so far, as TrainingClock counts it.
     """
 
     settings: Settings

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan.cli import overrides
-from gan.system import status
+from gan.cli import jobs, overrides
+from gan.data import digits
+from gan.system import locks, status
+from gan.training import build, checkpoint, loop, outputs
 from tests.conftest import ROOT, TINY, read_status, same_weights
 from tests.training.conftest import assert_complete, read_metrics
 
@@ -25,7 +28,7 @@ def test_a_run_writes_all_its_files(train, tmp_path):
     assert_complete(tmp_path)
     outcome = read_status(tmp_path)
     assert (outcome["state"], outcome["step"], outcome["epoch"], outcome["error"]) == ("finished", 80, 2.0, None)
-    assert outcome["images_per_second"] > 0
+    assert outcome["images_per_second"] > 0 and outcome["process"]["host"] == locks.HOST
     rows = read_metrics(tmp_path)
     assert [row["step"] for row in rows] == list(range(10, 81, 10))
     metrics = {"loss", "gradient_norm", "lr", "fake"}
@@ -40,7 +43,7 @@ def test_a_run_writes_all_its_files(train, tmp_path):
     assert f"sample.py run={os.path.relpath(tmp_path, ROOT)}" in done.stdout
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.slow
 def test_a_run_that_a_signal_stopped_is_complete_and_resumes_to_the_same_bits(
     train, train_here, cache, tmp_path, number, exit_code
@@ -192,3 +195,106 @@ def test_the_tricks_of_an_experiment_can_be_replaced(program, small, tmp_path, n
     trick = OmegaConf.load(tmp_path / ".hydra" / "config.yaml").trick
     assert set(trick) == remaining
     assert "soft_labels" not in trick or list(trick.soft_labels.real_target) == [0.9, 1.0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_first_step_leaves_a_status_and_the_line_to_type(
+    train, cache, tmp_path, monkeypatch, number
+):
+    """While the data are made, here: what takes minutes before a run has a checkpoint."""
+    line = [f"hydra.run.dir={tmp_path / 'my run'}", "dataset.count=64", "train.max_steps=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(digits, "draw_digits", lambda *_, **__: signal.raise_signal(number))
+        done = train(*line, f"cache_dir={tmp_path / 'cache'}")
+    assert done.returncode == 128 + number and done.stderr == ""
+    assert read_status(tmp_path / "my run")["state"] == "stopped"
+    (again,) = [words for words in done.stdout.splitlines() if "train.py" in words]
+    assert set(line) <= set(shlex.split(again))
+    assert train(*line).returncode == 0
+    assert read_status(tmp_path / "my run")["state"] == "finished"
+
+
+@pytest.mark.parametrize("outputs", ["1", "1,2"])
+def test_a_run_finishes_where_nobody_reads_its_output(train, tmp_path, outputs):
+    """As after `| head -1` and `2>&1 | head -1`."""
+    done = train(f"hydra.run.dir={tmp_path}", "train.epochs=2", "watch.log_every=10", CLOSED_OUTPUT=outputs)
+    assert done.returncode == 0 and done.stderr == ""
+    assert_complete(tmp_path)
+    assert (read_status(tmp_path)["state"], read_status(tmp_path)["step"]) == ("finished", 80)
+    assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+@pytest.mark.slow
+def test_a_finished_run_stays_finished_where_its_output_is_on_a_full_disk(tmp_path, cache):
+    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, "train.max_steps=2"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "standard output" in done.stderr
+    assert read_status(tmp_path)["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_run_finishes_where_its_terminal_is_gone(cache, tmp_path):
+    """Its progress bar and its log write there, which gives an error of another kind than a pipe without a reader."""
+    reader, writer = os.openpty()
+    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
+    process = subprocess.Popen([*command, "watch.log_every=1"], cwd=ROOT, stdout=writer, stderr=writer)
+    os.close(writer)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "metrics.jsonl").exists() or len(read_metrics(tmp_path)) < 5:
+        assert time.monotonic() < deadline and process.poll() is None
+        os.read(reader, 10_000)
+    os.close(reader)
+    assert process.wait(timeout=60) == 0
+    assert read_status(tmp_path)["state"] == "finished"
+    assert_complete(tmp_path)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_does_not_skip_the_writing(train_here, tmp_path, monkeypatch, second):
+    """The system sends it where the first has no effect for some seconds, or a terminal is closed after Ctrl-C."""
+    step, finish = loop.training_step, outputs.finish
+
+    def signalled_step(run):
+        if run.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return step(run)
+
+    def signalled_finish(*args):
+        signal.raise_signal(second)
+        finish(*args)
+        signal.raise_signal(second)
+
+    monkeypatch.setattr(loop, "training_step", signalled_step)
+    monkeypatch.setattr(outputs, "finish", signalled_finish)
+    train_here(tmp_path, "train.max_steps=10")
+    assert (read_status(tmp_path)["state"], read_status(tmp_path)["step"]) == ("stopped", 4)
+    assert_complete(tmp_path, hydra=False)
+
+
+def test_a_second_ctrl_c_ends_at_once_with_a_valid_status_and_checkpoint(program, train, tmp_path, monkeypatch):
+    def twice(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(outputs, "log_metrics", twice)
+    done = train(f"hydra.run.dir={tmp_path}", "train.max_steps=10", "watch.log_every=4", "watch.checkpoint_every=3")
+    assert done.returncode == 130 and "Traceback" not in done.stderr
+    assert read_status(tmp_path)["state"] == "stopped" and checkpoint.load(tmp_path)["step"] == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_sampling_and_evaluation_without_a_traceback(program, train_here, tmp_path, monkeypatch, number):
+    train_here(tmp_path, "train.max_steps=1")
+    monkeypatch.setattr(build, "load_trained", lambda *_: signal.raise_signal(number))
+    for name in ("sample.py", "gan.evaluate"):
+        done = program(name, f"run={tmp_path}")
+        assert (done.returncode, done.stderr) == (128 + number, "")
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_empty(tmp_path, monkeypatch):
+    assert not jobs.has_checkpoint(tmp_path)
+    (tmp_path / "checkpoints").symlink_to("checkpoints")  # leads nowhere
+    with pytest.raises(OSError):
+        jobs.has_checkpoint(tmp_path)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gan.cli.sweeps import is_locked
 from gan.system import files
+from gan.system.locks import is_locked
 from gan.training import checkpoint
 from hydra_plugins._gan_launchers import on_signals
 from tests.cli import slurm
@@ -132,7 +132,7 @@ def test_a_signal_stops_a_sweep_whose_last_line_goes_on_with_it(cache, tmp_path,
         assert re.search(rf"^seed-{seed} +{state} ", output, re.MULTILINE), output
         if state == "stopped":
             folder = tmp_path / f"seed-{seed}"
-            assert read_status(folder)["state"] == "stopped" and not is_locked(folder)
+            assert read_status(folder)["state"] == "stopped" and not is_locked(folder / ".lock")
             assert checkpoint.load(folder)["step"] == read_status(folder)["step"] > 0
     (line,) = [line.removeprefix("  resume ").strip() for line in output.splitlines() if "train.py" in line]
     python, *words = shlex.split(line)

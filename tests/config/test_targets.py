@@ -1,5 +1,6 @@
 """Nodes with a `_target_`: which code may be named, by whom, and with which arguments."""
 
+import importlib
 import os
 import sys
 
@@ -251,3 +252,31 @@ def test_what_a_checkpoint_names_is_not_imported(own_module, train_here, tmp_pat
     with pytest.raises(ConfigError, match=rf"model\.generator\._target_={target}.*trust=true"):
         build.load_trained(tmp_path, "last", True, torch.device("cpu"))
     assert "own_gan" not in sys.modules
+
+
+@pytest.mark.parametrize("statement", ["import missing_package", "from math import missing_name", "1 / 0"])
+@pytest.mark.parametrize("name", ["own_package", "own_package.nets"])
+def test_an_error_in_a_users_module_is_shown_with_its_cause(tmp_path, monkeypatch, statement, name):
+    """Also in a module of a package, where Python's own look-up says that the package has no such name."""
+    (tmp_path / "own_package").mkdir()
+    for module in ("__init__", "nets"):
+        is_broken = (module == "nets") == (name == "own_package.nets")
+        (tmp_path / "own_package" / f"{module}.py").write_text(statement if is_broken else "")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            targets.import_target("model.generator", f"{name}.G", trust=True)
+    finally:
+        for module in ("own_package", "own_package.nets"):
+            sys.modules.pop(module, None)
+    cause = {"import missing_package": "missing_package", "1 / 0": "division by zero"}.get(statement, "missing_name")
+    assert all(words in str(caught.value) for words in ("model.generator._target_", name, cause))
+
+
+def test_too_little_memory_for_a_users_module_is_no_wrong_setting(own_module, monkeypatch):
+    def fail(_name):
+        raise MemoryError
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(MemoryError):
+        targets.import_target("model.generator", "own_gan.G", trust=True)

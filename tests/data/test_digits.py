@@ -1,5 +1,9 @@
 """The drawn digits and their cache."""
 
+import os
+import zipfile
+
+import pytest
 import torch
 
 from gan.data import datasets, digits
@@ -40,3 +44,36 @@ def test_digits_of_one_class_look_alike(cache):
     means = torch.stack([train.images[train.labels == digit].float().mean(0) for digit in range(10)])
     distances = torch.cdist(test.images.float().flatten(1), means.flatten(1))
     assert (distances.argmin(1) == test.labels).float().mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        5,
+        {"images": 1},
+        (torch.zeros(200, 1, 28, 28), torch.zeros(200, dtype=torch.int64)),
+        (torch.zeros(20, 1, 28, 28, dtype=torch.uint8), torch.zeros(20, dtype=torch.int64)),
+        (torch.zeros(200, 1, 28, 28, dtype=torch.uint8), torch.full((200,), 10)),
+        (torch.zeros(200, 1, 28, 28, dtype=torch.uint8), torch.zeros(200)),
+    ],
+)
+def test_a_cache_of_another_form_is_drawn_again(tmp_path, caplog, content):
+    drawn = load(tmp_path)
+    (cached,) = tmp_path.glob("digits-train-200-*.pt")
+    torch.save(content, cached)
+    again = load(tmp_path)
+    assert torch.equal(drawn.images, again.images) and torch.equal(drawn.labels, again.labels)
+    assert cached.name in caplog.text
+    caplog.clear()
+    load(tmp_path)
+    assert not caplog.text
+
+
+def test_a_cache_that_cannot_be_read_is_left_as_it_is(tmp_path, caplog, monkeypatch):
+    drawn = load(tmp_path)
+    (cached,) = tmp_path.glob("digits-train-200-*.pt")
+    content = cached.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "testzip", lambda _: os.read(-1, 1))
+        assert torch.equal(load(tmp_path).images, drawn.images)
+    assert cached.read_bytes() == content and cached.name in caplog.text

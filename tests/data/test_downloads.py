@@ -1,5 +1,6 @@
 """Published datasets, from a server on this machine: nothing is downloaded."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -199,3 +200,22 @@ def test_cifar10_without_a_network_is_a_config_error_that_names_the_folder(tmp_p
     monkeypatch.setattr(CIFAR10, "url", f"{NO_SERVER}cifar-10-python.tar.gz")
     with pytest.raises(ConfigError, match=r"CIFAR-10.*cifar-10-batches-py.*data_dir"):
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_does_not_blame_the_network(tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / RAW / "train-images-idx3-ubyte"))
+
+    monkeypatch.setattr(downloads, "load_or_download", fail)
+    with pytest.raises(PermissionError):
+        downloads.load_mnist("FashionMNIST", tmp_path, "train")
+
+
+def test_too_little_memory_for_a_dataset_is_no_missing_file(tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(downloads, "load_or_download", fail)
+    with pytest.raises(OSError) as caught:
+        downloads.load_mnist("FashionMNIST", tmp_path, "train")
+    assert caught.value.errno == errno.ENOMEM

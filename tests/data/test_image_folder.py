@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +203,51 @@ def test_a_path_without_readable_images_is_a_config_error_that_names_it(tmp_path
     with pytest.raises(ConfigError, match=message) as error:
         load(tmp_path / "images", cache)
     assert f"dataset.path={tmp_path / 'images'}" in str(error.value)
+
+
+CONTENTS = {"names": ["a/0.png", "b/1.png"], "unreadable": [], "classes": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("array", "contents"),
+    [
+        (np.zeros((2, 3, 16, 16), np.float32), CONTENTS),
+        (np.zeros((2, 3 * 16 * 16), np.uint8), CONTENTS),
+        (np.zeros((1, 3, 16, 16), np.uint8), CONTENTS),
+        (np.zeros((2, 4, 16, 16), np.uint8), CONTENTS),
+        (np.array([{}, {}], object), CONTENTS),
+        (None, []),
+        (None, {}),
+        (None, CONTENTS | {"names": "ab"}),
+        (None, CONTENTS | {"names": [1, 2]}),
+        (None, CONTENTS | {"unreadable": None}),
+        (None, CONTENTS | {"classes": ["c", "d"]}),
+    ],
+)
+def test_images_are_decoded_again_where_the_cache_is_of_another_form(tmp_path, caplog, array, contents):
+    write_folder(tmp_path / "images", count=2)
+    images = load(tmp_path / "images", tmp_path / "cache").images.clone()
+    (cached,) = (tmp_path / "cache").glob("images-*.npy")
+    if array is not None:
+        np.save(cached, array)
+    cached.with_suffix(".json").write_text(json.dumps(contents))
+    again = load(tmp_path / "images", tmp_path / "cache")
+    assert torch.equal(again.images, images) and again.class_names == ("a", "b")
+    assert cached.name in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_cache_of_images_that_cannot_be_read_is_an_error_and_stays(tmp_path, monkeypatch, suffix):
+    write_folder(tmp_path / "images")
+    load(tmp_path / "images", tmp_path / "cache")
+    (cached,) = (tmp_path / "cache").glob(f"images-*{suffix}")
+    content = cached.read_bytes()
+
+    def fail(*_args, **_kwargs):
+        raise OSError(errno.EIO, "Input/output error", str(cached))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((np, "load") if suffix == ".npy" else (Path, "read_text")), fail)
+        with pytest.raises(OSError, match="Input/output"):
+            load(tmp_path / "images", tmp_path / "cache")
+    assert cached.read_bytes() == content

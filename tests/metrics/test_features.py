@@ -81,3 +81,25 @@ def test_a_network_per_channel_knows_all_combinations_of_classes():
     stats = FeatureStats(stacked, images.split(128), CPU)
     assert stats.features.shape == (1000, 6) and (stats.class_counts == 1).all()
     assert torch.equal(stats.logits.argmax(1), numbers)
+
+
+@pytest.mark.parametrize("change", ["keys", "shape", "no weights", "no accuracy", "list"])
+def test_a_classifier_of_another_form_is_trained_again(tmp_path, caplog, monkeypatch, change):
+    monkeypatch.setattr(features, "train_classifier", lambda train, device: Classifier(train.shape))
+    images = ImageDataset(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
+    network = features.dataset_classifier("any", images, images, tmp_path, CPU)
+    assert features.dataset_classifier("any", images, images, tmp_path, CPU).name == network.name
+    (path,) = tmp_path.glob("features-*.pt")
+    state = torch.load(path)
+    weights = state["weights"]
+    if change == "keys":
+        state["weights"] = {f"old.{name}": tensor for name, tensor in weights.items()}
+    elif change == "shape":
+        state["weights"] = weights | {"features.bias": torch.zeros(3)}
+    elif change == "list":
+        state = [state]
+    else:
+        del state[change.removeprefix("no ")]
+    torch.save(state, path)
+    assert features.dataset_classifier("any", images, images, tmp_path, CPU).name != network.name
+    assert path.name in caplog.text

@@ -1,5 +1,6 @@
 """Real images to compare with, the real-data baseline, generated images, and the discriminator gap."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,8 +51,10 @@ def test_the_real_data_baseline_depends_on_the_images_and_is_cached(tmp_path):
     assert [path.name.split("-")[:3] for path in paths] == [["baseline", "any", "one"], ["baseline", "any", "other"]]
     (tmp_path / "file").write_text("")  # a folder that cannot be written to
     assert reference.real_data_baseline(100, False, tmp_path / "file") == baselines[1]
-    paths[1].write_text('{"fid_other": ')
-    assert reference.real_data_baseline(100, False, tmp_path) == baselines[1]
+    for content in ('{"fid_other": ', "[]", "{}", "5", '{"fid_other": "x"}', '{"fid_other": null}', '{"what": 1.0}'):
+        paths[1].write_text(content)
+        assert reference.real_data_baseline(100, False, tmp_path) == baselines[1]
+        assert json.loads(paths[1].read_text()) == baselines[1]
 
 
 def test_columns_name_the_dataset_or_inception():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filelock import FileLock
 
 from gan.config.errors import ConfigError
 from gan.report.cells import mean_over
@@ -102,3 +103,11 @@ def test_the_runs_of_a_sweep_are_sorted_with_numbers_as_numbers(tmp_path):
     for name in reversed(names):
         write_run(tmp_path / name)
     assert [run.name for run in find_runs([tmp_path])] == names
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
+    write_run(tmp_path / "run", state="running")
+    (tmp_path / "run" / ".lock").touch()
+    assert group_runs(find_runs([tmp_path]))[0].state == "interrupted"
+    with FileLock(tmp_path / "run" / ".lock"):
+        assert group_runs(find_runs([tmp_path]))[0].state == "running"

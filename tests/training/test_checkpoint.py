@@ -1,10 +1,17 @@
 """Checkpoints: their format, moved classes, and which settings may change."""
 
+import errno
+import io
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
 from gan import __version__
 from gan.config.errors import ConfigError
+from gan.metrics import features, protocol
+from gan.models.base import Generator
 from gan.training import build, checkpoint
 from tests.conftest import same_weights
 
@@ -95,3 +102,72 @@ def test_a_folder_without_the_checkpoint_is_an_error_that_names_it(train_here, t
         train_here(tmp_path / "run", "train.max_steps=1")
         with pytest.raises(ConfigError, match="checkpoint=best"):
             checkpoint.load(tmp_path / "run", which)
+
+
+def unreadable(monkeypatch, name, error):
+    """From now on the file `name` cannot be opened."""
+    open_file = io.open
+
+    def fail(file, *args, **kwargs):
+        if isinstance(file, (str, Path)) and Path(file).name == name:
+            raise error
+        return open_file(file, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", fail)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
+def test_a_checkpoint_that_cannot_be_read_is_an_error_and_nothing_is_replaced(
+    train_here, tmp_path, monkeypatch, number
+):
+    """Not for the one before it either, from which a run would go on with less."""
+    train_here(tmp_path, "train.max_steps=4", "watch.checkpoint_every=2")
+    paths = [checkpoint.path_in(tmp_path, which) for which in ("last", "previous")]
+    contents = [path.read_bytes() for path in paths]
+    with monkeypatch.context() as patch:
+        unreadable(patch, "last.pt", OSError(number, os.strerror(number)))
+        for use in (
+            lambda: train_here(tmp_path, "train.max_steps=8", resume=True),
+            lambda: build.load_trained(tmp_path, "last", True, CPU),
+        ):
+            with pytest.raises(OSError) as caught:
+                use()
+            assert caught.value.errno == number and caught.value.filename == str(paths[0])
+    assert [path.read_bytes() for path in paths] == contents
+
+
+def test_a_checkpoint_that_cannot_be_read_gets_one_sentence(program, train_here, tmp_path, monkeypatch):
+    train_here(tmp_path, "train.max_steps=1")
+    unreadable(monkeypatch, "last.pt", PermissionError(errno.EACCES, "Permission denied"))
+    for name in ("sample.py", "gan.evaluate"):
+        done = program(name, f"run={tmp_path}")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert all(words in done.stderr for words in ("last.pt", "Permission denied")) and "damaged" not in done.stderr
+
+
+def test_the_best_checkpoint_is_not_replaced_where_it_cannot_be_read(train_here, tmp_path, monkeypatch, caplog):
+    scoring = ["watch.scores_every=2", "watch.scores_images=100"]
+    monkeypatch.setattr(features, "EPOCHS", 1)
+    score, fids = protocol.Reference.score, iter([30.0, 20.0, 10.0])
+    monkeypatch.setattr(protocol.Reference, "score", lambda *args: score(*args) | {"fid_digits": next(fids)})
+    train_here(tmp_path, *scoring, "train.max_steps=2")
+    best = checkpoint.path_in(tmp_path, "best")
+    content = best.read_bytes()
+    with monkeypatch.context() as patch:
+        unreadable(patch, "best.pt", OSError(errno.EIO, "Input/output error"))
+        train_here(tmp_path, *scoring, "train.max_steps=4", resume=True)
+    assert best.read_bytes() == content and "best.pt" in caplog.text and "Input/output error" in caplog.text
+    train_here(tmp_path, *scoring, "train.max_steps=6", resume=True)
+    assert checkpoint.load(tmp_path, "best")["step"] == 6
+
+
+def test_too_little_memory_for_the_networks_does_not_look_like_another_version(train_here, tmp_path, monkeypatch):
+    train_here(tmp_path, "train.max_steps=1")
+
+    def fail(*_args):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Generator, "load_state_dict", fail)
+    with pytest.raises(OSError) as caught:
+        build.load_trained(tmp_path, "last", True, CPU)
+    assert caught.value.errno == errno.ENOMEM

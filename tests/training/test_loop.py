@@ -1,7 +1,11 @@
 """The training loop."""
 
-import pytest
+import signal
 
+import pytest
+import torch
+
+from gan.system import distributed
 from gan.training import checkpoint, loop
 from tests.conftest import read_status, same_weights
 from tests.training.conftest import assert_complete
@@ -36,5 +40,21 @@ def test_the_player_that_was_not_finite_first_is_named(make_run, name):
     player.failed_at.fill_(7)
     assert f"{name}'s" in loop.find_non_finite(run) and run.step == 7
     player.failed_at.zero_()
+    player.optimizer.state[player.parameters[0]]["exp_avg_sq"] = torch.full((2,), float("inf"))
+    assert f"{name}'s optimizer" in loop.find_non_finite(run)
     player.parameters[0].data[0] = float("inf")
     assert f"{name}'s weights" in loop.find_non_finite(run)
+
+
+def test_a_signal_that_comes_while_the_processes_agree_on_one_is_not_lost(train_here, tmp_path, monkeypatch):
+    agree, calls = distributed.all_reduce_max, []
+
+    def agree_while_one_comes(number, device):
+        calls.append(number)
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return agree(number, device)
+
+    monkeypatch.setattr(distributed, "all_reduce_max", agree_while_one_comes)
+    train_here(tmp_path, "train.max_steps=40", "watch.log_every=5")
+    assert (read_status(tmp_path)["state"], read_status(tmp_path)["step"]) == ("stopped", 6)

@@ -1,6 +1,7 @@
 """Networks of a user's own module: with which tricks they train, and the check of their inputs and outputs."""
 
 import copy
+import errno
 import sys
 
 import pytest
@@ -251,3 +252,15 @@ def test_the_check_of_the_networks_changes_neither_them_nor_the_random_state(own
         assert any(name.endswith("running_mean") for name in state)
         assert all(torch.equal(after[name], tensor) for name, tensor in state.items())
         assert all(weight.grad is None for weight in network.parameters())
+
+
+@pytest.mark.parametrize("moment", ["__init__", "forward"])
+def test_too_little_memory_for_a_network_is_no_wrong_setting(own_run, monkeypatch, moment):
+    def fail(*_args, **_kwargs):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Linear, moment, fail)
+        with pytest.raises(OSError) as caught:
+            own_run(("PlainG", "PlainD"))
+    assert caught.value.errno == errno.ENOMEM
