@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan.cli.messages import exit_with, os_error_message
 from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
-from gan.config.errors import ConfigError, first_line
+from gan.config.errors import ConfigError, first_line, printable
 from gan.config.targets import drop_replaced_arguments, names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, status
@@ -37,6 +37,10 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeping and WORLD_SIZE > 1:
         exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
+    try:
+        files.check_links(folder)
+    except ConfigError as leaves:
+        exit_with(leaves)
     try:
         with FileLock(folder / ".lock", timeout=0):  # the system releases it when the process dies
             saved = has_checkpoint(folder)
@@ -183,6 +187,12 @@ def hparams() -> dict[str, Any]:
 class SweepTable(Callback):
     """Prints each job's outcome after a sweep. The exit code is 1 if one failed or had an error in its settings."""
 
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        try:  # before Hydra writes multirun.yaml there
+            files.check_links(Path(config.hydra.sweep.dir))
+        except ConfigError as error:  # Hydra would only warn of it
+            exit_with(error)
+
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folders = sorted(
             (path.parent for path in Path(config.hydra.sweep.dir).glob("*/status.json")),
@@ -196,9 +206,9 @@ class SweepTable(Callback):
             numbers = ["-" if value is None else f"{value:.3f}" for value in last]
             table.append([folder.name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        print(f"\n{config.hydra.sweep.dir}")
+        print(f"\n{printable(config.hydra.sweep.dir)}")
         for row in table:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            print(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
         if any(status.read(folder)["state"] in ("failed", "refused") for folder in folders):
             sys.exit(1)
 
@@ -210,12 +220,12 @@ def print_summary(cfg: DictConfig, folder: Path) -> None:
     path = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     reason = f": {outcome['error']}" if outcome["error"] else ""
-    print(
-        f"\n{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds{reason}"
-    )
+    ended = f"{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds"
+    lines = ["", f"{ended}{reason}"]
     if samples:
-        print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
-    print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
+        lines.append(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
+    lines.append(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
+    lines.append(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
     if outcome["state"] == "stopped":
-        print(f"  resume      {shell_line('train.py', quote_override('resume', path), *trust)}")
+        lines.append(f"  resume      {shell_line('train.py', quote_override('resume', path), *trust)}")
+    print("\n".join(map(printable, lines)))
