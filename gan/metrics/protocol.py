@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +83,7 @@ class Reference:
         name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
         path = cache_dir / f"baseline-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
         with contextlib.suppress(OSError, ValueError):  # absent or damaged
-            return json.loads(path.read_text("utf-8"))
+            return files.read_json(path)
         images = self.train.images[: len(self.train) - len(self.validation)]  # Parzen's width is chosen on the others
         generator = randomness.random_generator("cpu", 0, "floor")  # another key would change published numbers
         indices = torch.randperm(len(images), generator=generator)[:count]

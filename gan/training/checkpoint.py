@@ -1,17 +1,17 @@
 """Checkpoints: written atomically, read without running code."""
 
 import contextlib
+import json
 import logging
+import os
 import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from gan import __version__
 from gan.config.errors import ConfigError, format_value
@@ -85,14 +85,39 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any] | None:
     """The content of a checkpoint; None if it is missing, damaged or something else."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch does not verify the checksums
+        with files.open_file(path) as file:
+            if not is_intact(file):
                 return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file makes the readers raise nearly anything
         return None
     is_whole = isinstance(state, dict) and state.keys() >= {"image", "step", "tricks"}
     return state if is_whole and isinstance(state.get("config"), str) else None
+
+
+def is_intact(file: BinaryIO) -> bool:
+    """Whether a zip has the checksums that it should have, which torch does not verify, and is no bomb.
+
+    torch.save stores all parts as they are, so that together they are smaller than the file.
+    """
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+        is_intact = is_stored and sum(part.file_size for part in parts) <= os.fstat(file.fileno()).st_size
+        is_intact = is_intact and archive.testzip() is None
+    file.seek(0)
+    return is_intact
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """The configuration in a checkpoint. Raises ValueError where it is none.
+
+    It was resolved when it was written: a reference such as `${oc.env:NAME}` would copy a secret of this machine.
+    """
+    config = files.parse_yaml(text)
+    if not isinstance(config, dict) or "${" in json.dumps(config):
+        raise ValueError("it is no resolved configuration")
+    return config
 
 
 def with_current_names(config: str) -> str:
@@ -105,7 +130,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
     """Around the use of a checkpoint: raises ConfigError where its content does not fit."""
     try:
         yield
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, YAMLError, OmegaConfBaseException) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
         raise ConfigError(
             f"the checkpoint in {folder} does not fit: it was made by another version of this project, or changed."
         ) from error
@@ -113,7 +138,7 @@ def compatible_version(folder: Path) -> Iterator[None]:
 
 def check_same_settings(saved: str, current: str) -> None:
     """Raise ConfigError if two configurations (YAML) would give different results."""
-    before, after = (flatten(OmegaConf.to_container(OmegaConf.create(text), resolve=True)) for text in (saved, current))
+    before, after = (flatten(parse_config(text)) for text in (saved, current))
     changes = [
         f"{name} was {format_value(before.get(name))} and is now {format_value(after.get(name))}"
         for name in sorted(before.keys() | after.keys())
