@@ -150,6 +150,7 @@ TOO_MUCH = {
     "one alias": "- &a x\n- *a\n",
     "depth": "[" * 100_000,
     "brackets": "[" * 200 + "]" * 200,
+    "length": "- x\n" * 300_000,
     "values": "[" + "1," * 200_000 + "]",
     "base sixty": "- " + ":".join(["59"] * 200_000),
     "a tag that does not fit": "!!int ''",

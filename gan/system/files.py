@@ -20,6 +20,7 @@ YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_TEXT_BYTES = 16 * 2**20  # of a file of settings or results; ours have a few thousand
 MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as many
 MAX_DEPTH = 50  # of nested lists and mappings; ours have five
+MAX_YAML_CHARACTERS = 2**20
 MAX_YAML_NODES = 100_000  # of a YAML file, since each takes a kilobyte of memory; ours have a few hundred
 MAX_SCALAR = 10_000  # characters of one value: YAML has numbers whose reading takes the square of their length
 RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
@@ -121,20 +122,19 @@ def open_file(path: Path) -> BinaryIO:
 
     Opening a pipe would wait for ever.
     """
-    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
         raise ValueError(f"{path} is not a file")
-    return file
+    return os.fdopen(number, "rb")
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """The content of a file. Raises what `open_file` raises, and ValueError where it has more than `max_bytes`."""
     with open_file(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ValueError(f"{path} has more than {max_bytes} bytes")
-    return content
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise ValueError(f"{path} has more than {max_bytes} bytes")
+        return file.read(max_bytes)
 
 
 def read_text(path: Path) -> str:
@@ -157,6 +157,8 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The content of YAML without aliases, with which a few lines can stand for gigabytes. Raises ValueError."""
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_YAML_CHARACTERS} characters")
     loader = yaml.SafeLoader if "\\uD" in text else YamlLoader  # libyaml knows no names that are not UTF-8
     try:
         depth = 0
