@@ -6,12 +6,13 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli import messages, overrides
+from gan.config.errors import printable
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sample")
 def main(cfg: DictConfig) -> None:
     try:
-        print(f"Images written to {sample_images(cfg)}")
+        print(printable(f"Images written to {sample_images(cfg)}"))
     except Exception as error:
         messages.exit_with(error)
 

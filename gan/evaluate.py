@@ -9,9 +9,11 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli import messages, overrides
+from gan.config.errors import printable
 from gan.config.schema import Evaluation
 from gan.metrics.catalogue import protocol_line
 from gan.report.cells import Number, best, mean_over
+from gan.report.escape import markdown
 from gan.report.runs import read_evaluations
 from gan.system import files, status
 
@@ -68,7 +70,7 @@ def evaluate(cfg: DictConfig) -> None:
             save_neighbors(run, reference, Path(name), device)
             tables.setdefault(protocol_line(record), ({}, real_data))[0][label(name)] = scores
     for line, (rows, real_data) in tables.items():
-        print(f"\n{line}\n\n{format_table(rows, real_data)}")
+        print(f"\n{printable(line)}\n\n{format_table(rows, real_data)}")
 
 
 def label(run: str) -> str:
@@ -153,10 +155,11 @@ def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
     """Markdown: one row per run, the best of each column in bold, and the real-data baseline as the last row."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     best_means = {column: best(column, (row.get(column) for row in rows.values())) for column in columns}
-    lines = [["run", *columns], ["---"] * (len(columns) + 1)]
+    lines = [["run", *map(markdown, columns)], ["---"] * (len(columns) + 1)]
     for run, row in rows.items():
         bold = {column: "**" for column in row if row[column].mean == best_means[column]}
-        lines.append([run, *(f"{bold.get(name, '')}{row.get(name, '-')}{bold.get(name, '')}" for name in columns)])
+        numbers = [f"{bold.get(name, '')}{row.get(name, '-')}{bold.get(name, '')}" for name in columns]
+        lines.append([markdown(run), *numbers])
     lines.append(["real images", *(str(real_data.get(column, "-")) for column in columns)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -1,9 +1,10 @@
 """From noise to images, and from images to grids and GIFs."""
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +13,16 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Sampling
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
+from gan.system.images import image_size, read_image, sample_grids
 
-MAX_GIF_FRAMES = 500  # Pillow keeps all frames in memory
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+MAX_GIF_FRAMES, MAX_GIF_PIXELS = 500, 2**28  # Pillow keeps all frames in memory
 SUFFIXES = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
 
 
@@ -53,18 +57,6 @@ def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:channels])
 
 
-def read_image(path: Path) -> Image.Image:
-    """The image in a file, which is closed again."""
-    with Image.open(path) as file:
-        return file.copy()
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of the image in a file."""
-    with Image.open(path) as file:
-        return file.size
-
-
 def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     """Write one or more `frames` as an endless GIF."""
     first, *rest = frames
@@ -72,13 +64,31 @@ def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None
 
 
 def write_samples_gif(folder: Path, fps: float) -> None:
-    """Write samples.gif from the sample grids of a run. Grids of another size than the last are left out."""
-    paths = sorted((folder / "samples").glob("step_*.png"))
-    last_size = image_size(paths[-1])
-    paths = [path for path in paths if image_size(path) == last_size]  # watch.samples may have changed on resume
-    period = max(1, math.ceil((len(paths) - 1) / (MAX_GIF_FRAMES - 1)))
-    with files.atomic_write(folder / "samples.gif", durable=False) as file:
-        write_gif(map(read_image, [*paths[:-1:period], paths[-1]]), file, fps)
+    """Write samples.gif from the sample grids of a run.
+
+    Grids of another size than the last are left out, since watch.samples may have changed on resume; so are, with a
+    warning, files that cannot be read.
+    """
+    sizes = {path: read_or_warn(image_size, path) for path in sample_grids(folder).values()}
+    last_size = next((size for size in reversed(sizes.values()) if size), None)
+    paths = [path for path, size in sizes.items() if size and size == last_size]
+    if not last_size or not paths:
+        return
+    most = max(min(MAX_GIF_FRAMES, MAX_GIF_PIXELS // math.prod(last_size)), 2)
+    period = max(1, math.ceil((len(paths) - 1) / (most - 1)))
+    frames = [read_or_warn(read_image, path) for path in [*paths[:-1:period], paths[-1]]]
+    if readable := [frame for frame in frames if frame]:
+        with files.atomic_write(folder / "samples.gif", durable=False) as file:
+            write_gif(readable, file, fps)
+
+
+def read_or_warn(read: Callable[[Path], T], path: Path) -> T | None:
+    """What `read` returns for an image; None after a warning where it cannot be read."""
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        log.warning("%s was left out of samples.gif: %s", path, first_line(error))
+        return None
 
 
 def write_samples(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Path:

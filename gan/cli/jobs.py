@@ -18,7 +18,7 @@ from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message, outlive_console
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.cli.sweeps import own_yaml_flags
-from gan.config.errors import ConfigError, first_line
+from gan.config.errors import ConfigError, first_line, printable
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, locks, signals, status
@@ -38,6 +38,10 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     outlive_console()  # also in a worker of a launcher
     stopped_by = 0
+    try:
+        files.check_links(folder)
+    except ConfigError as leaves:
+        exit_with(leaves)
     try:
         with signals.interruptions(), locks.acquire(folder / ".lock", locks.LOOK_SECONDS):
             saved = has_checkpoint(folder)
@@ -185,22 +189,23 @@ def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
         sweeping: whether it is a job of a sweep, which prints the line that goes on with all of its jobs.
     """
     if not has_checkpoint(folder):
-        print("\nStopped before the first checkpoint")
+        lines = ["", "Stopped before the first checkpoint"]
         if not sweeping:
-            print(f"  start again {shell_line('train.py', *sys.argv[1:])}")
+            lines.append(f"  start again {shell_line('train.py', *sys.argv[1:])}")
+        print("\n".join(map(printable, lines)))
         return
     trust = ["trust=true"] if names_outside_code(cfg) else []
     outcome = status.read(folder)
     path = files.relative_path(folder)
     samples = sorted((folder / "samples").glob("step_*.png"))
     reason = f": {outcome['error']}" if outcome["error"] else ""
-    print(
-        f"\n{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds{reason}"
-    )
+    ended = f"{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds"
+    lines = ["", f"{ended}{reason}"]
     if samples:
-        print(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
-    print(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    print(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
+        lines.append(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
+    lines.append(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
+    lines.append(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
     if outcome["state"] == "stopped" and not sweeping:
         flags = own_yaml_flags(HydraConfig.get())
-        print(f"  resume      {shell_line('train.py', *flags, quote_override('resume', path), *trust)}")
+        lines.append(f"  resume      {shell_line('train.py', *flags, quote_override('resume', path), *trust)}")
+    print("\n".join(map(printable, lines)))

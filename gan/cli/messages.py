@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gan.cli.overrides import group_options
-from gan.config.errors import ConfigError, first_line, unknown_setting
+from gan.config.errors import ConfigError, first_line, printable, unknown_setting
 from gan.config.renamed import RENAMED
 from gan.system import signals
 from gan.system.rank import RANK
@@ -74,13 +74,14 @@ def user_errors() -> Iterator[None]:
         with signals.interruptions():
             yield
     except ConfigError as error:
-        sys.exit(1 if RANK else str(error))  # rank 0 prints it for all processes
+        sys.exit(1 if RANK else printable(error))  # rank 0 prints it for all processes
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if isinstance(error.__cause__, OSError):  # the log file cannot be opened
-            sys.exit(str(os_error_message(error.__cause__)))
-        sys.exit(explain_error(error))
+        cause = error.__cause__
+        if isinstance(cause, (OSError, ConfigError)):  # the log file cannot be opened
+            sys.exit(printable(os_error_message(cause) if isinstance(cause, OSError) else cause))
+        sys.exit(printable(explain_error(error)))
     except (OSError, MemoryError) as error:
-        sys.exit(str(os_error_message(error)))
+        sys.exit(printable(os_error_message(error)))
     except KeyboardInterrupt as error:
         sys.exit(128 + getattr(error, "signal", signal.SIGINT))
 
@@ -100,10 +101,10 @@ def exit_with(error: Exception, path: Path | str = "a file") -> NoReturn:
     """End the program after an error: a ConfigError or OSError is printed as one sentence, a bug with its traceback."""
     if not os.environ.get("GAN_DEBUG"):
         if isinstance(error, (OSError, MemoryError)):  # which may concern one of several processes only
-            sys.exit(f"{f'process {RANK}: ' if RANK else ''}{os_error_message(error, path)}")
+            sys.exit(printable(f"{f'process {RANK}: ' if RANK else ''}{os_error_message(error, path)}"))
         if isinstance(error, ConfigError):  # which all processes have; rank 0 prints it
-            sys.exit(1 if RANK else str(error))
-    traceback.print_exception(error)
+            sys.exit(1 if RANK else printable(error))
+    print(printable("".join(traceback.format_exception(error)), keep="\n"), end="", file=sys.stderr)
     sys.exit(1)
 
 

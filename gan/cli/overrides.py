@@ -140,6 +140,7 @@ def resume_overrides(overrides: list[str], config_dir: str | None = None, config
     if not name:
         raise ConfigError("resume=: must be the folder of a run.")
     folder = Path(name)
+    files.check_links(folder)
     others = [override for override in overrides if not override.startswith("resume=")]
     typed = parse_settings(others)
     if Path(str(typed.get("hydra.run.dir", folder))).resolve() != folder.resolve():
@@ -154,18 +155,18 @@ def resume_overrides(overrides: list[str], config_dir: str | None = None, config
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error
     check_own_yaml(folder, config_dir, config_name)
-    for text, override in saved:
+    replaced = {"resume", "trust", *typed}
+    kept = [(text, override) for text, override in saved if override.key_or_group not in replaced]
+    for text, override in kept:
         if override.key_or_group in RENAMED or not is_safe(override, config_dir is not None):
             raise ConfigError(
                 f"resume={folder}: its .hydra/overrides.yaml has {text}, which this version does not take from a run "
-                "folder."
+                "folder; type a value for it."
             )
-    replaced = {"resume", "trust", *typed}
-    kept = [text for text, override in saved if override.key_or_group not in replaced]
     targets = [quote(str(value)) for setting, value in typed.items() if setting.endswith("_target_")]
     trust = [] if "trust" in typed else [f"trust=[{','.join(targets)}]" if targets else "trust=false"]
     ours = [quote_override("resume", name), quote_override("hydra.run.dir", name), "hydra.mode=RUN"]
-    return [*kept, *others, *trust, *ours]
+    return [*(text for text, _ in kept), *others, *trust, *ours]
 
 
 def check_own_yaml(folder: Path, config_dir: str | None, config_name: str | None) -> None:
@@ -190,10 +191,14 @@ def check_own_yaml(folder: Path, config_dir: str | None, config_name: str | None
 
 
 def is_safe(override: Override, has_own_yaml: bool) -> bool:
-    """Whether a saved override can neither change Hydra's own settings nor load a YAML file from outside of conf/.
+    """Whether a saved override can neither change Hydra's own settings, load a YAML file from outside of conf/, nor
+    read anything else of this machine.
 
-    Hydra's settings can name code, and so can a YAML file. A name such as `../../outputs/RUN/x` would load one.
+    Hydra's settings can name code, and so can a YAML file: a name such as `../../outputs/RUN/x` would load one. A
+    resolver, such as `${oc.env:NAME}`, would copy a secret into the run. References such as `${seed}` are safe.
     """
+    if "${" in re.sub(r"\$\{[\w.]+\}", "", str(override.value())):
+        return False
     key = override.key_or_group
     if override.package is not None or not re.fullmatch(r"\w+([./]\w+)*", key) or re.match(r"hydra\b", key):
         return False

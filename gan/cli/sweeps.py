@@ -21,7 +21,7 @@ from gan.cli.messages import exit_with, explain_error
 from gan.cli.names import job_name
 from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
 from gan.config.comparison import comparable
-from gan.config.errors import ConfigError, invalid_value
+from gan.config.errors import ConfigError, invalid_value, printable
 from gan.system import files, locks, status
 from gan.system.rank import WORLD_SIZE
 
@@ -83,8 +83,13 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put our launcher in the place of Hydra's with the same name, and our sweeper.
 
-        Ends the program with torchrun, and if a search has nothing to minimize: all of its trials would run and fail.
+        Ends the program with torchrun, if a search has nothing to minimize (all of its trials would run and fail), and
+        if a link in the folder of the sweep leads out of it. Of an error that is raised here, Hydra would only warn.
         """
+        try:  # before Hydra writes multirun.yaml there
+            files.check_links(Path(config.hydra.sweep.dir))
+        except ConfigError as error:
+            exit_with(error)
         if WORLD_SIZE > 1:
             exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
         if "optuna" in config.hydra.sweeper._target_ and config.watch.scores_every is None:
@@ -191,12 +196,13 @@ class Sweep(Callback):
             name = files.relative_path(job.folder, folder)
             table.append([name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        print(f"\n{folder}")
-        for row in table:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
         states = [outcome["state"] for outcome in outcomes if not is_done(outcome)]
         if set(states) - {"failed", "refused"}:
-            print(f"  resume      {self.resume_line()}")
+            lines.append(f"  resume      {self.resume_line()}")
+        print("\n".join(map(printable, ["", str(folder), *lines])))
         return not states
 
     def resume_line(self) -> str:

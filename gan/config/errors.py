@@ -39,3 +39,17 @@ def first_line(error: Exception) -> str:
     """The first line of an error's message, without its period."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().rstrip(".")
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Text from a file or a name, for output: what could steer a terminal or fake a line is shown as an escape.
+
+    That is all that is neither visible nor a space: control characters, direction marks and bytes that are not UTF-8.
+
+    Args:
+        keep: characters that stay all the same, such as the newlines of a traceback.
+    """
+    characters = (
+        character if character.isprintable() or character in keep else repr(character)[1:-1] for character in str(text)
+    )
+    return "".join(characters)

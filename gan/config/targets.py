@@ -9,23 +9,33 @@ import inspect
 import json
 import pkgutil
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from gan.config.errors import ConfigError, first_line, invalid_value, unknown_setting
 from gan.config.schema import validation_error
 
 Trust = bool | list[str]  # of code outside this project: all of it, none, or these targets
-# For each group: the modules of its targets, and the type that they build; a dataset may be any function.
+# For each group: the modules of its targets, how their names look, and the type that they build; a dataset may be any
+# function. An attribute of an attribute is none of them: it would reach what a module has imported.
 PREFIXES = {
     "model": ("gan.models.", "torch.nn."),
     "optim": ("gan.optim.", "torch.optim."),
     "loss": ("gan.losses.",),
     "trick": ("gan.tricks.",),
     "dataset": ("gan.data.datasets.",),
+}
+NAMES = {
+    "model": r"gan\.models\.\w+\.[a-zA-Z]\w*|torch\.nn\.[A-Z]\w*",
+    "optim": r"gan\.optim\.[a-zA-Z]\w*|torch\.optim\.[A-Z]\w*",
+    "loss": r"gan\.losses\.[a-zA-Z]\w*",
+    "trick": r"gan\.tricks\.\w+\.[a-zA-Z]\w*",
+    "dataset": r"gan\.data\.datasets\.[a-z]\w*",
 }
 TYPES = {
     "model": "torch.nn.Module",
@@ -34,6 +44,7 @@ TYPES = {
     "loss": "gan.losses.Loss",
     "trick": "gan.tricks.base.Trick",
 }
+BUILT = r"loss|dataset|(model|optim|trick)\.[^.]+|optim\.schedule\.[^.]+"  # nodes that are no arguments of others
 # What `gan.training.build` passes besides the configuration's arguments: how many by position, and which by name.
 POSITIONAL = {"model.generator": 2, "model.discriminator": 1, "optim.generator": 1, "optim.discriminator": 1}
 NAMED = {"dataset": ("data_dir", "cache_dir", "split")}
@@ -73,13 +84,17 @@ def check_node(path: str, node: dict[str, Any], trust: Trust) -> None:
     target = import_target(path, str(node["_target_"]), trust)
     arguments = {str(name): value for name, value in node.items() if name not in ("_target_", "_partial_")}
     signature, known = signature_of(target), arguments_of(path, target)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    has_keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    takes_any = has_keywords and not is_ours(path, str(node["_target_"]))
     for name, value in arguments.items():
         if name in known:
             check_value(f"{path}.{name}", signature.parameters[name].annotation, value)
         elif name.startswith("_") or not takes_any:
             raise unknown_setting(f"{path}.{name}", known, str(node["_target_"]))
-    bind = signature.bind_partial if node.get("_partial_") else signature.bind
+    is_partial = node.get("_partial_", False)
+    if not isinstance(is_partial, bool) or (is_partial and re.fullmatch(BUILT, path)):
+        raise invalid_value(f"{path}._partial_", is_partial, "true or false, and false for what is built itself")
+    bind = signature.bind_partial if is_partial else signature.bind
     try:
         bind(*range(POSITIONAL.get(path, 0)), **dict.fromkeys(NAMED.get(path, ())), **arguments)
     except TypeError as error:
@@ -93,8 +108,8 @@ def import_target(path: str, name: str, trust: Trust) -> Callable[..., Any]:
     try:
         if ":" in name:
             raise ValueError("a colon is not possible here")
-        target: Any = resolve_name(name) if trusted or name.startswith(ours) else None
-        # such as gan.losses.torch.load
+        target: Any = resolve_name(name) if trusted or is_ours(path, name) else None
+        # such as gan.losses.nn, which a module has imported
         if not trusted and not f"{getattr(target, '__module__', '')}.".startswith(ours):
             raise ConfigError(
                 f"{setting}={name}: not imported, as it comes from a run folder and lies outside this project; "
@@ -128,6 +143,11 @@ def resolve_name(name: str) -> Any:
     return pkgutil.resolve_name(name)
 
 
+def is_ours(path: str, name: str) -> bool:
+    """Whether a `_target_` at `path` has the name of a class or function of this project, or of torch's networks."""
+    return re.fullmatch(NAMES[path.split(".")[0]], name, re.ASCII) is not None
+
+
 def signature_of(target: Any) -> inspect.Signature:
     """A callable's signature. Annotations are strings where they use names that are not imported at run time."""
     try:
@@ -146,16 +166,37 @@ def arguments_of(path: str, target: Callable[..., Any]) -> list[str]:
 
 def check_value(path: str, hint: Any, value: Any) -> None:
     """Raise ConfigError unless `value`, as YAML has it, is of the type and in the range that `hint` names."""
-    if hint is inspect.Parameter.empty or isinstance(hint, str) or (isinstance(value, dict) and "_target_" in value):
+    if hint is inspect.Parameter.empty or isinstance(hint, str):
         return
     try:
         adapter = TypeAdapter(hint, config=STRICT)
     except Exception:  # a type that pydantic does not know, such as a tensor: nothing to check against
         return
+    if isinstance(value, dict) and "_target_" in value:
+        if is_plain(adapter):
+            raise invalid_value(path, value, "a plain value, since nothing is built there")
+        return
     try:
         adapter.validate_json(json.dumps(value))
     except ValidationError as error:
         raise validation_error(path, value, error) from error
+
+
+class CompleteSchema(GenerateJsonSchema):
+    """Warns of each type in a union that JSON cannot say."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = set()  # noqa: RUF012
+
+
+def is_plain(adapter: TypeAdapter[Any]) -> bool:
+    """Whether JSON can say every value of a type, and none of them is a mapping, such as one that builds something."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            schema = adapter.json_schema(schema_generator=CompleteSchema)
+    except Exception:
+        return False
+    return bool(schema) and '"object"' not in json.dumps(schema)
 
 
 def drop_replaced_arguments(cfg: DictConfig, typed: Mapping[str, Any]) -> None:

@@ -7,11 +7,12 @@ import json
 import logging
 import os
 import posixpath
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO
@@ -25,12 +26,13 @@ from tqdm import tqdm
 from gan.config.errors import ConfigError, first_line
 from gan.config.types import IMAGE_SIZES
 from gan.system import files, locks
+from gan.system.images import identify, open_image
 
 log = logging.getLogger(__name__)
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif"}
 MAX_FILE_BYTES = 256 * 2**20  # more than any image has, and less than a zip bomb
-MAX_PIXELS = 2**26  # 8192x8192: a small file can claim any size
 TRANSIENT_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # not the image's fault
+LARGE_PIXELS, LARGE_IMAGE = 2**22, threading.Lock()  # larger ones are decoded one at a time, to save memory
 INSPECTED = 64  # images that are opened to find the size and channels of the dataset
 
 
@@ -170,7 +172,7 @@ def inspect_images(source: Source, names: list[str], size: int | None, channels:
     sizes: Counter[tuple[int, int]] = Counter()
     for name in names:
         try:
-            with Image.open(io.BytesIO(source.read(name))) as image:
+            with identify(io.BytesIO(source.read(name))) as image:
                 modes.add(image.mode)
                 sizes[image.size] += 1
         except Exception:  # reported when it is decoded
@@ -231,22 +233,27 @@ def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 def decode_image(content: bytes, size: int, channels: int) -> np.ndarray:
     """Decode one image into uint8 (channels, size, size). Raises whatever Pillow raises."""
-    with Image.open(io.BytesIO(content)) as opened:
-        opened.draft(None, (size, size))  # a JPEG is decoded at about the needed size
-        if opened.width * opened.height > MAX_PIXELS:
-            raise ValueError(f"{opened.width}x{opened.height} pixels are too many")
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more, which Pillow would clip
-            values = np.asarray(image, dtype=np.float64)
-            white = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-            image = Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if channels == 1 else "RGB")
-        if image.size != (size, size):
-            image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-        return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
+    image = open_image(io.BytesIO(content), size=size)
+    with image, LARGE_IMAGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+        return fit_image(image, size, channels)
+
+
+def fit_image(opened: Image.Image, size: int, channels: int) -> np.ndarray:
+    """Decode an opened image into uint8 (channels, size, size)."""
+    image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more, which Pillow would clip
+        values = np.array(image, dtype=np.float64)
+        white = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+        values /= white  # in place, as the array may have half a gigabyte
+        values *= 255
+        image = Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def is_image(path: PurePath) -> bool:

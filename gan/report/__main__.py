@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from gan.cli import messages
+from gan.config.errors import printable
 from gan.report.claim_results import claims_markdown
 from gan.report.page import Report
 from gan.report.runs import find_runs
@@ -36,7 +37,7 @@ def main() -> None:
         return
     out = args.out or Path(os.path.commonpath([path.resolve() for path in args.paths]))
     for path in Report(runs, out).write():
-        print(files.relative_path(path))
+        print(printable(files.relative_path(path)))
 
 
 if __name__ == "__main__":

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 from pydantic import Field
 
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.checks import CheckResult
+from gan.report.escape import markdown, markdown_code
 from gan.report.measurements import MissingData
 from gan.report.runs import RunFolder
 from gan.system import files
+from gan.system.images import read_image
 
 FOLDER = Path(__file__).parent / "claims"
 # Overrides with which a run is still one of the published set-up: hardware, duration, and what is measured and kept.
@@ -145,10 +146,10 @@ def claims_markdown(all_runs: list[RunFolder], out: Path | None = None) -> Itera
             for run, result in zip(fitting, results, strict=True):
                 first = counted.setdefault((run.seed, result.held), (run, result))[0]
                 repeat = "" if first is run else f" (not counted: the seed of {run_name(first, all_runs)})"
-                lines.append(f"{run_name(run, all_runs)}: {result.evidence}{repeat}")
+                lines.append(markdown(f"{run_name(run, all_runs)}: {result.evidence}{repeat}"))
             summary, evidence = summarize([result for _, result in counted.values()]), "<br>".join(lines)
             text = f"{claim.text} ({claim.note})" if claim.note else claim.text
-            yield f"| {escape_cell(text)} | **{summary}** | {escape_cell(evidence)} |"
+            yield f"| {escape_cell(text)} | **{summary}** | {evidence} |"
             used += [run for run in fitting if run not in used]
             if not fitting:
                 length = [f"train.epochs={claim.epochs}"] if claim.epochs else []
@@ -156,11 +157,12 @@ def claims_markdown(all_runs: list[RunFolder], out: Path | None = None) -> Itera
                 missing.append(shell_line("train.py", *overrides))
         yield ""
         yield from (f"* not run: `{command}`" for command in dict.fromkeys(missing))
-        yield from (f"* {run_name(run, all_runs)}: {describe_run(run)}" for run in used)
+        yield from (f"* {markdown(run_name(run, all_runs))}: {describe_run(run)}" for run in used)
         for run in runs[experiment]:
             if run not in used:
                 extra = " ".join(sorted(extra_overrides(run)))
-                yield f"* {run_name(run, all_runs)}: not evaluated, because of its overrides {extra}"
+                name = markdown(run_name(run, all_runs))
+                yield f"* {name}: not evaluated, because of its overrides {markdown_code(extra)}"
         yield ""
         if out and used:
             plainest = min(used, key=lambda run: len(extra_overrides(run)))
@@ -174,7 +176,8 @@ def describe_run(run: RunFolder) -> str:
     overrides = [f"{name}={run.overrides[name]}" for name in ["experiment", *names]]
     command = shell_line("train.py", *overrides)
     machine = run.status["machine"] or "machine unknown"
-    return f"`{command}`; {checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}; {machine}"
+    duration = f"{checks.minutes(run)} of training, to epoch {run.status['epoch']:.4g}"
+    return f"{markdown_code(command)}; {duration}; {markdown(machine)}"
 
 
 def run_name(run: RunFolder, runs: list[RunFolder]) -> str:
@@ -184,19 +187,18 @@ def run_name(run: RunFolder, runs: list[RunFolder]) -> str:
 
 
 def escape_cell(text: str) -> str:
-    """Text as the cell of a Markdown table."""
+    """Markdown of our own as the cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def write_images(run: RunFolder, experiment: str, out: Path) -> Iterator[str]:
     """Write small copies of a run's final samples and losses into `out`, and yield the Markdown that shows each."""
-    for kind, path in (("samples", run.folder / "final.png"), ("losses", run.folder / "figures" / "losses.png")):
-        try:
-            with Image.open(path) as image:
-                small = image.convert("RGB").quantize(32)
-        except OSError:  # missing or damaged
+    for kind, path in (("samples", "final.png"), ("losses", "figures/losses.png")):
+        image = run.read(read_image, path)
+        if image is None:  # missing or damaged
             continue
+        small = image.convert("RGB").quantize(32)
         name = f"{experiment.replace('/', '-')}_{kind}.png"
         with files.atomic_write(out / name) as file:
             small.save(file, format="png", optimize=True)
-        yield f"![{kind} of {run.name}]({name})"
+        yield f"![{kind} of {markdown(run.name)}]({name})"

@@ -4,7 +4,8 @@ import math
 from html import escape
 from typing import NamedTuple
 
-from gan.report.runs import Group, thin_out
+from gan.config.errors import printable
+from gan.report.runs import Group, is_number, thin_out
 
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 20, 8, 24
@@ -49,7 +50,7 @@ def curve_points(group: Group, tag: str) -> list[Point]:
     values: dict[int, list[float]] = {}
     for run in group.counted:
         for row in run.rows:
-            if isinstance(row.get(tag), (int, float)):
+            if is_number(row.get(tag)):
                 values.setdefault(row["step"], []).append(row[tag])
     points = [(step, sum(at) / len(at), min(at), max(at)) for step, at in sorted(values.items())]
     return thin_out(points, MAX_POINTS)
@@ -60,7 +61,7 @@ def draw_panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:
     last_step = max(point[0] for curve in curves for point in curve.points) or 1
     values = sorted(value for curve in curves for point in curve.points for value in point[2:])
     low, high = limits or (min(values[len(values) // 50], 0.0), values[-1 - len(values) // 50])
-    high = high if high > low else low + 1
+    high = high if high - low > 1e-300 else low + max(1.0, abs(low) / 2**20)
 
     def position(step: float, value: float) -> str:
         x = LEFT + (WIDTH - LEFT - RIGHT) * step / last_step
@@ -86,7 +87,7 @@ def draw_panel(curves: list[Curve], limits: tuple[float, float] | None) -> str:
         line = " ".join(position(step, mean) for step, mean, _, _ in points)
         parts.append(
             f'<polyline points="{line}" stroke="{color}" stroke-dasharray="{dashes}">'
-            f"<title>{escape(label)}</title></polyline>"
+            f"<title>{escape(printable(label))}</title></polyline>"
         )
     return "".join([*parts, "</svg></svg>"])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gan.metrics.catalogue import PROTOCOL, find_column, protocol_line
-from gan.report.runs import RunFolder
+from gan.report.runs import RunFolder, is_number
 
 
 class MissingData(Exception):
@@ -26,7 +26,7 @@ def logged(run: RunFolder, name: str, from_epoch: float = 0, until_epoch: float 
     values = [row.get(name) for row in run.rows if from_epoch <= row["epoch"] <= until_epoch]
     if not values:
         raise MissingData(f"nothing was logged{between(from_epoch, until_epoch)}")
-    numbers = [value for value in values if isinstance(value, (int, float))]
+    numbers = [value for value in values if is_number(value)]
     if len(numbers) < len(values):
         raise MissingData(f"{name} is missing or not finite in some of the logged rows")
     return numbers
@@ -41,7 +41,7 @@ def tenth_means(values: list[float]) -> tuple[float, float]:
 def read_scores(rows: Iterable[dict[str, Any]], metric: str) -> list[Score]:
     """The metric in each row that has it as a number, and a complete protocol."""
     columns = [(find_column(row, metric), row) for row in rows if set(PROTOCOL) <= row.keys()]
-    return [Score(name, row[name], row) for name, row in columns if name and isinstance(row[name], (int, float))]
+    return [Score(name, row[name], row) for name, row in columns if name and is_number(row[name])]
 
 
 def training_scores(run: RunFolder, metric: str, from_epoch: float = 0, until_epoch: float = math.inf) -> list[Score]:
@@ -73,7 +73,7 @@ def final_score(run: RunFolder, metric: str, images: int | None = None) -> Score
         for score in read_scores(rows, metric)
         if score.row["split"] == "test"
         and "inception" not in str(score.row["features"])
-        and isinstance(score.row["generated"], (int, float))
+        and is_number(score.row["generated"])
         and images in (None, score.row["generated"])
     ]
     if not scores:

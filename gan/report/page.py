@@ -3,16 +3,20 @@
 import base64
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
+from gan.config.errors import printable
 from gan.report import curves
 from gan.report.cells import Number, best
+from gan.report.escape import csv_cell, markdown, markdown_path
 from gan.report.runs import Column, Group, RunFolder, differing_settings, group_runs, thin_out
 from gan.system import files
+from gan.system.images import read_png
 
 IMAGE_BYTES = 24 * 2**20  # of all images in a page, before base64
 MAX_FRAMES = 24  # sample grids of one run
@@ -29,11 +33,21 @@ class Matrix:
     cells: list[list[Group | None]]
 
 
+class Frame(NamedTuple):
+    """A sample grid of a run, with its content as a data URL."""
+
+    step: int
+    path: Path
+    url: str
+
+
 class Report:
-    """The content of the report about `runs`; the paths in it are relative to the folder `out`."""
+    """The content of the report about `runs`, all read here; the paths in it are relative to the folder `out`."""
 
     def __init__(self, runs: list[RunFolder], out: Path) -> None:
         self.runs, self.out, self.groups = runs, out, group_runs(runs)
+        self.frames = {run.folder: self.read_frames(run) for run in runs}
+        self.panels = curves.draw_panels(self.groups)
         self.settings = [name for name in differing_settings(runs) if name != "seed"]
         self.largest_group = max(len(group.counted) for group in self.groups)
         self.machines = list(dict.fromkeys(run.status["machine"] for run in runs if run.status["machine"]))
@@ -57,10 +71,10 @@ class Report:
         """The footnote mark of a protocol, such as ` [2]`; empty where there is only one."""
         return f" [{self.protocols.index(protocol) + 1}]" if protocol and len(self.protocols) > 1 else ""
 
-    def footnotes(self) -> list[str]:
+    def footnotes(self, escape: Callable[[str], str] = str) -> list[str]:
         """The protocols of the scores, and the runs that are left out of means, a sentence each."""
-        sentences = [f"Scores{self.mark(protocol)}: {protocol}." for protocol in self.protocols]
-        repeats = [run.name for group in self.groups for run in group.runs if run not in group.counted]
+        sentences = [f"Scores{self.mark(protocol)}: {escape(protocol)}." for protocol in self.protocols]
+        repeats = [escape(run.name) for group in self.groups for run in group.runs if run not in group.counted]
         if repeats:
             sentences.append(f"Not counted, as another run has the same settings and seed: {', '.join(repeats)}.")
         return sentences
@@ -94,17 +108,27 @@ class Report:
         others = [name for name in self.settings if name != row]
         return row, COLUMN_SETTING if COLUMN_SETTING in others else others[0]
 
-    def frames(self, run: RunFolder) -> list[tuple[int, str]]:
-        """Step and data URL of a run's sample grids: the last one, and as many as the budget of the page allows."""
-        largest = max((path.stat().st_size for path in run.sample_grids[-1:]), default=1) or 1
+    def read_frames(self, run: RunFolder) -> list[Frame]:
+        """The sample grids of a run: the last one, and as many as the budget of the page allows."""
+        largest = max((path.stat().st_size for path in run.sample_grids), default=1) or 1
         count = IMAGE_BYTES // len(self.runs) // largest
         paths = thin_out(run.sample_grids, min(count, MAX_FRAMES)) if count > 1 else run.sample_grids[-1:]
-        return [(int(path.stem.removeprefix("step_")), data_url(path)) for path in paths]
+        contents = [(path, run.read(read_png, f"samples/{path.name}")) for path in paths]
+        readable = [(path, content) for path, content in contents if content]
+        return [Frame(int(path.stem.removeprefix("step_")), path, data_url(content)) for path, content in readable]
+
+    def final_samples(self, group: Group) -> Frame | None:
+        """The last sample grid of the first run of a group that has any; None where it cannot be read."""
+        run = next((run for run in group.runs if run.sample_grids), group.runs[0])
+        return next((frame for frame in self.frames[run.folder] if frame.path == run.sample_grids[-1]), None)
 
     def problems(self) -> list[tuple[RunFolder, str]]:
-        """Errors that ended a run, and training failures that `trick=track_failures` detected, a sentence each."""
+        """Files that cannot be read, errors that ended a run, and training failures that `trick=track_failures`
+        detected, a sentence each.
+        """
         problems = []
         for run in self.runs:
+            problems += [(run, sentence) for sentence in run.damage.values()]
             if run.status["error"]:
                 problems.append((run, f"{run.status['state']}: {run.status['error']}"))
             failures = [failure for failure in run.status["failures"] if isinstance(failure, dict)]
@@ -122,31 +146,34 @@ class Report:
     def html(self) -> str:
         """A page that works offline."""
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
-        environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        drawn = {"panels": curves.draw_panels(self.groups), "legend": curves.legend_entries(self.groups)}
-        return environment.get_template("page.html.jinja").render(report=self, zip=zip, data_url=data_url, **drawn)
+        environment = jinja2.Environment(
+            loader=loader, autoescape=True, finalize=finalize, trim_blocks=True, lstrip_blocks=True
+        )
+        legend = curves.legend_entries(self.groups)
+        return environment.get_template("page.html.jinja").render(report=self, zip=zip, legend=legend)
 
     def markdown(self) -> str:
         """The results, the protocols, the final samples by their paths, and the problems."""
         run_count = ["runs"] if self.largest_group > 1 else []
-        headings = [self.heading(column) for column in self.columns]
-        lines = [[", ".join(self.settings) or "run", "state", *run_count, *headings]]
-        lines.append(["---"] * len(lines[0]))
+        headings = [markdown(column.name) + self.mark(column.protocol) for column in self.columns]
+        head = [markdown(", ".join(self.settings) or "run"), "state", *run_count, *headings]
+        lines = [head, ["---"] * len(head)]
         for group, cells in self.rows():
             values = ", ".join(group.settings.values()) or group.runs[0].name
             count = [str(len(group.counted))] if run_count else []
             numbers = [
                 "-" if number is None else f"**{number}**" if is_best else str(number) for number, is_best in cells
             ]
-            lines.append([values, group.state, *count, *numbers])
-        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+            lines.append([markdown(values), markdown(group.state), *count, *numbers])
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        finals = [(markdown(group.label), self.final_samples(group)) for group in self.groups]
         images = [
-            f"**{group.label}**\n\n![{group.label}](<{files.relative_path(group.final_samples, self.out)}>)"
-            for group in self.groups
-            if group.final_samples
+            f"**{label}**\n\n![{label}](<{markdown_path(files.relative_path(frame.path, self.out))}>)"
+            for label, frame in finals
+            if frame
         ]
-        problems = [f"* {run.name}: {sentence}" for run, sentence in self.problems()]
-        parts = [f"# {self.title}", table, *self.footnotes(), *self.machines, *images]
+        problems = [f"* {markdown(run.name)}: {markdown(sentence)}" for run, sentence in self.problems()]
+        parts = [f"# {markdown(self.title)}", table, *self.footnotes(markdown), *map(markdown, self.machines), *images]
         if problems:
             parts += ["## Problems", "\n".join(problems)]
         return "\n\n".join(parts) + "\n"
@@ -157,17 +184,23 @@ class Report:
         names = ["run", *settings, "state", *headings, *(["protocol"] if self.protocols else [])]
         file = io.StringIO()
         writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
+        writer.writerow({name: csv_cell(name) for name in names})
         for run in self.runs:
             row: dict[str, object] = {"run": run.name, "state": run.status["state"]}
             row |= {name: run.setting(name) for name in settings}
             row |= {self.heading(column): value for column, value in run.results.items()}
             if run.protocol:
                 row["protocol"] = f"{self.mark(run.protocol)} {run.protocol}".strip()
-            writer.writerow(row)
+            writer.writerow({name: csv_cell(value) if isinstance(value, str) else value for name, value in row.items()})
         return file.getvalue()
 
 
-def data_url(path: Path) -> str:
-    """A PNG as a URL that holds its bytes."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def data_url(png: bytes) -> str:
+    """The content of a PNG as a URL."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def finalize(value: object) -> object:
+    """What Jinja writes for `value`, before it escapes HTML: text without control characters."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return printable(value) if is_text else value

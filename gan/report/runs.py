@@ -1,20 +1,22 @@
 """Run folders: what each one holds, in which settings they differ, and which differ in the seed alone."""
 
 import json
-import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from gan.cli.overrides import OPERATIONAL
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, first_line
 from gan.metrics.catalogue import PROTOCOL, protocol_line
 from gan.report.cells import Number, mean_over
 from gan.system import files, status
+from gan.system.images import sample_grids
 
+LARGEST = 1e300  # sums of a few are finite
+T = TypeVar("T")
 FROM_STATUS = {"steps": "step", "seconds": "seconds", "images/s": "images_per_second"}
 FROM_LAST_ROW = {
     "D loss": "discriminator/loss",
@@ -37,44 +39,60 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, each read when it is first needed. Missing and damaged files count as empty."""
+    """One run's files, each read when it is first needed. Missing and damaged files count as empty.
+
+    So do those that a link outside the folder stands for, which may be private: a run may come from a stranger.
+
+    Args:
+        damage: why files count as empty that are there, a sentence each.
+    """
 
     folder: Path
+    damage: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
         return self.folder.name
 
+    def read(self, reader: Callable[[Path], T], name: str) -> T | None:
+        """What `reader` makes of a file of the run; None where there is none, or it cannot be read."""
+        path = self.folder / name
+        try:
+            if files.leads_out(path, self.folder):
+                raise ValueError("a link outside the run folder, not followed")
+            return reader(path) if path.exists() else None
+        except (OSError, ValueError) as error:
+            self.damage[name] = f"{name} cannot be read: {first_line(error)}."
+            return None
+
     @cached_property
     def status(self) -> dict[str, Any]:
-        return status.outcome(self.folder)
+        if self.read(files.read_json, "status.json") is None:
+            return dict(status.INITIAL)
+        current = status.outcome(self.folder)
+        texts = {name: current[name] if isinstance(current[name], str) else None for name in ("error", "machine")}
+        numbers = {name: current[name] if is_number(current[name]) else 0 for name in ("step", "epoch", "seconds")}
+        return current | texts | numbers
 
     @cached_property
     def overrides(self) -> dict[str, str]:
         """What was typed on the command line, by setting or group."""
-        lines = self.read_yaml(".hydra/overrides.yaml")
+        lines = self.read(files.read_yaml, ".hydra/overrides.yaml")
         pairs = [str(line).lstrip("+~").partition("=") for line in (lines if isinstance(lines, list) else [])]
         return {name: value for name, _, value in pairs if name not in OPERATIONAL}
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """The resolved configuration: the chosen option of each group, and each setting by its full name."""
-        choices = self.read_yaml(".hydra/hydra.yaml")
+        choices = self.read(files.read_yaml, ".hydra/hydra.yaml")
         for key in ("hydra", "runtime", "choices"):
             choices = choices.get(key) if isinstance(choices, dict) else None
-        config = self.read_yaml(".hydra/config.yaml")
-        config = config if isinstance(config, dict) else {}
-        groups = {name: str(value) for name, value in (choices or {}).items() if not name.startswith("hydra/")}
+        config = self.read(files.read_yaml, ".hydra/config.yaml")
+        config, choices = (node if isinstance(node, dict) else {} for node in (config, choices))
+        groups = {str(name): str(value) for name, value in choices.items() if not str(name).startswith("hydra/")}
         tricks = config.get("trick")
-        trick = {"trick": f"[{','.join(tricks)}]"} if isinstance(tricks, dict) else {}
+        trick = {"trick": f"[{','.join(map(str, tricks))}]"} if isinstance(tricks, dict) else {}
         return dict(flatten(config)) | groups | trick
-
-    def read_yaml(self, name: str) -> Any:
-        """A YAML file of the run; None where it cannot be read."""
-        try:
-            return files.read_yaml(self.folder / name)
-        except (OSError, ValueError):
-            return None
 
     def setting(self, name: str) -> str:
         """A setting as the run's configuration has it, or else as it was typed; "-" where neither names it."""
@@ -89,20 +107,24 @@ class RunFolder:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl."""
-        rows = files.read_rows(self.folder / "metrics.jsonl")
-        return [row for row in rows if isinstance(row.get("epoch"), (int, float))]
+        return [row for row in self.read_rows("metrics.jsonl") if is_number(row.get("epoch"))]
 
     @cached_property
     def training_scores(self) -> list[dict[str, Any]]:
         """The rows of scores.jsonl: scores computed during training, the oldest first."""
-        return files.read_rows(self.folder / "scores.jsonl")
+        return self.read_rows("scores.jsonl")
+
+    def read_rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a file of the run, with steps that can be drawn."""
+        rows = self.read(files.read_rows, name) or []
+        return [row for row in rows if is_number(row["step"]) and row["step"] >= 0]
 
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
         """Mean scores and protocol of each gan.evaluate of the last checkpoint with EMA, if any; the newest first."""
         return [
-            row | {name: number["mean"] for name, number in row["scores"].items() if isinstance(number, dict)}
-            for row in reversed(read_evaluations(self.folder))
+            row | {name: number.get("mean") for name, number in row["scores"].items() if isinstance(number, dict)}
+            for row in reversed(select_evaluations(self.read(files.read_json, "scores.json")))
             if row.get("checkpoint") == "last" and row.get("ema") is True
         ]
 
@@ -113,7 +135,8 @@ class RunFolder:
     @cached_property
     def sample_grids(self) -> list[Path]:
         """The sample grids of the fixed noise, by step."""
-        return sorted((self.folder / "samples").glob("step_*.png"))
+        grids = self.read(lambda samples: sample_grids(samples.parent), "samples") or {}
+        return [path for path in grids.values() if self.read(Path.stat, f"samples/{path.name}")]
 
     @property
     def protocol(self) -> str | None:
@@ -127,8 +150,7 @@ class RunFolder:
         values |= {Column(name): self.status["last"].get(key) for name, key in FROM_LAST_ROW.items()}
         scores = self.status["scores"].items()
         values |= {Column(name, self.protocol): value for name, value in scores if name not in PROTOCOL}
-        numbers = [(column, value) for column, value in values.items() if isinstance(value, (int, float))]
-        return {column: number for column, number in numbers if math.isfinite(number)}
+        return {column: value for column, value in values.items() if is_number(value)}
 
 
 @dataclass(frozen=True)
@@ -166,11 +188,6 @@ class Group:
         return [run for run in self.runs if run in by_seed.values()]
 
     @property
-    def final_samples(self) -> Path | None:
-        """The last sample grid of the first run that has one."""
-        return next((run.sample_grids[-1] for run in self.runs if run.sample_grids), None)
-
-    @property
     def results(self) -> dict[Column, Number | None]:
         """The results of its runs, each with mean and standard deviation over the seeds."""
         columns = dict.fromkeys(column for run in self.counted for column in run.results)
@@ -180,11 +197,20 @@ class Group:
 def read_evaluations(folder: Path) -> list[dict[str, Any]]:
     """The evaluations in a run's scores.json, the oldest first; entries of another form are skipped."""
     try:
-        rows = files.read_json(folder / "scores.json")
+        return select_evaluations(files.read_json(folder / "scores.json"))
     except (OSError, ValueError):
         return []
+
+
+def select_evaluations(rows: Any) -> list[dict[str, Any]]:
+    """Those of the rows of a scores.json that are evaluations."""
     rows = rows if isinstance(rows, list) else []
     return [row for row in rows if isinstance(row, dict) and isinstance(row.get("scores"), dict)]
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value from a file is a number to compute with: neither infinite nor of thousands of digits."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, first_line
 from gan.system import locks
 
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -22,6 +22,9 @@ MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as 
 MAX_DEPTH = 50  # of nested lists and mappings; ours have five
 PARTIAL = re.compile(r"\..+\.(\d+)@([\w.-]+)\.part")  # what process N of a host is writing
 PARTIAL_SECONDS = 24 * 3600.0  # without a change, after which another host has left it
+MAX_YAML_CHARACTERS = 2**20
+MAX_YAML_NODES = 100_000  # of a YAML file, since each takes a kilobyte of memory; ours have a few hundred
+MAX_SCALAR = 10_000  # characters of one value: YAML has numbers whose reading takes the square of their length
 RESERVED_BYTES = 65_536  # status.json and a line of the log take a few thousand
 
 
@@ -49,7 +52,8 @@ def atomic_write(path: Path, durable: bool = True, backup: Path | None = None) -
     remove_partial(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}@{locks.HOST}.part")
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)
+        with partial.open("xb") as file:  # and never through a link that somebody prepared under this name
             yield file
             if durable:
                 file.flush()
@@ -78,7 +82,9 @@ def reserve_space(folder: Path) -> Iterator[Callable[[], None]]:
     """
     reserved = folder / ".room"
     with contextlib.suppress(OSError):  # the disk is full already
-        reserved.write_bytes(bytes(RESERVED_BYTES))
+        reserved.unlink(missing_ok=True)
+        with reserved.open("xb") as file:  # neither through a link nor into a pipe
+            file.write(bytes(RESERVED_BYTES))
 
     def release() -> None:
         with contextlib.suppress(OSError):
@@ -101,19 +107,23 @@ def remove_partial(folder: Path) -> None:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """The content of a file.
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError where that fails, and ValueError for a folder, a pipe or a device.
 
-    Raises OSError where it cannot be read, and ValueError where it is too large or no file: opening a pipe would wait
-    for ever.
+    Opening a pipe would wait for ever.
     """
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(number, "rb") as file:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"{path} is not a file")
-        if about.st_size > max_bytes:
-            raise ValueError(f"{path} has {about.st_size} bytes, more than {max_bytes}")
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ValueError(f"{path} is not a file")
+    return os.fdopen(number, "rb")
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """The content of a file. Raises what `open_file` raises, and ValueError where it has more than `max_bytes`."""
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise ValueError(f"{path} has more than {max_bytes} bytes")
         return file.read(max_bytes)
 
 
@@ -137,34 +147,45 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The content of YAML without aliases, with which a few lines can stand for gigabytes. Raises ValueError."""
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_YAML_CHARACTERS} characters")
+    loader = yaml.SafeLoader if "\\uD" in text else YamlLoader  # libyaml knows no names that are not UTF-8
     try:
         depth = 0
-        for event in yaml.parse(text, YamlLoader):
+        for count, event in enumerate(yaml.parse(text, loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it has an alias")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise ValueError("it is nested too deeply")
-        return yaml.load(text, YamlLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+            if depth > MAX_DEPTH or count > MAX_YAML_NODES:
+                raise ValueError("it is nested too deeply or has too many values")
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_SCALAR:
+                raise ValueError("it has a value that is too long")
+        return yaml.load(text, loader)
+    except MemoryError:
+        raise
+    except Exception as error:  # beside YAMLError nearly anything, for a tag on a value that it does not fit
+        raise ValueError(first_line(error)) from error
 
 
-def links_that_leave(folder: Path) -> list[Path]:
-    """Symbolic links in or below `folder` that lead out of it. The folder itself may be one."""
-    root, leaving = folder.resolve(), []
-    for parent, folders, names in os.walk(root):
-        paths = [Path(parent, name) for name in (*folders, *names)]
-        leaving += [path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)]
-    return leaving
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a symbolic link in `path`, which is below `folder`, leads out of that folder. It may be a link itself."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def links_that_leave(folder: Path) -> Iterator[Path]:
+    """Symbolic links below `folder` that lead out of it."""
+    for parent, folders, names in os.walk(os.path.realpath(folder)):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if path.is_symlink() and leads_out(path, folder):
+                yield path
 
 
 def check_links(folder: Path) -> None:
     """Raise ConfigError if a link in a run folder leads out of it: what a run writes would overwrite files there."""
-    if leaving := links_that_leave(folder):
+    for path in links_that_leave(folder):
         raise ConfigError(
-            f"{leaving[0]} is a link to {leaving[0].readlink()}, outside the run folder: not followed; put what it "
-            "leads to in its place, or remove it."
+            f"{path} is a link to {path.readlink()}, outside the run folder: not followed; put what it leads to in its "
+            "place, or remove it."
         )
 
 
@@ -180,7 +201,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Lines that are no row with a step are left out, such as an incomplete last line after a crash.
     """
     rows = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+    content = read_bytes(path, MAX_ROWS_BYTES) if path.exists() else b""
+    for line in content.decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("step"), int):

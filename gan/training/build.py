@@ -20,7 +20,7 @@ from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.numerics import NonFiniteGuard
 from gan.player import Player, Players
-from gan.system import distributed, randomness
+from gan.system import distributed, files, randomness
 from gan.system.device import (
     flush_denormals,
     is_memory_error,
@@ -180,9 +180,10 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: 
 
     Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
     """
+    files.check_links(run)
     state = checkpoint.load(run, which)
     with checkpoint.compatible_version(run):
-        cfg = OmegaConf.create(state["config"])
+        cfg = OmegaConf.create(checkpoint.parse_config(state["config"]))
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
             targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))

@@ -54,7 +54,7 @@ def test_only_a_run_of_the_set_up_as_published_is_evaluated(tmp_path):
     changed = write_claim_run(tmp_path / "b", "experiment=blog/mlp", "trick=[r1, r2]", "watch.log_mean=true")
     assert extra_overrides(changed) == {"trick=[r1,r2]", "watch.log_mean=true"}
     text = "\n".join(claims_markdown([changed]))
-    assert "* b: not evaluated, because of its overrides trick=[r1,r2] watch.log_mean=true" in text
+    assert "* b: not evaluated, because of its overrides `trick=[r1,r2] watch.log_mean=true`" in text
     assert "**held" not in text and "**did not hold" not in text
 
 
@@ -70,7 +70,7 @@ def test_the_claim_about_ema_wants_a_run_with_that_decay(tmp_path):
         write_rows(run.folder / "scores.jsonl", [row])
     text = "\n".join(claims_markdown([ema, other]))
     assert "it reaches 225. | **held** | 0: parzen 225.1 at the end |" in text
-    assert "* 1: not evaluated, because of its overrides train.ema_decay=0.999\n" in text
+    assert "* 1: not evaluated, because of its overrides `train.ema_decay=0.999`\n" in text
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_table_in_markdown_and_the_rows_of_the_csv(sweep):
     assert row["model, optim"] == "dcgan, adam" and row["runs"] == "2"
     assert row["fid_mnist"] == "**2.5 ± 0.71**" and row["D loss"] == "0.25 ± 0.071"
     assert "\n![model=mlp, optim=adam](<0_mlp_adam/samples/step_0000002.png>)\n" in text
-    assert text.endswith("## Problems\n\n* 6_dcgan_sgd: refused: no <b>luck</b>.\n")
+    assert text.endswith("## Problems\n\n* 6_dcgan_sgd: refused: no &lt;b&gt;luck&lt;/b&gt;.\n")
     rows = list(csv.DictReader((sweep / "runs.csv").open()))
     assert len(rows) == 7 and rows[1]["seed"] == "1" and float(rows[1]["fid_mnist"]) == 6.0
     assert rows[6]["fid_mnist"] == "" and rows[6]["protocol"] == "" and rows[6]["state"] == "refused"
@@ -154,11 +154,11 @@ def test_images_share_a_budget(tmp_path, monkeypatch):
         write_run(tmp_path / str(number), f"seed={number}", frames=30)
     size = (tmp_path / "0" / "samples" / "step_0000029.png").stat().st_size
     runs = find_runs([tmp_path])
-    assert len(Report(runs, tmp_path).frames(runs[0])) == 24
+    assert len(Report(runs, tmp_path).frames[runs[0].folder]) == 24
     monkeypatch.setattr("gan.report.page.IMAGE_BYTES", size * 4 * 5)
-    assert [step for step, _ in Report(runs, tmp_path).frames(runs[0])] == [0, 7, 14, 22, 29]
+    assert [frame.step for frame in Report(runs, tmp_path).frames[runs[0].folder]] == [0, 7, 14, 22, 29]
     monkeypatch.setattr("gan.report.page.IMAGE_BYTES", 1)
-    assert [step for step, _ in Report(runs, tmp_path).frames(runs[0])] == [29]
+    assert [frame.step for frame in Report(runs, tmp_path).frames[runs[0].folder]] == [29]
 
 
 def test_training_failures_are_problems(tmp_path):

@@ -26,7 +26,7 @@ def test_what_cannot_be_read_is_an_error_with_its_cause_and_its_name(path, monke
     def fail(*_args, **_kwargs):
         raise OSError(number, os.strerror(number))
 
-    place = {"opened": (Path, "open"), "read": (zipfile.ZipFile, "testzip"), "loaded": (torch, "load")}[moment]
+    place = {"opened": (os, "open"), "read": (zipfile.ZipFile, "testzip"), "loaded": (torch, "load")}[moment]
     monkeypatch.setattr(*place, fail)
     with pytest.raises(OSError) as caught:
         load_tensors(path)
