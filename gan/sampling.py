@@ -1,9 +1,10 @@
 """From noise to images, and from images to grids and GIFs."""
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -12,12 +13,14 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Sampling
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 MAX_GIF_FRAMES = 500  # Pillow keeps all frames in memory
 SUFFIXES = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
 
@@ -72,13 +75,25 @@ def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None
 
 
 def write_samples_gif(folder: Path, fps: float) -> None:
-    """Write samples.gif from the sample grids of a run. Grids of another size than the last are left out."""
-    paths = sorted((folder / "samples").glob("step_*.png"))
-    last_size = image_size(paths[-1])
-    paths = [path for path in paths if image_size(path) == last_size]  # watch.samples may have changed on resume
+    """Write samples.gif from the sample grids of a run. Damaged ones are left out, and those of another size."""
+    grids = files.sample_grids(folder).values()
+    sizes = {path: size for path in grids if (size := try_to_read(image_size, path))}
+    last_size = next(reversed(sizes.values()), None)
+    paths = [path for path in sizes if sizes[path] == last_size]  # watch.samples may change on resume
     period = max(1, math.ceil((len(paths) - 1) / (MAX_GIF_FRAMES - 1)))
-    with files.atomic_write(folder / "samples.gif", durable=False) as file:
-        write_gif(map(read_image, [*paths[:-1:period], paths[-1]]), file, fps)
+    chosen = [*paths[:-1:period], *paths[-1:]]
+    if frames := [frame for path in chosen if (frame := try_to_read(read_image, path))]:
+        with files.atomic_write(folder / "samples.gif", durable=False) as file:
+            write_gif(frames, file, fps)
+
+
+def try_to_read(read: Callable[[Path], T], path: Path) -> T | None:
+    """What `read` returns of a sample grid; None, with a warning, for one that is damaged."""
+    try:
+        return read(path)
+    except Exception as error:  # a damaged file makes the reader raise nearly anything
+        log.warning("%s is damaged, and left out of samples.gif: %s.", path, first_line(error))
+        return None
 
 
 def write_samples(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Path:

@@ -106,7 +106,7 @@ class RunFolder:
     @cached_property
     def sample_grids(self) -> list[Path]:
         """The sample grids of the fixed noise, by step."""
-        return sorted((self.folder / "samples").glob("step_*.png"))
+        return list(files.sample_grids(self.folder).values())
 
     @property
     def protocol(self) -> str | None:
