@@ -31,6 +31,10 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def update(folder: Path, **changes: Any) -> None:
-    """Change entries of the run's status. The file is valid JSON at every moment."""
+    """Change entries of the run's status. The file is valid JSON at every moment.
+
+    Other processes may do so at the same time: gan.evaluate adds scores to a run that is training.
+    """
     durable = changes.get("state", "running") != "running"
-    files.write_json(folder / "status.json", read(folder) | changes, durable)
+    with files.exclusive(folder / "status.json"):
+        files.write_json(folder / "status.json", read(folder) | changes, durable)
