@@ -61,6 +61,8 @@ class EventFile:
             scores: the rows of scores.jsonl.
         """
         now = time.time()
+        if run.step:  # a minute for thousands of grids
+            log.info("writing TensorBoard's file anew, of %d logged steps", len(rows))
 
         def wall_time(step: int) -> float:
             return now - run.seconds * (1 - step / max(run.step, 1))

@@ -78,8 +78,11 @@ class RunLogger:
         self.metrics_path, self.scores_path = folder / "metrics.jsonl", folder / "scores.jsonl"
         # Metrics of this step were logged because they were due, and not because the run ended here, if the accumulator
         # is empty.
-        rows = keep_rows(self.metrics_path, run.step, lambda _: run.metrics.count == 0)
-        self.scores = keep_rows(self.scores_path, run.step, run.is_score_due)
+        rows = kept_rows(self.metrics_path, run.step, lambda _: run.metrics.count == 0)
+        self.scores = kept_rows(self.scores_path, run.step, run.is_score_due)
+        files.write_rows(self.metrics_path, rows)
+        if self.scores_path.exists():
+            files.write_rows(self.scores_path, self.scores)
         for step, path in files.sample_grids(folder).items():
             if not is_kept(run.step, run.is_sample_due, step):
                 path.unlink()
@@ -130,23 +133,17 @@ class RunLogger:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self.progress_bar.close()
         with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # the first error is reported
-            if error and issubclass(error, Exception):  # and no Ctrl-C
+            if error and issubclass(error, Exception) and self.metrics_path.parent.is_dir():  # and no Ctrl-C
                 self.log_end("failed")
             self.event_file.writer.close()
 
 
-def keep_rows(path: Path, now: int, is_due: Callable[[int], bool]) -> list[dict[str, Any]]:
-    """Remove the rows of a file that an uninterrupted run would not have at step `now`. Returns the others.
-
-    Raises ConfigError where there are too many.
-    """
+def kept_rows(path: Path, now: int, is_due: Callable[[int], bool]) -> list[dict[str, Any]]:
+    """The rows of a file that an uninterrupted run would have at step `now`. Raises ConfigError for too large a file."""
     try:
-        rows = [row for row in files.read_rows(path) if now and is_kept(now, is_due, row["step"])]
+        return [row for row in files.read_rows(path) if now and is_kept(now, is_due, row["step"])]
     except ValueError as error:
         raise ConfigError(f"{first_line(error)}: move it away to resume without what it logged.") from error
-    if rows or path.exists():
-        files.write_rows(path, rows)
-    return rows
 
 
 def is_kept(now: int, is_due: Callable[[int], bool], step: int) -> bool:
