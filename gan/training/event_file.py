@@ -1,9 +1,9 @@
 """The event file of a run, which TensorBoard reads: the same story as metrics.jsonl, scores.jsonl and samples/."""
 
-import contextlib
 import io
 import logging
 import math
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ CUSTOM_SCALARS = {
 
 
 class EventFile:
-    """The only event file of a run in training. The earlier ones are removed, after what is kept of them was repeated.
+    """The only event file of a run in training. The earlier ones are emptied, after what is kept of them was repeated.
 
     TensorBoard can be told to forget the points after a step, but only one of its two readers does so, and a process
     that is killed has not written all of its points.
@@ -54,7 +54,7 @@ class EventFile:
         self.add_hparams(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
 
     def repeat(self, run: "TrainingRun", rows: list[dict[str, Any]], scores: list[dict[str, Any]]) -> None:
-        """Write what the run's files have of the steps up to the current one, and remove the earlier event files.
+        """Write what the run's files have of the steps up to the current one, and empty the earlier event files.
 
         Args:
             rows: of metrics.jsonl.
@@ -85,8 +85,10 @@ class EventFile:
                 self.add_grid(path, step, wall_time(step))
         self.writer.flush()
         for path in self.earlier:
-            with contextlib.suppress(PermissionError):  # on Windows, while TensorBoard reads it
-                path.unlink(missing_ok=True)
+            if path.stat().st_size:
+                os.truncate(path, 0)  # removed at the next resume: a TensorBoard that reads it would not find the next
+            else:
+                path.unlink()
 
     def add_scalars(self, scalars: dict[str, Any], step: int, wall_time: float | None = None) -> None:
         """Write the numbers among `scalars`. None is NaN, which JSON has not."""

@@ -139,7 +139,7 @@ class RunLogger:
 
 
 def kept_rows(path: Path, now: int, is_due: Callable[[int], bool]) -> list[dict[str, Any]]:
-    """The rows of a file that an uninterrupted run would have at step `now`. Raises ConfigError for too large a file."""
+    """The rows of a file that an uninterrupted run would have at step `now`. Raises ConfigError if it is too large."""
     try:
         return [row for row in files.read_rows(path) if now and is_kept(now, is_due, row["step"])]
     except ValueError as error:

@@ -16,7 +16,10 @@ from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
 FOLDERS = ("samples", "figures", "checkpoints")  # of a run
-FILES = ("status.json", "*.jsonl", "samples/step_*.png", "figures/*.png", "*.gif", "final.png", "events.out.tfevents.*")
+FILES = (  # of a run that are written while it trains, by pattern
+    *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
+    *("samples/real.png", "samples/step_*.png", "figures/losses.png", "figures/predictions.png"),
+)
 
 
 def clear_way(folder: Path) -> None:

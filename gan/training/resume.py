@@ -16,7 +16,6 @@ def resume(run: TrainingRun, folder: Path) -> None:
     Raises ConfigError, and changes nothing, if the run cannot be resumed.
     """
     files.remove_partial(folder)
-    outputs.clear_way(folder)
     state = distributed.from_rank_zero(lambda: checkpoint.load(folder))
     with checkpoint.compatible_version(folder):
         checkpoint.check_same_settings(state["config"], run.config)
@@ -27,6 +26,7 @@ def resume(run: TrainingRun, folder: Path) -> None:
         is_capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
         longer = f"train.max_steps={run.step * 2}" if is_capped else f"train.epochs={2 * math.ceil(run.epoch)}"
         raise ConfigError(f"{folder} is finished after {run.step} of {run.total_steps} steps: resume with {longer}.")
+    outputs.clear_way(folder)
     failures = status.read(folder)["failures"]
     status.update(folder, failures=[failure for failure in failures if is_failure_until(run.step, failure)])
 
