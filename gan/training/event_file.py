@@ -69,7 +69,8 @@ class EventFile:
 
         for row in rows:
             step, seconds = row["step"], row.get("seconds")
-            speed = {"images_per_second": step * run.images_per_step / seconds} if seconds else {}
+            is_timed = isinstance(seconds, (int, float)) and seconds > 0
+            speed = {"images_per_second": step * run.images_per_step / seconds} if is_timed else {}
             numbers = {name: value for name, value in row.items() if name not in ("step", "seconds")}
             self.add_scalars(numbers | speed, step, wall_time(step))
         for row in scores:
@@ -96,7 +97,7 @@ class EventFile:
         values = [
             Summary.Value(tag=name, simple_value=value)
             for name, value in numbers.items()
-            if isinstance(value, (int, float))
+            if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
         ]
         self.writer._get_file_writer().add_summary(Summary(value=values), step, wall_time)
 

@@ -98,6 +98,10 @@ def make_pipe(path):
     os.mkfifo(path)
 
 
+GARBAGE_ROWS = f"""{{"step": 2, "generator/loss": "x"}}
+{{"step": 4, "seconds": "x", "epoch": "x", "generator/loss": {10**400}}}
+7
+"""
 DAMAGE = {
     "a cut grid": ("samples/step_0000004.png", lambda path: path.write_bytes(path.read_bytes()[:100])),
     "an empty grid": ("samples/step_0000006.png", lambda path: path.write_bytes(b"")),
@@ -109,7 +113,7 @@ DAMAGE = {
     "rows that are a folder": ("metrics.jsonl", make_folder),
     "rows that are a pipe": ("metrics.jsonl", make_pipe),
     "garbage for rows": ("metrics.jsonl", lambda path: path.write_bytes(b'\xff\x00\n{"step": []}\n{"step": 2}\n[1]\n')),
-    "garbage for numbers": ("metrics.jsonl", lambda path: path.write_text('{"step": 2, "generator/loss": "x"}\n7\n')),
+    "garbage for numbers": ("metrics.jsonl", lambda path: path.write_text(GARBAGE_ROWS)),
     "garbage for scores": ("scores.jsonl", lambda path: path.write_bytes(bytes(range(256)))),
     "scores that are a folder": ("scores.jsonl", make_folder),
     "a status that is a folder": ("status.json", make_folder),
