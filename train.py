@@ -28,7 +28,7 @@ def train(cfg: DictConfig, folder: Path) -> int:
     with memory_errors(), distributed.process_group(select_device(settings.device)):
         if settings.resume is None:
             distributed.from_rank_zero(lambda: jobs.check_unused(folder))
-        run = build.build_run(cfg, settings, jobs.hparams())
+        run = build.build_run(cfg, settings, jobs.hparams(cfg))
         if settings.resume is not None:
             resume(run, folder)
             jobs.write_hydra_files(cfg, folder)

@@ -177,7 +177,7 @@ def time_writing(common: tuple[str, ...]) -> None:
     step_seconds = timing.median_seconds(lambda: make_step(run), 3.0)
     with (
         tempfile.TemporaryDirectory() as name,
-        RunLogger(Path(name), 0, run.total_steps, run.is_log_due, run.is_score_due) as logger,
+        RunLogger(run, Path(name)) as logger,
     ):
         folder = Path(name)
         status.update(folder, state="running", error=None)

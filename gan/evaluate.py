@@ -15,7 +15,7 @@ from gan.metrics.catalogue import protocol_line
 from gan.report.cells import Number, best, mean_over
 from gan.report.escape import markdown
 from gan.report.runs import read_evaluations
-from gan.system import files, status
+from gan.system import files, locks, status
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
@@ -49,6 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
     device = select_device(settings.device)
     references: dict[tuple[str, tuple[Path, Path]], Reference] = {}
     tables: dict[str, tuple[dict[str, Scores], Scores]] = {}
+    failure: OSError | None = None
     with memory_errors():
         # load all of them first: an error in one should not come after minutes of work on another
         runs = {
@@ -66,11 +67,16 @@ def evaluate(cfg: DictConfig) -> None:
             scores = score_run(run, reference, settings, count, device)
             baseline = reference.real_data_baseline(count, settings.parzen, folders[1])
             real_data = {column: Number(value) for column, value in baseline.items()}
-            save_scores(Path(name), run.step, scores, real_data, record, settings)
-            save_neighbors(run, reference, Path(name), device)
             tables.setdefault(protocol_line(record), ({}, real_data))[0][label(name)] = scores
+            try:
+                save_scores(Path(name), run.step, scores, real_data, record, settings)
+                save_neighbors(run, reference, Path(name), device)
+            except OSError as error:  # the numbers took minutes: they are printed before the error
+                failure = failure or error
     for line, (rows, real_data) in tables.items():
         print(f"\n{printable(line)}\n\n{format_table(rows, real_data)}")
+    if failure:
+        raise failure
 
 
 def label(run: str) -> str:
@@ -110,31 +116,37 @@ def save_scores(
 ) -> None:
     """Add the scores to the run's scores.json, and to TensorBoard and status.json if they are of its last checkpoint.
 
-    scores.json is a list of evaluations. An earlier one that was made in the same way is updated.
+    scores.json is a list of evaluations. An earlier one that was made in the same way is updated. Another process may
+    evaluate the same run at the same time.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
     key = {"step": step, "checkpoint": settings.checkpoint, "ema": settings.ema, "seeds": seeds, **record}
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        files.read_json(folder / "scores.json")  # raises OSError: what cannot be read would be lost below
-    earlier, others = {}, []
-    for evaluation in read_evaluations(folder):
-        if key.items() <= evaluation.items():
-            earlier = evaluation
-        else:
-            others.append(evaluation)
-    parts = {
-        part: earlier.get(part, {}) | {column: number._asdict() for column, number in numbers.items()}
-        for part, numbers in (("scores", scores), ("real_data", real_data))
-    }
-    files.write_json(folder / "scores.json", [*others, key | parts])
+    path = folder / "scores.json"
+    with locks.exclusive(path):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            files.read_json(path)  # raises OSError: what cannot be read would be lost below
+        evaluations = read_evaluations(folder)
+        if path.exists() and not evaluations:
+            files.move_aside(path)
+        earlier, others = {}, []
+        for evaluation in evaluations:
+            if key.items() <= evaluation.items():
+                earlier = evaluation
+            else:
+                others.append(evaluation)
+        parts = {
+            part: earlier.get(part, {}) | {column: number._asdict() for column, number in numbers.items()}
+            for part, numbers in (("scores", scores), ("real_data", real_data))
+        }
+        files.write_json(path, [*others, key | parts])
     if settings.checkpoint == "last" and settings.ema:  # as during training
         means = {column: number.mean for column, number in scores.items()}
         status.update(folder, scores=means | record)
         with SummaryWriter(folder) as board:
             for column, mean in means.items():
-                board.add_scalar(f"scores/{column}", mean, step)
+                board.add_scalar(f"evaluation/{column}", mean, step)
 
 
 def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:

@@ -18,7 +18,7 @@ from gan.config.schema import Sampling
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
-from gan.system.images import image_size, read_image, sample_grids
+from gan.system.images import image_size, read_image
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def write_samples_gif(folder: Path, fps: float) -> None:
     Grids of another size than the last are left out, since watch.samples may have changed on resume; so are, with a
     warning, files that cannot be read.
     """
-    sizes = {path: read_or_warn(image_size, path) for path in sample_grids(folder).values()}
+    sizes = {path: read_or_warn(image_size, path) for path in files.sample_grids(folder).values()}
     last_size = next((size for size in reversed(sizes.values()) if size), None)
     paths = [path for path, size in sizes.items() if size and size == last_size]
     if not last_size or not paths:

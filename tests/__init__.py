@@ -2,5 +2,5 @@
 
 import os
 
-for name in ("GAN_DEBUG", "RANK", "LOCAL_RANK", "WORLD_SIZE", "http_proxy", "https_proxy"):
+for name in ("GAN_DEBUG", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "http_proxy", "https_proxy"):
     os.environ.pop(name, None)  # what is set outside must not reach a test, and some are read when gan is imported

@@ -100,12 +100,22 @@ def test_an_error_in_resuming_is_printed_once(cache, tmp_path, mistake):
         assert_rank_zero_explains("resume=", *settings, "seed=1")
 
 
+OFFLINE = ["unshare", "-rnu", "sh", "-c", 'hostname unknown.invalid && ip link set lo up && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.slow
-def test_torchrun_starts_a_run(cache, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
+def test_torchrun_starts_a_run(cache, tmp_path, offline):
+    """Offline: in a network namespace with the loopback interface alone, with a host name that nobody knows."""
+    if offline and (not shutil.which("unshare") or subprocess.run([*OFFLINE, "true"], capture_output=True).returncode):
+        pytest.skip("needs user namespaces")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    torchrun += ["--local-addr=127.0.0.1"] if offline else []  # it would look for its own host name
     settings = [*FIXED, *SMALL, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
-    done = subprocess.run([*torchrun, *settings], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    line = [*(OFFLINE if offline else []), *torchrun, "train.py", *settings]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and done.stdout.count("Finished after 6 steps") == 1, done.stderr
+    assert "GLOO_SOCKET_IFNAME" not in done.stderr  # which gloo asks for where it finds no interface
     assert status.read(tmp_path)["state"] == "finished"
 
 

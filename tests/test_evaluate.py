@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan import evaluate as evaluation
 from gan.cli import overrides
 from gan.config.errors import ConfigError
+from gan.config.schema import Evaluation
 from gan.metrics import features, protocol
 from gan.metrics.catalogue import METRICS
 from gan.report.cells import Number
@@ -69,7 +71,7 @@ def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     assert scores["fid_digits"] == fid["mean"] and scores["features"] == row["features"]
     board = EventAccumulator(str(tmp_path / "a"))
     board.Reload()
-    (event,) = board.Scalars("scores/fid_digits")
+    (event,) = board.Scalars("evaluation/fid_digits")
     assert event.step == 2 and event.value == pytest.approx(fid["mean"], rel=1e-5)
     with Image.open(tmp_path / "a" / "figures" / "neighbors.png") as image:
         assert image.size == (16 * 29 + 1, 2 * 29 + 1)
@@ -144,6 +146,70 @@ def test_an_evaluation_updates_the_one_with_the_same_protocol(train_here, evalua
     assert (of_100["generated"], of_110["generated"]) == (100, 110)
     assert "parzen" in of_110["scores"] and "parzen" in of_110["real_data"]
     assert [row["generated"] for row in RunFolder(tmp_path).evaluations] == [110, 100]
+
+
+def save_evaluations(folder, first):
+    """As `gan.evaluate` does, for ten protocols."""
+    for count in range(first, first + 10):
+        settings = Evaluation.model_construct(checkpoint="last", ema=True, seed=0, seeds=1)
+        evaluation.save_scores(folder, 2, {"fid_digits": Number(count)}, {}, {"generated": count}, settings)
+
+
+def test_two_evaluations_of_a_run_at_the_same_time_are_both_kept(tmp_path):
+    run_at_the_same_time((save_evaluations, tmp_path, 100), (save_evaluations, tmp_path, 200))
+    rows = json.loads((tmp_path / "scores.json").read_text())
+    assert sorted(row["generated"] for row in rows) == [*range(100, 110), *range(200, 210)]
+
+
+def update_status(folder, name, make_value):
+    """Update an entry many times. It keeps every value, whatever another process writes."""
+    for number in range(200):
+        value = make_value(number)
+        status.update(folder, **{name: value})
+        assert status.read(folder)[name] == value
+
+
+def test_an_evaluation_leaves_the_status_of_a_run_that_is_training_as_it_is(tmp_path):
+    run_at_the_same_time(
+        (update_status, tmp_path, "step", int), (update_status, tmp_path, "scores", lambda number: {"fid": number})
+    )
+    assert status.read(tmp_path)["step"] == 199 and status.read(tmp_path)["scores"] == {"fid": 199}
+
+
+def run_at_the_same_time(*calls):
+    """Call functions in processes of their own."""
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=function, args=arguments) for function, *arguments in calls]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(calls)
+
+
+@pytest.mark.slow
+def test_scores_that_cannot_be_kept_are_printed_before_the_error(
+    train_here, evaluate_here, tmp_path, monkeypatch, capsys
+):
+    train_here(tmp_path, "train.max_steps=1")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space left", "scores.json")
+
+    monkeypatch.setattr(files, "write_json", fail)
+    with pytest.raises(OSError, match="no space left"):
+        evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
+    assert f"| {tmp_path} |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["garbage", "folder"])
+def test_a_file_of_scores_that_is_none_is_moved_aside(tmp_path, content):
+    path = tmp_path / "scores.json"
+    path.mkdir() if content == "folder" else path.write_bytes(b"mine")
+    save_evaluations(tmp_path, 100)
+    assert len(json.loads(path.read_text())) == 10
+    aside = tmp_path / "aside_1_scores.json"
+    assert aside.is_dir() if content == "folder" else aside.read_bytes() == b"mine"
 
 
 def test_a_lack_of_memory_is_explained(train_here, evaluate_here, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message, outlive_console
-from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
+from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
 from gan.cli.sweeps import own_yaml_flags
 from gan.config.errors import ConfigError, first_line, printable
 from gan.config.targets import names_outside_code
@@ -168,18 +168,22 @@ def write_hydra_files(cfg: DictConfig, folder: Path) -> None:
             file.write(text.encode())
 
 
-def hparams() -> dict[str, Any]:
-    """The chosen option of each group and the other overrides, for TensorBoard's HParams tab."""
-    chosen = {
-        group: name
-        for group, name in HydraConfig.get().runtime.choices.items()
-        if not group.startswith("hydra/") and name is not None
+def hparams(cfg: DictConfig) -> dict[str, bool | float | str]:
+    """What TensorBoard's HParams tab shows of a run: options of groups, settings that all have, what was typed.
+
+    null is left out, so that a column of numbers has nothing else.
+    """
+    groups = {name: choice for name, choice in HydraConfig.get().runtime.choices.items() if "/" not in name}
+    groups["trick"] = f"[{','.join(cfg.trick)}]"  # those of an experiment are not among the choices
+    shared = ["seed", "precision", "optim.generator.lr", "optim.discriminator.lr"]
+    shared += [f"{section}.{name}" for section in ("noise", "train") for name in cfg[section]]
+    typed = [name for name in parse_settings(typed_overrides()) if name not in (*groups, *OPERATIONAL)]
+    values = groups | {name: OmegaConf.select(cfg, name) for name in [*shared, *typed]}
+    return {
+        name: value if isinstance(value, (bool, int, float)) else str(value)
+        for name, value in values.items()
+        if value is not None
     }
-    for override in typed_overrides():
-        name, _, value = override.lstrip("+").partition("=")
-        if name not in OPERATIONAL:
-            chosen.setdefault(name, value)
-    return chosen
 
 
 def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
@@ -197,7 +201,7 @@ def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
     trust = ["trust=true"] if names_outside_code(cfg) else []
     outcome = status.read(folder)
     path = files.relative_path(folder)
-    samples = sorted((folder / "samples").glob("step_*.png"))
+    samples = list(files.sample_grids(folder).values())
     reason = f": {outcome['error']}" if outcome["error"] else ""
     ended = f"{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds"
     lines = ["", f"{ended}{reason}"]

@@ -13,7 +13,6 @@ from gan.config.errors import ConfigError, first_line
 from gan.metrics.catalogue import PROTOCOL, protocol_line
 from gan.report.cells import Number, mean_over
 from gan.system import files, status
-from gan.system.images import sample_grids
 
 LARGEST = 1e300  # sums of a few are finite
 T = TypeVar("T")
@@ -135,7 +134,7 @@ class RunFolder:
     @cached_property
     def sample_grids(self) -> list[Path]:
         """The sample grids of the fixed noise, by step."""
-        grids = self.read(lambda samples: sample_grids(samples.parent), "samples") or {}
+        grids = self.read(lambda samples: files.sample_grids(samples.parent), "samples") or {}
         return [path for path in grids.values() if self.read(Path.stat, f"samples/{path.name}")]
 
     @property

@@ -6,6 +6,8 @@ process's own.
 """
 
 import gc
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan.config.errors import ConfigError
-from gan.system.rank import RANK, WORLD_SIZE
+from gan.system.rank import LOCAL_WORLD_SIZE, RANK, WORLD_SIZE
 
 TIMEOUT = timedelta(minutes=30)  # one process may train the feature network while the others wait
 T = TypeVar("T")
@@ -31,11 +33,23 @@ def process_group(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    if LOCAL_WORLD_SIZE == WORLD_SIZE:
+        use_loopback()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     yield
     gc.collect()  # gloo may abort while any of its objects are alive
     dist.barrier()
     dist.destroy_process_group()
+
+
+def use_loopback() -> None:
+    """Let gloo connect the processes of one machine through its loopback interface.
+
+    It would take the one that the host name stands for, which offline may be none.
+    """
+    loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]  # Linux, macOS
+    if loopback:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
 
 
 def local_slice(batch_size: int) -> slice:

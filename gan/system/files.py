@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import itertools
 import json
+import logging
 import os
 import re
 import stat
@@ -16,9 +18,10 @@ import yaml
 from gan.config.errors import ConfigError, first_line
 from gan.system import locks
 
+log = logging.getLogger(__name__)
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_TEXT_BYTES = 16 * 2**20  # of a file of settings or results; ours have a few thousand
-MAX_ROWS_BYTES = 2**28  # of a file of rows; one of a million rows has about as many
+MAX_ROWS_BYTES = 2**30  # of a file of rows; one of a million rows has about half as many
 MAX_DEPTH = 50  # of nested lists and mappings; ours have five
 PARTIAL = re.compile(r"\..+\.(\d+)@([\w.-]+)\.part")  # what process N of a host is writing
 PARTIAL_SECONDS = 24 * 3600.0  # without a change, after which another host has left it
@@ -198,16 +201,26 @@ def write_json(path: Path, value: object, durable: bool = True) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file with one JSON object per line; none where there is no file.
 
-    Lines that are no row with a step are left out, such as an incomplete last line after a crash.
+    Lines that are no row with a step are left out, with a warning unless it is an incomplete last line after a crash.
+    Raises OSError where the file cannot be read, and ValueError where it is too large or no file.
     """
-    rows = []
-    content = read_bytes(path, MAX_ROWS_BYTES) if path.exists() else b""
-    for line in content.decode(errors="replace").splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
-                rows.append(row)
-    return rows
+    try:
+        *lines, last = read_bytes(path, MAX_ROWS_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return []
+    rows = [row for row in map(parse_row, lines) if row]
+    if left_out := len(lines) - len(rows):
+        log.warning("%s: %d of %d lines are no rows and are left out.", path, left_out, len(lines))
+    return [*rows, row] if (row := parse_row(last)) else rows
+
+
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """The JSON object with a step in a line; None where it has none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        row = json.loads(line)
+        if isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0:
+            return row
+    return None
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -220,3 +233,25 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
     """Append one JSON object as a line."""
     with path.open("a") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def sample_grids(folder: Path) -> dict[int, Path]:
+    """The sample grids of a run by their step. Other files, such as a copy `step_0000500 (1).png`, are none."""
+    numbers = (path.stem.removeprefix("step_") for path in folder.glob("samples/step_*.png"))
+    steps = sorted({int(number) for number in numbers if number.isdecimal()})
+    grids = {step: folder / "samples" / grid_name(step) for step in steps}
+    return {step: path for step, path in grids.items() if path.is_file()}
+
+
+def grid_name(step: int) -> str:
+    """The name of the file of a sample grid."""
+    return f"step_{step:07d}.png"
+
+
+def move_aside(path: Path) -> None:
+    """Rename what stands where a file or folder will be written, so that nothing of it is lost; a warning says so."""
+    name = path.name.replace(".tfevents", "")  # or TensorBoard would read it
+    names = (path.with_name(f"aside_{number}_{name}") for number in itertools.count(1))
+    aside = next(other for other in names if not os.path.lexists(other))
+    path.rename(aside)
+    log.warning("%s is not what a run writes there, and has been renamed to %s.", path, aside.name)

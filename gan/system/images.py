@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import io
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -80,9 +79,3 @@ def read_png(path: Path) -> bytes:
     with damage(), open_image(io.BytesIO(content), ["PNG"]) as image:
         image.verify()
     return content
-
-
-def sample_grids(folder: Path) -> dict[int, Path]:
-    """The sample grids of the run in `folder` by step. Files of other names are not among them."""
-    names = ((path, re.fullmatch(r"step_(\d{7,15})\.png", path.name)) for path in (folder / "samples").glob("step_*"))
-    return dict(sorted((int(name[1]), path) for path, name in names if name))

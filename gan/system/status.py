@@ -67,7 +67,9 @@ def is_abandoned(folder: Path, process: Any) -> bool:
 def update(folder: Path, **changes: Any) -> None:
     """Change entries of the run's status. The file is valid JSON at every moment.
 
-    Raises OSError, and changes nothing, where it cannot be read.
+    Other processes may do so at the same time: gan.evaluate adds scores to a run that is training. Raises OSError, and
+    changes nothing, where it cannot be read.
     """
     durable = changes.get("state", "running") != "running"
-    files.write_json(folder / "status.json", load(folder) | changes, durable)
+    with locks.exclusive(folder / "status.json"):
+        files.write_json(folder / "status.json", load(folder) | changes, durable)

@@ -1,5 +1,6 @@
 """The figures of one run, from its metrics.jsonl."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,10 @@ def plot_figures(folder: Path, undecided: float | None) -> None:
 
 def curve(axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, color: str, **style: Any) -> None:
     """One number over the epochs, where it was logged; a gap where it was not finite."""
-    points = [(row["epoch"], row[name]) for row in logged if name in row]
+    points = [(row.get("epoch"), math.nan if row[name] is None else row[name]) for row in logged if name in row]
+    points = [point for point in points if all(isinstance(number, (int, float)) for number in point)]
     if points:
-        epochs = [epoch for epoch, _ in points]
-        values = [float("nan") if value is None else value for _, value in points]
+        epochs, values = zip(*points, strict=True)
         marker = "." if len(points) < 20 else None
         axis.plot(epochs, values, label=label, color=color, linewidth=1, marker=marker, **style)
 

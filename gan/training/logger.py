@@ -4,26 +4,20 @@ import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
+from gan.config.errors import ConfigError, first_line
 from gan.system import distributed, files
 from gan.system.rank import RANK
+from gan.training.event_file import EventFile
 
-CUSTOM_SCALARS = {
-    "GAN": {
-        "losses": ["Multiline", ["discriminator/loss$", "generator/loss$"]],
-        "predictions: D(x) and D(G(z))": ["Multiline", ["discriminator/real", "discriminator/fake", "generator/fake"]],
-    }
-}
+if TYPE_CHECKING:
+    from gan.training.state import TrainingRun
+
 SUMMARY = {  # what the progress bar and the log show
     "D loss": "discriminator/loss",
     "G loss": "generator/loss",
@@ -76,30 +70,26 @@ class MetricAccumulator:
 class RunLogger:
     """The files and the progress bar of a run.
 
-    Args:
-        step: where the run starts or resumes. What was written about later steps is removed.
-        total_steps: of the whole run.
-        keep_row: whether a row of metrics.jsonl with this step is kept.
-        keep_scores: the same for scores.jsonl.
+    What was written about later steps than the current one is removed, and so is what an uninterrupted run would not
+    have written.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        step: int,
-        total_steps: int,
-        keep_row: Callable[[int], bool],
-        keep_scores: Callable[[int], bool],
-    ) -> None:
+    def __init__(self, run: "TrainingRun", folder: Path) -> None:
         self.metrics_path, self.scores_path = folder / "metrics.jsonl", folder / "scores.jsonl"
-        rows = files.read_rows(self.metrics_path)
-        files.write_rows(self.metrics_path, [row for row in rows if step and keep_row(row["step"])])
-        self.scores = [row for row in files.read_rows(self.scores_path) if step and keep_scores(row["step"])]
+        # Metrics of this step were logged because they were due, and not because the run ended here, if the accumulator
+        # is empty.
+        rows = kept_rows(self.metrics_path, run.step, lambda _: run.metrics.count == 0)
+        self.scores = kept_rows(self.scores_path, run.step, run.is_score_due)
+        files.write_rows(self.metrics_path, rows)
         if self.scores_path.exists():
             files.write_rows(self.scores_path, self.scores)
-        self.board = SummaryWriter(folder, purge_step=step + 1 if step else None)
+        for step, path in files.sample_grids(folder).items():
+            if not is_kept(run.step, run.is_sample_due, step):
+                path.unlink()
+        self.event_file = EventFile(run, folder)
+        self.event_file.repeat(run, rows, self.scores)
         self.progress_bar = tqdm(
-            total=total_steps, initial=step, unit="step", disable=True if RANK else None, dynamic_ncols=True
+            total=run.total_steps, initial=run.step, unit="step", disable=True if RANK else None, dynamic_ncols=True
         )
 
     @property
@@ -107,44 +97,35 @@ class RunLogger:
         """The newest scores with their protocol; empty without any."""
         return {name: value for name, value in self.scores[-1].items() if name != "step"} if self.scores else {}
 
-    def describe(self, config: str, settings: dict[str, Any], fid: str) -> None:
-        """Write the config (YAML) and the HParams entry of the run; `fid` is the name of its FID, such as fid_mnist."""
-        self.board.add_text("config", f"```yaml\n{config}\n```")
-        simple = {
-            name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()
-        }
-        metrics = dict.fromkeys(("discriminator/loss", "generator/loss", f"scores/{fid}"), 0.0)
-        for summary in hparams(simple, metrics):  # SummaryWriter.add_hparams would open a second run folder
-            self.board._get_file_writer().add_summary(summary)
-        self.board.add_custom_scalars(CUSTOM_SCALARS)
-
     def log_metrics(self, step: int, epoch: float, seconds: float, speed: float, metrics: dict[str, float]) -> None:
         """One row of metrics.jsonl. A value that is not finite is null there, as JSON has no NaN."""
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
         files.append_row(self.metrics_path, row)
-        scalars = metrics | {"epoch": epoch, "images_per_second": speed}
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
-        self.board._get_file_writer().add_summary(Summary(value=values), step)
+        self.event_file.add_scalars(metrics | {"epoch": epoch, "images_per_second": speed}, step)
         self.progress_bar.set_postfix_str(f"{summary(metrics)}, {speed:.0f} images/s", refresh=False)
 
     def log_scores(self, step: int, scores: dict[str, float], protocol: dict[str, Any]) -> None:
         """One row of scores.jsonl, with the protocol of the scores."""
         self.scores.append({"step": step} | scores | protocol)
         files.append_row(self.scores_path, self.scores[-1])
-        for name, value in scores.items():
-            self.board.add_scalar(f"scores/{name}", value, step)
-        self.board.flush()
+        self.event_file.add_scores("scores", self.scores[-1])
+        self.event_file.writer.flush()
 
-    def log_samples(self, step: int, grid: Image.Image) -> None:
+    def log_samples(self, step: int, path: Path) -> None:
         """A grid of samples, for TensorBoard."""
-        self.board.add_image("samples", np.asarray(grid), step, dataformats="HWC" if grid.mode == "RGB" else "HW")
-        self.board.flush()
+        self.event_file.add_grid(path, step)
+        self.event_file.writer.flush()
 
     def log_failure(self, step: int, sentence: str) -> None:
         """A failure of training, for TensorBoard."""
-        self.board.add_text("failures", sentence, step)
-        self.board.flush()
+        self.event_file.writer.add_text("failures", sentence, step)
+        self.event_file.writer.flush()
+
+    def log_end(self, state: str) -> None:
+        """The state in which the run ends, for TensorBoard. One that was stopped has not ended: it may be resumed."""
+        if state != "stopped":
+            self.event_file.end(success=state == "finished")
 
     def __enter__(self) -> "RunLogger":
         return self
@@ -152,7 +133,22 @@ class RunLogger:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self.progress_bar.close()
         with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # the first error is reported
-            self.board.close()
+            if error and issubclass(error, Exception) and self.metrics_path.parent.is_dir():  # and no Ctrl-C
+                self.log_end("failed")
+            self.event_file.writer.close()
+
+
+def kept_rows(path: Path, now: int, is_due: Callable[[int], bool]) -> list[dict[str, Any]]:
+    """The rows of a file that an uninterrupted run would have at step `now`. Raises ConfigError if it is too large."""
+    try:
+        return [row for row in files.read_rows(path) if now and is_kept(now, is_due, row["step"])]
+    except ValueError as error:
+        raise ConfigError(f"{first_line(error)}: move it away to resume without what it logged.") from error
+
+
+def is_kept(now: int, is_due: Callable[[int], bool], step: int) -> bool:
+    """Whether an output of `step` would be there if the run had not been interrupted at `now`."""
+    return step < now or (step == now and is_due(step))
 
 
 def summary(metrics: dict[str, float]) -> str:

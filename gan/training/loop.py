@@ -3,7 +3,6 @@
 import errno
 import logging
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +11,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
-from gan.metrics.catalogue import HEADLINE
 from gan.numerics import are_finite
 from gan.step import Batch, step
 from gan.system import distributed, locks, randomness, signals, status
@@ -21,7 +19,6 @@ from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures, outputs
 from gan.training.clock import TrainingClock
 from gan.training.logger import RunLogger, summary
-from gan.training.resume import is_kept
 from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
@@ -32,13 +29,9 @@ def train(run: TrainingRun, folder: Path) -> int:
 
     Returns the number of the signal that stopped it, or 0.
     """
-    # A resumed run keeps the rows of its files up to this step. Metrics of this step itself were logged because they
-    # were due, and not because the run ended here, if the accumulator is empty.
-    keep_row = partial(is_kept, run.step, lambda _: run.metrics.count == 0)
-    keep_scores = partial(is_kept, run.step, run.is_score_due)
+    outputs.clear_way(folder)
     with signals.stop_requests() as stop, logging_redirect_tqdm(), TrainingClock(run.seconds) as clock:
-        with RunLogger(folder, run.step, run.total_steps, keep_row, keep_scores) as logger:
-            logger.describe(run.config, run.hparams, HEADLINE.column(run.dataset))
+        with RunLogger(run, folder) as logger:
             about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
             status.update(folder, state="running", error=None, process=locks.this_process(), **about, **run.progress())
             if run.step == 0:
@@ -50,15 +43,16 @@ def train(run: TrainingRun, folder: Path) -> int:
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
                 outputs.finish(run, folder, logger)
-        if RANK == 0:
-            sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
-            figures.plot_figures(folder, undecided=0.5 if run.loss.zero_is_undecided else None)
+            if RANK == 0:
+                sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
+                figures.plot_figures(folder, undecided=0.5 if run.loss.zero_is_undecided else None)
 
-        state, error = "finished", None
-        if non_finite:
-            state, error = "diverged", non_finite
-        elif run.step < run.total_steps:
-            state, error = "stopped", stop.reason
+            state, error = "finished", None
+            if non_finite:
+                state, error = "diverged", non_finite
+            elif run.step < run.total_steps:
+                state, error = "stopped", stop.reason
+            logger.log_end(state)
         status.update(folder, state=state, error=error, **run.progress())
     return stop.signal if state == "stopped" else 0
 

@@ -4,7 +4,6 @@ import logging
 import math
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from gan import sampling
@@ -16,6 +15,18 @@ from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
+FOLDERS = ("samples", "figures", "checkpoints")  # of a run
+FILES = (  # of a run that are written while it trains, by pattern
+    *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
+    *("samples/real.png", "samples/step_*.png", "figures/losses.png", "figures/predictions.png"),
+)
+
+
+def clear_way(folder: Path) -> None:
+    """Rename what stands where the run will write a file or folder, such as a folder named metrics.jsonl."""
+    for patterns, is_right in ((FOLDERS, Path.is_dir), (FILES, Path.is_file)):
+        for path in sorted(path for pattern in patterns for path in folder.glob(pattern) if not is_right(path)):
+            files.move_aside(path)
 
 
 def log_metrics(run: TrainingRun, folder: Path, logger: RunLogger) -> dict[str, float]:
@@ -62,11 +73,12 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
 
 def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write the grid of the fixed noise."""
-    grid = save_grid(run, run.fixed_noise, folder / "samples" / f"step_{run.step:07d}.png")
-    logger.log_samples(run.step, grid)
+    path = folder / "samples" / files.grid_name(run.step)
+    save_grid(run, run.fixed_noise, path)
+    logger.log_samples(run.step, path)
 
 
-def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> Image.Image:
+def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> None:
     """Write a grid with one image for each row of `noise` (n, noise_dim)."""
     generator, batch_size = run.sampling_generator, run.settings.train.batch_size
     labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
@@ -74,7 +86,6 @@ def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> Image.Image:
     grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), generator.class_count)
     with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")
-    return grid
 
 
 def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:

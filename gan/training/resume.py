@@ -1,17 +1,17 @@
 """Resuming a run from its last checkpoint."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gan.config.errors import ConfigError
 from gan.system import distributed, status
-from gan.training import checkpoint
+from gan.training import checkpoint, outputs
 from gan.training.state import TrainingRun
 
 
 def resume(run: TrainingRun, folder: Path) -> None:
-    """Load the last checkpoint, and remove the samples that an uninterrupted run would not have written by then.
+    """Load the last checkpoint.
 
     Raises ConfigError, and changes nothing, if the run cannot be resumed.
     """
@@ -25,13 +25,16 @@ def resume(run: TrainingRun, folder: Path) -> None:
         is_capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
         longer = f"train.max_steps={run.step * 2}" if is_capped else f"train.epochs={2 * math.ceil(run.epoch)}"
         raise ConfigError(f"{folder} is finished after {run.step} of {run.total_steps} steps: resume with {longer}.")
+    outputs.clear_way(folder)
     failures = status.read(folder)["failures"]
-    status.update(folder, failures=[failure for failure in failures if failure["step"] <= run.step])
-    for path in (folder / "samples").glob("step_*.png"):
-        if not is_kept(run.step, run.is_sample_due, int(path.stem.removeprefix("step_"))):
-            path.unlink()
+    status.update(folder, failures=[failure for failure in failures if is_failure_until(run.step, failure)])
 
 
-def is_kept(now: int, is_due: Callable[[int], bool], step: int) -> bool:
-    """Whether an output of `step` would be there if the run had not been interrupted at `now`."""
-    return step < now or (step == now and is_due(step))
+def is_failure_until(step: int, failure: Any) -> bool:
+    """Whether an entry of status.json is a failure of training at `step` or before."""
+    expected = {"step": int, "what": str}
+    return (
+        isinstance(failure, dict)
+        and all(isinstance(failure.get(name), kind) for name, kind in expected.items())
+        and failure["step"] <= step
+    )

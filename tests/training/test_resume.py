@@ -1,13 +1,15 @@
-"""A resumed run equals an unbroken one to the bit."""
+"""A resumed run equals an unbroken one to the bit, and one broken file does not stop it."""
 
 import copy
+import os
 
 import pytest
 import torch
 
 from gan.config.errors import ConfigError
+from gan.system import files
 from gan.training import loop
-from tests.conftest import NARROW, same_weights
+from tests.conftest import NARROW, read_status, same_weights
 from tests.training.conftest import read_metrics
 
 
@@ -83,3 +85,74 @@ def test_resuming_a_finished_run_is_an_error_that_names_the_setting_to_change(tr
     train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
     with pytest.raises(ConfigError, match=r"train\.epochs=2"):
         train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)
+
+
+def make_folder(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    (path / "notes.txt").write_text("mine")
+
+
+def make_pipe(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+GARBAGE_ROWS = f"""{{"step": 2, "generator/loss": "x"}}
+{{"step": 4, "seconds": "x", "epoch": "x", "generator/loss": {10**400}}}
+7
+"""
+DAMAGE = {
+    "a cut grid": ("samples/step_0000004.png", lambda path: path.write_bytes(path.read_bytes()[:100])),
+    "an empty grid": ("samples/step_0000006.png", lambda path: path.write_bytes(b"")),
+    "a foreign name": ("samples/step_0000006 (1).png", lambda path: path.write_bytes(b"mine")),
+    "a foreign number": ("samples/step_6.png", lambda path: path.write_bytes(b"mine")),
+    "a grid that is a folder": ("samples/step_0000010.png", make_folder),
+    "a grid that is a pipe": ("samples/step_0000008.png", make_pipe),
+    "an earlier grid that is a pipe": ("samples/step_0000004.png", make_pipe),
+    "rows that are a folder": ("metrics.jsonl", make_folder),
+    "rows that are a pipe": ("metrics.jsonl", make_pipe),
+    "garbage for rows": ("metrics.jsonl", lambda path: path.write_bytes(b'\xff\x00\n{"step": []}\n{"step": 2}\n[1]\n')),
+    "garbage for numbers": ("metrics.jsonl", lambda path: path.write_text(GARBAGE_ROWS)),
+    "garbage for scores": ("scores.jsonl", lambda path: path.write_bytes(bytes(range(256)))),
+    "scores that are a folder": ("scores.jsonl", make_folder),
+    "a status that is a folder": ("status.json", make_folder),
+    "events that are a folder": ("events.out.tfevents.1", make_folder),
+    "a GIF that is a folder": ("samples.gif", make_folder),
+    "a GIF that is a pipe": ("samples.gif", make_pipe),
+    "a last image that is a folder": ("final.png", make_folder),
+    "a figure that is a folder": ("figures/losses.png", make_folder),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_one_broken_file_costs_a_warning(train_here, tmp_path, caplog, damage):
+    train_here(tmp_path, "train.max_steps=6", "watch.samples_every=2", "watch.log_every=2")
+    name, break_file = DAMAGE[damage]
+    break_file(tmp_path / name)
+    train_here(tmp_path, "train.max_steps=10", "watch.samples_every=2", "watch.log_every=2", resume=True)
+    assert read_status(tmp_path)["state"] == "finished" and (tmp_path / "samples.gif").is_file()
+    assert read_metrics(tmp_path)[-1]["step"] == 10
+    if "foreign" in damage:
+        assert (tmp_path / name).read_bytes() == b"mine" and "foreign" not in caplog.text
+    else:
+        assert tmp_path.joinpath(name).name in caplog.text
+    if "folder" in damage:
+        assert [path.read_text() for path in tmp_path.rglob("aside_*/notes.txt")] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["samples", "figures"])
+def test_a_file_in_place_of_a_folder_is_moved_aside(train_here, tmp_path, caplog, name):
+    (tmp_path / name).write_bytes(b"mine")
+    train_here(tmp_path, "train.max_steps=2")
+    assert (tmp_path / f"aside_1_{name}").read_bytes() == b"mine" and name in caplog.text
+    assert read_status(tmp_path)["state"] == "finished"
+
+
+def test_too_many_rows_are_a_config_error_before_anything_is_changed(train_here, tmp_path, monkeypatch):
+    train_here(tmp_path, "train.max_steps=6", "watch.log_every=1")
+    monkeypatch.setattr(files, "MAX_ROWS_BYTES", 1000)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl"):
+        train_here(tmp_path, "train.max_steps=10", resume=True)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
