@@ -105,7 +105,8 @@ def score_run(
         )
     scores = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        images = protocol.generate_images(generator, run.noise, count, seed, device)
+        labels = reference.draw_labels(generator.class_count, count, seed)
+        images = protocol.generate_images(generator, run.noise, count, seed, device, labels)
         scores.append(reference.score(reference.feature_stats(images), settings.parzen, gap))
     means = {column: mean_over(each[column] for each in scores) for column in scores[0]}
     return {column: mean for column, mean in means.items() if mean is not None}
@@ -156,7 +157,8 @@ def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, devi
     from gan import sampling
     from gan.metrics import formulas, protocol
 
-    (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device)
+    labels = reference.draw_labels(run.generator.class_count, NEIGHBOR_IMAGES, 0)
+    (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device, labels)
     train_images = reference.train[: run.cfg.dataset.limit].images
     pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
     with files.atomic_write(folder / "figures" / "neighbors.png") as file:

@@ -21,7 +21,7 @@ def adam(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
     """Adam (Kingma and Ba 2015). DCGAN made betas[0] = 0.5 usual for GANs (Radford et al. 2016)."""
-    first, second = betas
+    first, second = map(float, betas)  # torch takes no integer beside a float: betas=[0,0.99]
     return torch.optim.Adam(parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay, fused=True)
 
 

@@ -1,5 +1,6 @@
 """From noise to images, and from images to grids and GIFs."""
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
@@ -22,6 +24,8 @@ from gan.system.images import image_size, read_image
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+NOISE_BLOCK = 64  # vectors that are drawn at once
+BATCH_NORM_BATCHES = 16  # that the statistics of an EMA are computed over
 MAX_GIF_FRAMES, MAX_GIF_PIXELS = 500, 2**28  # Pillow keeps all frames in memory
 SUFFIXES = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
 
@@ -45,9 +49,45 @@ def generate(generator: Generator, noise: Tensor, labels: Tensor | None, batch_s
     return torch.cat(parts)
 
 
-def cycle_labels(classes: int, count: int, device: torch.device, first: int = 0) -> Tensor | None:
-    """Labels int64 (count,) that cycle through the classes, starting with `first`; None without classes."""
-    return torch.arange(first, first + count, device=device) % classes if classes else None
+def draw_noise(noise: Noise, count: int, seed: int, purpose: str) -> Tensor:
+    """Noise vectors (count, noise_dim) on the CPU, each of which depends on the seed and its index alone.
+
+    A single call would not do: torch draws the last numbers of a tensor in another way than those before.
+    """
+    blocks = [
+        noise.sample(NOISE_BLOCK, randomness.random_generator("cpu", seed, purpose, start))
+        for start in range(0, count, NOISE_BLOCK)
+    ]
+    return torch.cat(blocks)[:count]
+
+
+@torch.no_grad()
+def recompute_batch_norm(generator: Generator, noise: Noise, batch_size: int, device: torch.device) -> Generator:
+    """A copy of an EMA of G whose BatchNorm has the statistics of its own weights, and not of the latest ones.
+
+    They are computed over 16 batches of noise, as is usual for averaged weights (Izmailov et al. 2018, section 3.1).
+    Without BatchNorm, the network itself.
+    """
+    if not any(isinstance(layer, _BatchNorm) for layer in generator.modules()):
+        return generator
+    generator = copy.deepcopy(generator).eval()
+    for layer in generator.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None  # a mean over all batches
+            layer.train()
+    count = BATCH_NORM_BATCHES * batch_size
+    points, labels = draw_noise(noise, count, 0, "batch norm"), cycle_labels(generator.class_count, count, device)
+    randomness.reseed(device, 0, "batch norm")
+    for start in range(0, count, batch_size):
+        part = slice(start, start + batch_size)
+        generator(points[part].to(device), None if labels is None else labels[part])
+    return generator.eval()
+
+
+def cycle_labels(classes: int, count: int, device: torch.device) -> Tensor | None:
+    """Labels int64 (count,) that cycle through the classes; None without classes."""
+    return torch.arange(count, device=device) % classes if classes else None
 
 
 def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
@@ -98,13 +138,20 @@ def write_samples(generator: Generator, noise: Noise, request: Sampling, device:
         raise ConfigError(f"out={out}: must end in {suffix} for format={request.format}.")
     if request.format == "interpolation" and request.n < 2:
         raise ConfigError(f"n={request.n}: must be >= 2 for format=interpolation.")
-    points = noise.sample(request.n, randomness.random_generator("cpu", request.seed, "sample"))
-    labels = sample_labels(generator, request, device)
+    # Whole batches, so that the first images are the same, to the bit, however many are asked for.
+    count = (
+        request.n
+        if request.format == "interpolation"
+        else math.ceil(request.n / request.batch_size) * request.batch_size
+    )
+    points = draw_noise(noise, count, request.seed, "sample")
+    labels = sample_labels(generator, request, count, device)
     if request.format == "interpolation":
         points = noise.interpolate(points, request.frames)
         labels = None if labels is None else labels.repeat_interleave(request.frames)
     randomness.reseed(device, request.seed, "drawing")  # a generator may have noise or dropout of its own
     images = generate(generator, points.to(device), labels, request.batch_size)
+    images = images if request.format == "interpolation" else images[: request.n]
     if request.format == "png":
         out.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(images):
@@ -130,12 +177,12 @@ def output_path(request: Sampling) -> Path:
     return Path(request.run) / "generated" / name
 
 
-def sample_labels(generator: Generator, request: Sampling, device: torch.device) -> Tensor | None:
-    """Labels int64 (n,): the class of `class=`, or all classes in turn."""
+def sample_labels(generator: Generator, request: Sampling, count: int, device: torch.device) -> Tensor | None:
+    """Labels int64 (count,): the class of `class=`, or all classes in turn."""
     if request.class_ is None:
-        return cycle_labels(generator.class_count, request.n, device)
+        return cycle_labels(generator.class_count, count, device)
     if not generator.class_count:
         raise ConfigError(f"class={request.class_}: this run is unconditional; trick=[conditional] has classes.")
     if request.class_ >= generator.class_count:
         raise ConfigError(f"class={request.class_}: must be from 0 to {generator.class_count - 1}.")
-    return torch.full((request.n,), request.class_, device=device)
+    return torch.full((count,), request.class_, device=device)

@@ -5,6 +5,7 @@ D is the discriminator, G the generator. All metrics are 0-d tensors on the devi
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from gan.config.schema import Update
@@ -46,20 +47,21 @@ def step(
     if update == "generator_first":
         fake = generator(generator_batch.noise, generator_batch.labels)
         metrics = step_generator(players, loss, tricks, generator_batch, fake)
+        updates = []
         for batch in discriminator_batches:
             if not reuse_fakes:
                 fake = generator.generate(batch.noise, batch.labels)
-            metrics |= step_discriminator(players, loss, tricks, batch, fake.detach())
-        return metrics
+            updates.append(step_discriminator(players, loss, tricks, batch, fake.detach()))
+        return metrics | mean_of(updates)
 
     # D's update needs no gradient of G, so `generate` builds no graph, unless G's update uses the same fake images.
-    generate = generator if reuse_fakes else generator.generate
+    generate, updates = generator if reuse_fakes else generator.generate, []
     for batch in discriminator_batches:
         fake = generate(batch.noise, batch.labels)
-        metrics = step_discriminator(players, loss, tricks, batch, fake.detach())
+        updates.append(step_discriminator(players, loss, tricks, batch, fake.detach()))
     if not reuse_fakes:
         fake = generator(generator_batch.noise, generator_batch.labels)
-    return metrics | step_generator(players, loss, tricks, generator_batch, fake)
+    return mean_of(updates) | step_generator(players, loss, tricks, generator_batch, fake)
 
 
 def step_discriminator(players: Players, loss: Loss, tricks: Trick, batch: Batch, fake: Tensor) -> Metrics:
@@ -115,6 +117,13 @@ def compute_discriminator_loss(
     logged = {"loss": total, **predictions, **terms, **penalties}
     metrics = {f"discriminator/{name}": value.detach() for name, value in logged.items()}
     return total, (real_logits, fake_logits), metrics | observed
+
+
+def mean_of(updates: list[Metrics]) -> Metrics:
+    """The mean of each metric over D's updates in a step."""
+    if len(updates) == 1:
+        return updates[0]
+    return {name: torch.stack([metrics[name] for metrics in updates]).mean(0) for name in updates[0]}
 
 
 def generator_metrics(players: Players, generator_loss: Tensor, fake_logits: Tensor) -> Metrics:

@@ -28,7 +28,8 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Classifiers after one epoch, also for those who find them in the cache."""
-    monkeypatch.setattr(features, "EPOCHS", 1)
+    for name, value in {"EPOCHS": 1, "MIN_STEPS": 20, "MIN_ACCURACY": 0}.items():
+        monkeypatch.setattr(features, name, value)
 
 
 @pytest.fixture

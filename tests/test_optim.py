@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gan.config.errors import ConfigError
-from gan.optim import Decay, Ramp, sgd
+from gan.optim import Decay, Ramp, adam, sgd
 from gan.system import files
 
 
@@ -59,3 +59,12 @@ def test_nesterov_needs_a_momentum():
     weight = torch.nn.Parameter(torch.zeros(1))
     with pytest.raises(ConfigError, match="momentum"):
         sgd([weight], lr=0.1, momentum=0.0, nesterov=True, weight_decay=0.0)
+
+
+def test_the_first_beta_may_be_the_integer_zero():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = adam([weight], lr=1, betas=(0, 0.99), eps=1e-8, weight_decay=0)
+    assert optimizer.defaults["betas"] == (0.0, 0.99)
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    assert weight.item() == pytest.approx(-1)

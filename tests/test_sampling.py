@@ -8,10 +8,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from torch import nn
 
 from gan import sampling
 from gan.config import check
 from gan.config.errors import ConfigError
+from gan.models.base import Generator
+from gan.noise import Noise
 from gan.training import build
 from tests.conftest import CONF, ROOT
 
@@ -43,6 +46,38 @@ def test_samples_are_written_in_every_format_and_depend_on_the_seed_alone(train_
     assert Image.open(path).n_frames == 12
     other = np.load(sample(run, "n=9", "seed=4", "format=npz"))["images"]
     assert not np.array_equal(images, other)
+
+
+def test_the_first_images_are_the_same_however_many_are_asked_for(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1", "model.generator.hidden=[32]")
+    images = {n: np.load(sample(tmp_path, f"n={n}", "format=npz", "batch_size=16"))["images"] for n in (1, 20, 64)}
+    assert (images[1] == images[64][:1]).all() and (images[20] == images[64][:20]).all()
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform", "sphere"])
+def test_a_noise_vector_depends_on_the_seed_and_its_index_alone(kind):
+    noise = Noise(kind, 100)
+    many = sampling.draw_noise(noise, 200, 0, "sample")
+    assert all(torch.equal(sampling.draw_noise(noise, count, 0, "sample"), many[:count]) for count in (1, 63, 64, 65))
+    assert not torch.equal(sampling.draw_noise(noise, 200, 1, "sample"), many)
+    assert len({tuple(vector.tolist()) for vector in many}) == 200
+
+
+def test_batch_norm_of_an_ema_gets_the_statistics_of_its_own_weights():
+    layers = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Unflatten(1, (2, 2, 2)))
+    ema = Generator(layers).eval()
+    with torch.no_grad():
+        layers[0].weight.mul_(5)
+        layers[1].running_mean.fill_(7)
+    noise = Noise("normal", 4)
+    own = sampling.recompute_batch_norm(ema, noise, 32, CPU)
+    hidden = sampling.draw_noise(noise, 16 * 32, 0, "batch norm") @ layers[0].weight.T
+    assert torch.allclose(own.layers[1].running_mean, hidden.mean(0), atol=1e-4)
+    expected = torch.stack([batch.var(0) for batch in hidden.split(32)]).mean(0)
+    assert torch.allclose(own.layers[1].running_var, expected, rtol=1e-4)
+    assert (layers[1].running_mean == 7).all() and not any(module.training for module in own.modules())
+    without = Generator(nn.Sequential(nn.Linear(4, 8), nn.Unflatten(1, (2, 2, 2)))).eval()
+    assert sampling.recompute_batch_norm(without, noise, 32, CPU) is without
 
 
 def test_sample_py_prints_where_the_samples_are_and_writes_nothing_else(train_here, program, tmp_path):
@@ -101,7 +136,7 @@ def test_a_grid_has_a_column_for_each_class():
 
 
 def test_labels_cycle_through_the_classes():
-    assert sampling.cycle_labels(3, 5, CPU, first=2).tolist() == [2, 0, 1, 2, 0]
+    assert sampling.cycle_labels(3, 5, CPU).tolist() == [0, 1, 2, 0, 1]
     assert sampling.cycle_labels(0, 5, CPU) is None
 
 

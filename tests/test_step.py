@@ -59,6 +59,22 @@ def step_once(players, batch, update="discriminator_first", reuse_fakes=False):
     return step(players, LOSS, NO_TRICKS, update, reuse_fakes, [Batch(real, noise_d), Batch(real, noise_g)])
 
 
+@pytest.mark.parametrize("update", ["discriminator_first", "generator_first"])
+def test_the_metrics_of_several_updates_of_d_are_their_mean(batch, update):
+    real, noise_d, noise_g = batch
+    batches = [Batch(real, noise_d), Batch(-real, noise_g), Batch(real, noise_g)]
+    metrics = step(make_players(), LOSS, NO_TRICKS, update, False, batches)
+    players, singles = make_players(), []
+    if update == "generator_first":
+        step_generator(players, LOSS, NO_TRICKS, batches[2], players.generator(noise_g))
+    for one in batches[:2]:
+        fake = players.generator.generate(one.noise)
+        singles.append(step_discriminator(players, LOSS, NO_TRICKS, one, fake.detach()))
+    for name in singles[0]:
+        assert metrics[name].item() == pytest.approx((singles[0][name] + singles[1][name]).item() / 2, rel=1e-5), name
+    assert singles[0]["discriminator/loss"] != singles[1]["discriminator/loss"]
+
+
 def test_each_player_is_updated_in_its_own_step_only(batch):
     players = make_players()
     real, noise, _ = batch

@@ -38,11 +38,6 @@ NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 
 
-def in_steps(period: Period, steps_per_epoch: int) -> int:
-    """A period in steps: 500 is 500, `2 epochs` is twice `steps_per_epoch`."""
-    return period if isinstance(period, int) else int(period.split()[0]) * steps_per_epoch
-
-
 class Strict(BaseModel):
     """A frozen model that allows no unknown keys, no conversion between types, no infinity and no NaN."""
 

@@ -214,4 +214,8 @@ def summary(scores: dict[str, Any], features: str) -> str:
 def protocol_line(record: dict[str, Any]) -> str:
     """How scores were computed: with whose features, on how many images, against which real ones."""
     known = dict.fromkeys(PROTOCOL, "?") | record
-    return "features of {features}, {generated} generated against {real} {split} images of {dataset}".format(**known)
+    accuracy = f" (accuracy {known['accuracy']:.3f})" if isinstance(known["accuracy"], float) else ""
+    return (
+        f"features of {known['features']}{accuracy}, {known['generated']} generated against {known['real']} "
+        f"{known['split']} images of {known['dataset']}"
+    )

@@ -1,7 +1,8 @@
 """Feature networks: images are compared by their features in one of these.
 
-A dataset with labels gets a small classifier, trained here in a few minutes and kept in the cache. Its name ends in a
-hash of its weights, since only scores of the same classifier can be compared.
+The classifiers of the drawn digits and of MNIST come with this project, so that scores agree between machines. Another
+dataset with labels gets one that is trained here in a few minutes and kept in the cache. A name ends in a hash of the
+weights, since only scores of the same classifier can be compared.
 """
 
 import hashlib
@@ -13,7 +14,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError
@@ -26,8 +29,10 @@ from gan.system.tensor_files import load_tensors
 
 log = logging.getLogger(__name__)
 FEATURE_DIM = 128
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
+EPOCHS, MIN_STEPS, BATCH_SIZE, LEARNING_RATE = 4, 600, 128, 2e-3
+MIN_ACCURACY = 0.5  # below it, the features say little about the images
 SEED = 0
+SHIPPED = Path(__file__).parent / "networks"  # made by `python -m gan.metrics.make_networks`
 
 
 class FeatureNetwork(nn.Module):
@@ -117,17 +122,19 @@ def dataset_classifier(
     """The classifier of the dataset `name`, from the cache, or trained now.
 
     Its accuracy is measured on `test`, or without it on a tenth of `train` that it is not trained on.
-    Raises ConfigError for a dataset without classes.
+    Raises ConfigError for a dataset without classes, or whose classes the network does not tell apart.
     """
     if train.shape.class_count < 2:
         raise ConfigError(
             f"features=classifier: {name} has no classes to train the classifier on; sort the images into one folder "
             "per class, or use features=inception."
         )
+    if network := load_shipped(name, train.shape):
+        return prepare(network, device)
     if test is None:
         test_count = max(len(train) // 10, 1)
         train, test = train[test_count:], train[:test_count]
-    path = cache_dir / f"features-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
+    path = cache_dir / f"classifier-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
     image = train.shape
 
     def read(path: Path) -> dict[str, Any]:
@@ -142,11 +149,37 @@ def dataset_classifier(
 
     with locks.exclusive(path):
         state = from_cache(path, read, make, torch.save)
+    if state["accuracy"] < MIN_ACCURACY:
+        raise ConfigError(
+            f"features=classifier: the classifier of {name} is right for {state['accuracy']:.0%} of the images that it "
+            f"was not trained on, and scores need {MIN_ACCURACY:.0%}: use more images per class, or features=inception."
+        )
     network = Classifier(image)
     network.load_state_dict(state["weights"])
-    network.name = f"{name}-{image.size}x{image.size}x{image.channels}-{hash_weights(state['weights'])}"
-    network.accuracy = state["accuracy"]
+    network.accuracy, network.name = state["accuracy"], network_name(name, image, state["weights"])
+    return prepare(network, device)
+
+
+def network_name(name: str, image: ImageShape, weights: dict[str, Tensor]) -> str:
+    """Dataset, shape of the images, and a hash of the weights."""
+    return f"{name}-{image.size}x{image.size}x{image.channels}-{hash_weights(weights)}"
+
+
+def prepare(network: Classifier, device: torch.device) -> Classifier:
+    """The network on `device`, for features only."""
     return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def load_shipped(name: str, image: ImageShape) -> Classifier | None:
+    """The classifier that comes with this project for the dataset `name` in its own size; None where there is none."""
+    path = SHIPPED / f"{name}.safetensors"
+    if not path.exists() or image != ImageShape(1, 28, 10):
+        return None
+    weights, network = load_file(path), Classifier(image)
+    network.accuracy = weights.pop("accuracy").item()
+    network.load_state_dict(weights)
+    network.name = network_name(name, image, network.state_dict())
+    return network
 
 
 def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
@@ -157,7 +190,7 @@ def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
     randomness.reseed(device, SEED, "features")
     network = Classifier(train.shape).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    steps = max(len(train) // BATCH_SIZE, 1) * EPOCHS
+    steps = max(len(train) // BATCH_SIZE * EPOCHS, MIN_STEPS)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=steps)
     generator = randomness.random_generator("cpu", SEED, "feature batches")
     for _ in tqdm(range(steps), unit="step", disable=None, dynamic_ncols=True):
@@ -168,15 +201,25 @@ def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
         loss.backward()
         optimizer.step()
         schedule.step()
-    network.eval()
-    network.standard.reset_running_stats()
-    network.standard.train()
-    with torch.no_grad():
-        for images in train.images.split(512):
-            if len(images) > 1:
-                network(images.to(device))
+    compute_statistics(network, train.images, device)
     log.info("trained it in %.0f seconds", time.perf_counter() - began)
-    return network.eval()
+    return network
+
+
+@torch.no_grad()
+def compute_statistics(network: Classifier, images: Tensor, device: torch.device) -> None:
+    """Set the statistics of all BatchNorm layers to those of `images`: first of the maps, then of the features."""
+    network.eval()
+    for layers in (network.maps, network.standard):
+        norms = [layer for layer in layers.modules() if isinstance(layer, _BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean over all batches
+            norm.train()
+        for batch in images.split(512):
+            if len(batch) > 1:
+                network(batch.to(device))
+        network.eval()
 
 
 def random_shift(images: Tensor, generator: torch.Generator) -> Tensor:

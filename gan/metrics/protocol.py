@@ -51,7 +51,9 @@ class Reference:
 
     def __post_init__(self) -> None:
         self.real_fingerprint = fingerprint(self.real)
-        self.real_stats = self.feature_stats(self.real.images.split(BATCH_SIZE))
+        # In random order: metrics that compare fewer images take the first, and those of a dataset may be alike.
+        order = torch.randperm(len(self.real), generator=randomness.random_generator("cpu", 0, "real images"))
+        self.real_stats = self.feature_stats(self.real.images[indices] for indices in order.split(BATCH_SIZE))
 
     @property
     def features(self) -> str:
@@ -61,6 +63,17 @@ class Reference:
     def feature_stats(self, batches: Iterable[Tensor]) -> FeatureStats:
         """The statistics of images uint8, in batches (B, C, H, W)."""
         return FeatureStats(self.network, batches, self.device)
+
+    def draw_labels(self, class_count: int, count: int, seed: int) -> Tensor | None:
+        """Classes int64 (count,) for a conditional generator, as frequent as in training; None for no classes.
+
+        They are those of the training images in random order, each once before any twice.
+        """
+        if not class_count or self.train.labels is None:
+            return None
+        generator, labels = randomness.random_generator("cpu", seed, "score labels"), self.train.labels
+        rounds = [torch.randperm(len(labels), generator=generator) for _ in range(0, count, len(labels))]
+        return labels[torch.cat(rounds)[:count]]
 
     def score(self, stats: FeatureStats, parzen: bool, discriminator_gap: float | None = None) -> dict[str, float]:
         """All metrics of generated images, by column. `parzen` asks for the Parzen estimate, if images are small."""
@@ -175,15 +188,15 @@ def describe(image: ImageShape) -> str:
 
 
 def generate_images(
-    generator: Generator, noise: Noise, count: int, seed: int, device: torch.device
+    generator: Generator, noise: Noise, count: int, seed: int, device: torch.device, labels: Tensor | None
 ) -> Iterator[Tensor]:
-    """`count` images uint8, in batches (B, C, H, W). A conditional generator goes through all classes in turn."""
+    """`count` images uint8, in batches (B, C, H, W), of the classes `labels` int64 (count,)."""
     randomness.reseed(device, seed, "drawing")
     for start in range(0, count, BATCH_SIZE):
         size = min(BATCH_SIZE, count - start)
-        points = noise.sample(size, randomness.random_generator("cpu", seed, "scores", start)).to(device)
-        labels = sampling.cycle_labels(generator.class_count, size, device, start)
-        yield sampling.generate(generator, points, labels, BATCH_SIZE)
+        points = noise.sample(BATCH_SIZE, randomness.random_generator("cpu", seed, "scores", start))[:size]
+        batch_labels = None if labels is None else labels[start : start + size].to(device)
+        yield sampling.generate(generator, points.to(device), batch_labels, BATCH_SIZE)
 
 
 def discriminator_gap(

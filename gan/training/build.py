@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from gan import sampling
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
@@ -189,10 +190,14 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: 
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
-        generator.load_state_dict((ema and state["ema"]) or state["generator"])
+        with_ema = ema and state["ema"] is not None
+        generator.load_state_dict(state["ema" if with_ema else "generator"])
         discriminator.load_state_dict(state["discriminator"])
         noise = build_noise(cfg)
-    return TrainedRun(cfg, state["step"], generator.to(device).eval(), discriminator.to(device).eval(), noise)
+        generator, discriminator = generator.to(device).eval(), discriminator.to(device).eval()
+        if with_ema:
+            generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
+    return TrainedRun(cfg, state["step"], generator, discriminator, noise)
 
 
 def build_reference(

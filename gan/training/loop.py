@@ -79,7 +79,7 @@ def train_steps(
             run.is_sample_due(run.step),
             run.is_score_due(run.step),
         )
-        epoch_ends = run.step % run.steps_per_epoch == 0
+        epoch_ends = run.is_due("1 epoch", run.step)
         # Clocks and signals differ between processes, so they are heeded in steps in which all processes do so.
         in_sync = WORLD_SIZE == 1 or log_now or epoch_ends
         is_overdue = watch.checkpoint_minutes and time.perf_counter() - save_time > 60 * watch.checkpoint_minutes
@@ -124,7 +124,7 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
         torch.compiler.cudagraph_mark_step_begin()  # outputs of CUDA graphs of the last step may be overwritten
     own_rank = [RANK] if WORLD_SIZE > 1 else []  # each process draws dropout masks of its own
     randomness.reseed(run.device, seed, "layers", run.step, *own_rank)
-    run.players.begin_step(run.step, run.step // run.steps_per_epoch)
+    run.players.begin_step(run.step, run.count_periods("1 epoch", run.step))
     run.tricks.begin_step(run.step)
 
     count, pixel_range = train.discriminator_steps, run.generator.pixel_range

@@ -58,9 +58,9 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write the scores of the generator, and keep it as best.pt if its FID is the lowest so far."""
     watch, reference = run.settings.watch, run.reference
     assert reference is not None
-    images = protocol.generate_images(
-        run.sampling_generator, run.noise, watch.scores_images, run.settings.seed, run.device
-    )
+    generator, count, seed = run.sampling_generator(), watch.scores_images, run.settings.seed
+    labels = reference.draw_labels(generator.class_count, count, seed)
+    images = protocol.generate_images(generator, run.noise, count, seed, run.device, labels)
     scores = reference.score(reference.feature_stats(images), watch.scores_parzen)
     record, fid = reference.record(watch.scores_images), HEADLINE.column(reference.features)
     best = checkpoint.best_fid(folder, fid, record)
@@ -80,7 +80,7 @@ def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
 
 def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> None:
     """Write a grid with one image for each row of `noise` (n, noise_dim)."""
-    generator, batch_size = run.sampling_generator, run.settings.train.batch_size
+    generator, batch_size = run.sampling_generator(), run.settings.train.batch_size
     labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
     grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), generator.class_count)

@@ -21,8 +21,7 @@ def resume(run: TrainingRun, folder: Path) -> None:
         run.load_state_dict(state)
     before = distributed.from_rank_zero(lambda: status.read(folder)["state"])
     if run.step >= run.total_steps and before == "finished":  # and was not killed before it had written everything
-        train = run.settings.train
-        is_capped = train.max_steps and train.max_steps <= train.epochs * run.steps_per_epoch
+        is_capped = run.total_steps == run.settings.train.max_steps
         longer = f"train.max_steps={run.step * 2}" if is_capped else f"train.epochs={2 * math.ceil(run.epoch)}"
         raise ConfigError(f"{folder} is finished after {run.step} of {run.total_steps} steps: resume with {longer}.")
     outputs.clear_way(folder)

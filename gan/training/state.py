@@ -1,13 +1,14 @@
 """A run: everything that training needs, and its progress."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan import __version__
-from gan.config.schema import Periods, Settings, in_steps
+from gan import __version__, sampling
+from gan.config.schema import Period, Periods, Settings
 from gan.data.datasets import Batches
 from gan.data.image_shape import ImageShape
 from gan.losses import Loss
@@ -62,11 +63,6 @@ class TrainingRun:
         self.fixed_noise = self.noise.sample(watch.samples, random_generator, watch.noise_scale).to(self.device)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Updates of G in which D sees every real image once."""
-        return max(self.batches.per_epoch // self.settings.train.discriminator_steps, 1)
-
-    @property
     def images_per_step(self) -> int:
         """Real images that D sees in a step."""
         return self.settings.train.batch_size * self.settings.train.discriminator_steps
@@ -75,23 +71,32 @@ class TrainingRun:
     def total_steps(self) -> int:
         """Updates of G in the whole run."""
         train = self.settings.train
-        return min(train.epochs * self.steps_per_epoch, train.max_steps or train.epochs * self.steps_per_epoch)
+        in_epochs = math.ceil(train.epochs * self.batches.per_epoch / train.discriminator_steps)
+        return min(in_epochs, train.max_steps or in_epochs)
 
     @property
     def epoch(self) -> float:
-        """Epochs so far."""
-        return self.step / self.steps_per_epoch
+        """Epochs so far; in one, D sees every real image once."""
+        return self.step * self.settings.train.discriminator_steps / self.batches.per_epoch
+
+    def count_periods(self, period: Period, step: int) -> int:
+        """How often a period, 500 steps or `2 epochs`, has passed after `step` updates."""
+        if isinstance(period, int):
+            return step // period
+        return step * self.settings.train.discriminator_steps // (int(period.split()[0]) * self.batches.per_epoch)
 
     def is_due(self, periods: Periods, step: int) -> bool:
         """Whether something with these periods happens after `step` updates."""
         listed = periods if isinstance(periods, list) else [] if periods is None else [periods]
-        return any(step % in_steps(period, self.steps_per_epoch) == 0 for period in listed)
+        return any(self.count_periods(period, step) > self.count_periods(period, step - 1) for period in listed)
 
     def is_sample_due(self, step: int) -> bool:
         """Whether a grid of samples is written after `step` updates; one is always written before the first."""
         watch = self.settings.watch
-        moments = [in_steps(period, self.steps_per_epoch) for period in watch.samples_at]
-        return step == 0 or self.is_due(watch.samples_every, step) or step in moments
+        is_listed = any(
+            self.count_periods(period, step - 1) < 1 <= self.count_periods(period, step) for period in watch.samples_at
+        )
+        return step == 0 or self.is_due(watch.samples_every, step) or is_listed
 
     def is_log_due(self, step: int) -> bool:
         """Whether metrics are logged after `step` updates."""
@@ -110,10 +115,15 @@ class TrainingRun:
             "images_per_second": round(self.images_per_second, 1),
         }
 
-    @property
     def sampling_generator(self) -> Generator:
-        """The network that samples are drawn with: the EMA of G if there is one, else G."""
-        return self.ema.network if self.ema else self.generator
+        """The network that samples are drawn with: the EMA of G if there is one, else G.
+
+        A copy of the EMA where it has BatchNorm: the EMA itself stays as it is, since its state is saved.
+        """
+        if self.ema is None:
+            return self.generator
+        batch_size = self.settings.train.batch_size
+        return sampling.recompute_batch_norm(self.ema.network, self.noise, batch_size, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """The content of a checkpoint: enough to resume, and to sample without the data."""

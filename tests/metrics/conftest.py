@@ -19,12 +19,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def digits(cache):
-    """Training and test digits that share no image, their classifier, and the cache that it is in."""
+    """Training and test digits that share no image, a classifier trained on them, and the cache that it is in."""
     folder = cache / "classifier"
     train, test = (
         datasets.digits(folder, folder, split, count=3000, limit=None, image_size=None) for split in ("train", "test")
     )
-    return train, test, features.dataset_classifier("digits", train, test, folder, CPU), folder
+    return train, test, features.dataset_classifier("letters", train, test, folder, CPU), folder
 
 
 def stats_of(points, logits=None):

@@ -5,6 +5,7 @@ import torch
 from torch_fidelity import feature_extractor_inceptionv3
 
 from gan.config.errors import ConfigError
+from gan.data import datasets
 from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
 from gan.metrics import features
@@ -13,12 +14,45 @@ from gan.metrics.features import Classifier, PerChannel
 from tests.metrics.conftest import CPU
 
 
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_the_networks_of_digits_and_mnist_come_with_the_project(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(features, "train_classifier", None)  # training would fail
+    image = ImageShape(1, 28, 10)
+    data = ImageDataset(torch.zeros(20, 1, 28, 28, dtype=torch.uint8), torch.arange(20) % 10)
+    network = features.dataset_classifier(name, data, data, tmp_path, CPU)
+    assert network.accuracy > 0.98 and network.name.startswith(f"{name}-28x28x1-")
+    assert (features.SHIPPED / f"{name}.safetensors").stat().st_size < 2 * 10**6 and not [*tmp_path.iterdir()]
+    assert features.load_shipped(name, ImageShape(1, 32, 10)) is None
+    assert features.load_shipped("mine", image) is None
+
+
+def test_the_shipped_network_of_the_digits_tells_their_classes_apart(cache):
+    test = datasets.digits(cache, cache, "test", count=3000, limit=None, image_size=None)
+    network = features.load_shipped("digits", test.shape)
+    assert features.measure_accuracy(network, test, CPU) > 0.98
+    stats = FeatureStats(network, test.images.split(256), CPU)
+    assert stats.mean.abs().max() < 0.2 and (stats.covariance.diag() - 1).abs().max() < 0.5
+
+
+def test_a_small_dataset_has_as_many_steps_as_its_classifier_needs(digits):
+    train, test, _, folder = digits
+    assert features.dataset_classifier("few", train[:600], test, folder, CPU).accuracy > 0.9
+
+
+def test_a_classifier_that_does_not_tell_the_classes_apart_gives_no_scores(monkeypatch, tmp_path):
+    monkeypatch.setattr(features, "MIN_STEPS", 2)
+    images = torch.randint(0, 256, (200, 1, 8, 8), dtype=torch.uint8)
+    data = ImageDataset(images, torch.arange(200) % 4)
+    with pytest.raises(ConfigError, match=r"features=classifier.*50%"):
+        features.dataset_classifier("random", data, data.__class__(images.flip(0), data.labels), tmp_path, CPU)
+
+
 def test_a_classifier_is_trained_once_and_named_after_its_weights(digits, monkeypatch):
     train, test, network, folder = digits
     assert network.accuracy > 0.9
-    assert network.name == f"digits-28x28x1-{features.hash_weights(network.state_dict())}"
+    assert network.name == f"letters-28x28x1-{features.hash_weights(network.state_dict())}"
     monkeypatch.setattr(features, "train_classifier", None)  # training again would fail
-    again = features.dataset_classifier("digits", train, test, folder, CPU)
+    again = features.dataset_classifier("letters", train, test, folder, CPU)
     assert again.name == network.name and again.accuracy == network.accuracy
     images = train.images[:5]
     assert all(torch.equal(a, b) for a, b in zip(again(images), network(images), strict=True))
@@ -32,19 +66,21 @@ def test_features_are_standardized_over_the_training_images(digits):
 
 def test_a_damaged_classifier_is_trained_again(digits, monkeypatch):
     train, test, network, folder = digits
-    (path,) = folder.glob("features-*.pt")
+    (path,) = folder.glob("classifier-letters-*.pt")
     content = path.read_bytes()
     monkeypatch.setattr(features, "EPOCHS", 1)
+    monkeypatch.setattr(features, "MIN_STEPS", 20)
+    monkeypatch.setattr(features, "MIN_ACCURACY", 0)
     for damaged in (b"", content[: len(content) // 2]):
         path.write_bytes(damaged)
-        other = features.dataset_classifier("digits", train, test, folder, CPU)
+        other = features.dataset_classifier("letters", train, test, folder, CPU)
         assert other.name != network.name
     path.write_bytes(content)
 
 
 def test_the_same_images_give_the_same_classifier(digits, monkeypatch):
     train = digits[0]
-    monkeypatch.setattr(features, "EPOCHS", 1)
+    monkeypatch.setattr(features, "MIN_STEPS", 5)
     one, other = (features.train_classifier(train[:256], CPU).state_dict() for _ in range(2))
     assert features.hash_weights(one) == features.hash_weights(other)
     assert features.fingerprint(train) != features.fingerprint(train[1:])

@@ -21,6 +21,8 @@ from tests.metrics.conftest import CPU
 def quick(monkeypatch):
     """Classifiers after one epoch."""
     monkeypatch.setattr(features, "EPOCHS", 1)
+    monkeypatch.setattr(features, "MIN_STEPS", 20)
+    monkeypatch.setattr(features, "MIN_ACCURACY", 0)
 
 
 class Network(features.FeatureNetwork):
@@ -76,8 +78,8 @@ def test_the_parzen_estimate_is_computed_only_if_asked_for_and_of_small_images()
     assert "parzen" not in reference.score(reference.real_stats, parzen=True)
 
 
-def test_a_conditional_generator_goes_through_all_classes():
-    requested = []
+def test_a_conditional_generator_draws_the_given_classes():
+    requested, labels = [], torch.arange(600) % 3
 
     class Conditional(nn.Module):
         pixel_range, class_count = (-1, 1), 3
@@ -87,9 +89,29 @@ def test_a_conditional_generator_goes_through_all_classes():
             return noise[:, :1, None, None].expand(-1, 1, 8, 8)
 
     noise = SimpleNamespace(sample=lambda count, generator: torch.randn(count, 2, generator=generator))
-    batches = list(protocol.generate_images(Conditional(), noise, 600, 0, CPU))
+    batches = list(protocol.generate_images(Conditional(), noise, 600, 0, CPU, labels))
     assert [len(batch) for batch in batches] == [256, 256, 88]
-    assert requested == [number % 3 for number in range(600)]
+    assert requested == labels.tolist()
+    fewer = list(protocol.generate_images(Conditional(), noise, 10, 0, CPU, labels))
+    assert torch.equal(fewer[0], batches[0][:10])
+
+
+def test_classes_are_as_frequent_as_in_training():
+    reference = random_reference("one", torch.Generator().manual_seed(0))
+    reference.train = ImageDataset(reference.train.images, torch.tensor([0] * 180 + [1] * 15 + [2] * 5))
+    labels = reference.draw_labels(3, 400, seed=0)
+    assert labels.bincount().tolist() == [360, 30, 10] and labels[:200].bincount().tolist() == [180, 15, 5]
+    assert torch.equal(reference.draw_labels(3, 30, seed=0), labels[:30])
+    assert not torch.equal(reference.draw_labels(3, 400, seed=1), labels)
+    assert reference.draw_labels(0, 400, seed=0) is None
+
+
+def test_metrics_on_some_of_the_real_images_take_random_ones():
+    images = torch.arange(200, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)
+    real = ImageDataset(images, torch.arange(200) % 3)
+    values = protocol.Reference("one", real, real, "test", Network(), CPU).real_stats.features[:, 0]
+    assert values.sort().values.tolist() == [*range(200)]
+    assert abs(values[:50].mean() - 99.5) < 25  # the first 50 in their order have a mean of 24.5
 
 
 def test_a_discriminator_that_memorized_its_images_has_a_gap():

@@ -26,13 +26,13 @@ def test_the_decay_starts_small_and_buffers_are_copied():
 
 def test_every_run_has_an_ema_by_default(make_run):
     run = make_run("trick=[r1]", *NARROW["mlp"])
-    assert run.ema.decay == 0.999 and run.sampling_generator is run.ema.network is not run.generator
+    assert run.ema.decay == 0.999 and run.sampling_generator() is run.ema.network is not run.generator
     assert run.state_dict()["ema"].keys() == run.generator.state_dict().keys()
 
 
 def test_without_ema_samples_are_drawn_with_the_generator_itself(make_run):
     run = make_run("train.ema_decay=null", *NARROW["mlp"])
-    assert run.ema is None and run.sampling_generator is run.generator and run.state_dict()["ema"] is None
+    assert run.ema is None and run.sampling_generator() is run.generator and run.state_dict()["ema"] is None
 
 
 def test_the_ema_does_not_change_training(make_run):

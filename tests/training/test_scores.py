@@ -21,7 +21,8 @@ from tests.metrics.conftest import CPU
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Classifiers after one epoch."""
-    monkeypatch.setattr(features, "EPOCHS", 1)
+    for name, value in {"EPOCHS": 1, "MIN_STEPS": 20, "MIN_ACCURACY": 0}.items():
+        monkeypatch.setattr(features, name, value)
 
 
 def test_scores_are_logged_and_the_best_checkpoint_is_kept(train_here, tmp_path):

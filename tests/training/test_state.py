@@ -10,8 +10,21 @@ def run(make_run):
 
 
 def test_an_epoch_has_as_many_steps_as_show_every_image_once(run):
-    assert (run.steps_per_epoch, run.images_per_step, run.total_steps) == (4, 16, 12)
+    assert (run.images_per_step, run.total_steps) == (16, 12)
     run.step = 6
+    assert run.epoch == 1.5
+
+
+def test_an_epoch_may_end_within_a_step(make_run):
+    """24 batches in three epochs, three of which make a step."""
+    run = make_run(
+        "train.discriminator_steps=3", "train.epochs=3", "train.max_steps=null", "watch.samples_at=[1 epoch]"
+    )
+    assert run.total_steps == 8
+    assert [step for step in range(9) if run.is_due("1 epoch", step)] == [0, 3, 6, 8]
+    assert [step for step in range(9) if run.is_due("2 epochs", step)] == [0, 6]
+    assert [step for step in range(9) if run.is_sample_due(step)] == [0, 3]
+    run.step = 4
     assert run.epoch == 1.5
 
 
