@@ -65,7 +65,7 @@ def draw_noise(noise: Noise, count: int, seed: int, purpose: str) -> Tensor:
 def recompute_batch_norm(generator: Generator, noise: Noise, batch_size: int, device: torch.device) -> Generator:
     """A copy of an EMA of G whose BatchNorm has the statistics of its own weights, and not of the latest ones.
 
-    They are computed over 16 batches of noise, as is usual for averaged weights (Izmailov et al. 2018, section 3.1).
+    They are computed over 16 batches of noise, as is usual for averaged weights (Izmailov et al. 2018).
     Without BatchNorm, the network itself.
     """
     if not any(isinstance(layer, _BatchNorm) for layer in generator.modules()):

@@ -94,6 +94,9 @@ def fork(program: str, arguments: tuple[str, ...], folder: Path, output: Path, e
     if child:
         return child
     code = 70
+    # Hydra will load its plugins anew, and ours, which derive from them, must not be older.
+    if sys.modules.pop("hydra_plugins._gan_launchers", None):
+        del sys.modules["hydra_plugins"]._gan_launchers
     try:
         execute(program, arguments, folder, output, environment)
         code = 0

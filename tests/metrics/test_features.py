@@ -122,10 +122,11 @@ def test_a_network_per_channel_knows_all_combinations_of_classes():
 @pytest.mark.parametrize("change", ["keys", "shape", "no weights", "no accuracy", "list"])
 def test_a_classifier_of_another_form_is_trained_again(tmp_path, caplog, monkeypatch, change):
     monkeypatch.setattr(features, "train_classifier", lambda train, device: Classifier(train.shape))
+    monkeypatch.setattr(features, "MIN_ACCURACY", 0)
     images = ImageDataset(torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 2)
     network = features.dataset_classifier("any", images, images, tmp_path, CPU)
     assert features.dataset_classifier("any", images, images, tmp_path, CPU).name == network.name
-    (path,) = tmp_path.glob("features-*.pt")
+    (path,) = tmp_path.glob("classifier-*.pt")
     state = torch.load(path)
     weights = state["weights"]
     if change == "keys":
