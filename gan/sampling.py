@@ -62,26 +62,28 @@ def draw_noise(noise: Noise, count: int, seed: int, purpose: str) -> Tensor:
 
 
 @torch.no_grad()
-def recompute_batch_norm(generator: Generator, noise: Noise, batch_size: int, device: torch.device) -> Generator:
+def recompute_batch_norm(
+    generator: Generator, noise: Noise, batch_size: int, device: torch.device, local_slice: slice = slice(None)
+) -> Generator:
     """A copy of an EMA of G whose BatchNorm has the statistics of its own weights, and not of the latest ones.
 
     They are computed over 16 batches of noise, as is usual for averaged weights (Izmailov et al. 2018).
     Without BatchNorm, the network itself.
+
+    Args:
+        local_slice: the part of each batch that this process generates, as in training.
     """
     if not any(isinstance(layer, _BatchNorm) for layer in generator.modules()):
         return generator
     generator = copy.deepcopy(generator).eval()
-    for layer in generator.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.reset_running_stats()
-            layer.momentum = None  # a mean over all batches
-            layer.train()
-    count = BATCH_NORM_BATCHES * batch_size
-    points, labels = draw_noise(noise, count, 0, "batch norm"), cycle_labels(generator.class_count, count, device)
+    layers = [layer.train() for layer in generator.modules() if isinstance(layer, _BatchNorm)]
+    points = draw_noise(noise, BATCH_NORM_BATCHES * batch_size, 0, "batch norm").split(batch_size)
+    labels = cycle_labels(generator.class_count, batch_size, device)
     randomness.reseed(device, 0, "batch norm")
-    for start in range(0, count, batch_size):
-        part = slice(start, start + batch_size)
-        generator(points[part].to(device), None if labels is None else labels[part])
+    for number, batch in enumerate(points, 1):
+        for layer in layers:
+            layer.momentum = 1 / number  # the mean over the batches so far
+        generator(batch[local_slice].to(device), None if labels is None else labels[local_slice])
     return generator.eval()
 
 

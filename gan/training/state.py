@@ -122,8 +122,8 @@ class TrainingRun:
         """
         if self.ema is None:
             return self.generator
-        batch_size = self.settings.train.batch_size
-        return sampling.recompute_batch_norm(self.ema.network, self.noise, batch_size, self.device)
+        batch_size, local_slice = self.settings.train.batch_size, self.batches.local_slice
+        return sampling.recompute_batch_norm(self.ema.network, self.noise, batch_size, self.device, local_slice)
 
     def state_dict(self) -> dict[str, Any]:
         """The content of a checkpoint: enough to resume, and to sample without the data."""
