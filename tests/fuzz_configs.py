@@ -25,7 +25,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan.cli import overrides
+from gan.cli import messages, overrides
 from gan.config import check, comparison, targets
 from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
@@ -273,7 +273,9 @@ class Fuzzer:
             with self.oracle.patches():
                 work(shown)
             self.outcomes[f"{work.__name__}: accepted"] += 1
-        except (ConfigError, HydraException, OmegaConfBaseException, ValueError) as error:
+        except (ConfigError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+            if isinstance(error, TypeError) and not messages.failed_override(error):
+                raise
             is_of_user = isinstance(error, ConfigError) or work == self.overrides_case
             assert is_of_user, f"{type(error).__name__}: {error}"
             shown.append(str(error))

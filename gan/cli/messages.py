@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -75,7 +76,11 @@ def user_errors() -> Iterator[None]:
             yield
     except ConfigError as error:
         sys.exit(1 if RANK else printable(error))  # rank 0 prints it for all processes
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        if override := failed_override(error):
+            sys.exit(printable(f"{override}: no such setting; a list is set as a whole, as in NAME=[1,2]."))
+        if isinstance(error, TypeError):  # a bug
+            raise
         cause = error.__cause__
         if isinstance(cause, (OSError, ConfigError)):  # the log file cannot be opened
             sys.exit(printable(os_error_message(cause) if isinstance(cause, OSError) else cause))
@@ -84,6 +89,17 @@ def user_errors() -> Iterator[None]:
         sys.exit(printable(os_error_message(error)))
     except KeyboardInterrupt as error:
         sys.exit(128 + getattr(error, "signal", signal.SIGINT))
+
+
+def failed_override(error: Exception) -> str | None:
+    """The override that Hydra was applying when a name in it did not fit, of which Hydra says nothing itself.
+
+    That is one that leads into a list, such as `model.generator.hidden.a=1`.
+    """
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    found = (frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((override.input_line for override in found if isinstance(override, Override)), None)
 
 
 def parser_error(_parser: argparse.ArgumentParser, message: str) -> NoReturn:

@@ -164,3 +164,9 @@ def test_the_ema_trick_is_now_a_setting():
     for error in (MissingConfigException("", "trick/ema"), MissingConfigException("", "trick/ema", ["r1"])):
         sentence = messages.explain_error(error)
         assert "train.ema_decay" in sentence and sentence.startswith("trick=ema was replaced")
+
+
+@pytest.mark.parametrize("name", ["hidden.a", "hidden.a.b", "hidden.7"])
+def test_a_name_in_a_list_is_no_setting(program, name):
+    done = program("train.py", f"model.generator.{name}=1")
+    assert done.returncode == 1 and done.is_clean_exit() and f"model.generator.{name}" in done.stderr
