@@ -125,7 +125,8 @@ def group_options(group: str) -> str:
 def resume_overrides(overrides: list[str], config_dir: str | None = None, config_name: str | None = None) -> list[str]:
     """The overrides; with resume=RUN among them, after those that RUN was started with, so that they take precedence.
 
-    Raises ConfigError if RUN is no run folder, or if its overrides would do what only the command line may.
+    Raises ConfigError if RUN is no run folder, or if its overrides would do what only the command line may, and OSError
+    if they cannot be read.
 
     Args:
         config_dir, config_name: what was typed for these flags; the saved overrides may name options in the folder.
@@ -150,7 +151,7 @@ def resume_overrides(overrides: list[str], config_dir: str | None = None, config
     try:
         lines = files.read_yaml(folder / ".hydra" / "overrides.yaml") or []
         saved = list(zip(lines, parser.parse_overrides(lines), strict=True))
-    except (OSError, ValueError, TypeError, AttributeError, HydraException) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, AttributeError, HydraException) as error:
         raise ConfigError(
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error

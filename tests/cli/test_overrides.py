@@ -1,5 +1,6 @@
 """The command line before Hydra reads it: help, names of folders, and what a resumed run takes over."""
 
+import errno
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from gan.cli.overrides import parse_arguments, parse_settings, single_choice
 from gan.config.errors import ConfigError
+from gan.system import files
 from tests.conftest import ROOT, options
 
 
@@ -167,3 +169,12 @@ def test_in_a_sweep_a_setting_of_a_group_is_checked_against_each_job():
 def test_a_sweep_of_one_value_is_written_without_choice():
     assert single_choice("x=choice(5)") == "x=5" and single_choice("+x=choice([1,'a b'])") == "+x=[1,'a b']"
     assert single_choice("x=1,2") == "x=1,2" and single_choice("x=choice(1,2)") == "x=choice(1,2)"
+
+
+def test_saved_overrides_that_cannot_be_read_are_an_error_with_its_cause(tmp_path, monkeypatch):
+    def fail(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "read_yaml", fail)
+    with pytest.raises(PermissionError):
+        parse_arguments([f"resume={tmp_path}"])
