@@ -15,7 +15,7 @@ from gan.config.targets import check_tree, references, trust_of
 
 # The groups that name code, and the nodes in each; a trick's may have any name.
 GROUPS = {
-    "model": {"generator", "discriminator"},
+    "model": {"generator", "discriminator", "rates"},  # rates: learning rates for conf/optim, if the model has any
     "optim": {"generator", "discriminator", "schedule"},
     "loss": None,
     "trick": None,
@@ -94,12 +94,12 @@ def check_group(group: str, names: set[str] | None, node: Any) -> None:
     if names is None and group != "trick":
         return
     nodes = node if isinstance(node, dict) else {}
-    for name in [*sorted(names or ()), *nodes]:
+    for name in [*sorted((names or set()) - {"rates"}), *nodes]:
         if names and name not in names:
             raise unknown_setting(f"{group}.{name}", sorted(names))
         if not isinstance(nodes.get(name), dict):
             raise invalid_value(f"{group}.{name}", nodes.get(name), "a group of settings")
-        if names and name != "schedule" and "_target_" not in nodes[name]:
+        if names and name not in ("schedule", "rates") and "_target_" not in nodes[name]:
             raise ConfigError(f"{group}.{name}._target_: missing.")
     for name, entry in (nodes["schedule"] if group == "optim" else {}).items():
         if not (isinstance(entry, dict) and str(entry.get("_target_")).startswith("gan.optim.")):
