@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,9 @@ common = {"deadline": None, "database": None, "suppress_health_check": list(Heal
 hypothesis.settings.register_profile("everyday", max_examples=10, derandomize=True, **common)
 hypothesis.settings.register_profile("thorough", max_examples=1000, print_blob=True, **common)
 hypothesis.settings.load_profile("everyday")
+
+if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, also in the programs that tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def options(group: str) -> list[str]:
