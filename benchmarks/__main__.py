@@ -202,14 +202,13 @@ def time_sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> No
     print("## Images per second, by size (fp32, with EMA)\n")
     print_header(["model", "batch", "side", "dataset size", "images per second", "memory, MiB"])
     count = 20_000
-    groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp", "dcgan")]
-    groups += [[(model, 64, side, count) for side in (16, 32, 64)] for model in ("mlp", "dcgan")]
+    groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp", "dcgan_wide")]
+    groups += [[(model, 64, side, count) for side in (16, 32, 64)] for model in ("mlp", "dcgan_wide")]
     groups += [[("mlp", 64, 28, count) for count in (1_000, 20_000, 50_000)]]
     for group in groups:  # its sizes take turns
         variants = {}
         for model, batch, side, count in group:
-            width = [f"model.{name}.width=64" for name in ("generator", "discriminator") if model == "dcgan"]
-            overrides = (f"model={model}", *width, f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
+            overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
             variants[model, batch, side, count] = Variant("ours", (*overrides, f"dataset.count={count}"))
         times, peaks = measure(variants, rounds, slice_seconds)
         for (model, batch, side, count), of_size in times.items():

@@ -65,7 +65,7 @@ def test_a_job_whose_option_was_edited_is_another_job(train, tmp_path):
     option.parent.mkdir(parents=True)
     sweep = ["-m", f"--config-dir={tmp_path / 'mine'}", "optim=quick", STEPS, f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     for rate in (0.01, 0.02, 0.01):
-        option.write_text((CONF / "optim" / "sgd.yaml").read_text("utf-8").replace("lr: 0.01", f"lr: {rate}"))
+        option.write_text((CONF / "optim" / "sgd_momentum.yaml").read_text("utf-8").replace("lr: 0.01", f"lr: {rate}"))
         done = train(*sweep)
         assert done.returncode == 0, done.stderr
         if rate == 0.02:

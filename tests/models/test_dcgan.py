@@ -14,8 +14,7 @@ def test_feature_maps_are_halved_down_to_4_or_3_pixels(size, sizes):
 
 
 def test_for_64_pixels_the_layers_are_those_of_the_paper():
-    widths = [f"model.{name}.width=64" for name in ("generator", "discriminator")]
-    generator, discriminator = build_pair("dcgan", ImageShape(3, 64), *widths)
+    generator, discriminator = build_pair("dcgan_wide", ImageShape(3, 64))
     assert weight_shapes(generator) == [
         (100, 512, 4, 4),
         (512, 256, 4, 4),
