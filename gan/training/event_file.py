@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
@@ -18,12 +17,12 @@ from gan.config.errors import first_line
 from gan.metrics.catalogue import PROTOCOL
 from gan.report.runs import RunFolder
 from gan.system import files, status
+from gan.system.images import identify, read_png
 
 if TYPE_CHECKING:
     from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
-MAX_GRID_BYTES = 2**28
 CUSTOM_SCALARS = {
     "GAN": {
         "losses": ["Multiline", ["discriminator/loss$", "generator/loss$"]],
@@ -109,13 +108,12 @@ class EventFile:
     def add_grid(self, path: Path, step: int, wall_time: float | None = None) -> None:
         """Write a sample grid as its file has it. A damaged one is left out, with a warning."""
         try:
-            content = files.read_bytes(path, MAX_GRID_BYTES)
-            with Image.open(io.BytesIO(content), formats=["PNG"]) as grid:
-                size = {"width": grid.width, "height": grid.height, "colorspace": len(grid.getbands())}
-                grid.verify()
-        except Exception as error:  # a damaged file makes the reader raise nearly anything
+            content = read_png(path)
+        except (OSError, ValueError) as error:
             log.warning("%s is damaged, and left out of TensorBoard: %s.", path, first_line(error))
             return
+        with identify(io.BytesIO(content), ["PNG"]) as grid:
+            size = {"width": grid.width, "height": grid.height, "colorspace": len(grid.getbands())}
         image = Summary.Value(tag="samples", image=Summary.Image(**size, encoded_image_string=content))
         self.writer._get_file_writer().add_summary(Summary(value=[image]), step, wall_time)
 
