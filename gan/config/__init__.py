@@ -2,4 +2,6 @@
 
 from pathlib import Path
 
+from gan.config import resolvers as resolvers  # registers them, for every configuration that is composed
+
 CONF = Path(__file__).parent.parent.parent / "conf"

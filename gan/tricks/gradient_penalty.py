@@ -38,7 +38,8 @@ class GradientPenalty(Trick):
         if has_batch_norm(context.discriminator):
             raise ConfigError(
                 "BatchNorm in the discriminator does not go with a gradient penalty, which is defined for each image "
-                "alone: choose model.discriminator.norm=none, or leave the penalty out."
+                "alone: choose model.discriminator.norm=none and, with model=conv_logit_norm, "
+                "model.discriminator.norm_logit=false; or leave the penalty out."
             )
 
 

@@ -15,7 +15,10 @@ INCOMPATIBLE = [
     (["trick=[weight_clipping,wgan_gp]"], ["weight_clipping"]),
     (["trick=[r1,minibatch_discrimination]"], ["minibatch_discrimination"]),
     (["model=residual", "trick=[spectral_norm]", *NARROW["residual"]], ["spectral_norm"]),
-    (["model=dcgan", "trick=[r1]", *NARROW["dcgan"]], ["BatchNorm", "model.discriminator.norm=none"]),
+    (
+        ["model=dcgan", "trick=[r1]", "model.discriminator.norm=batch", *NARROW["dcgan"]],
+        ["BatchNorm", "model.discriminator.norm=none"],
+    ),
     (["trick=[separate_batches]"], ["separate_batches"]),
     (["trick=[track_failures]", "train.batch_size=1"], ["train.batch_size"]),
     (["trick=[track_failures]", "watch.log_every=null"], ["watch.log_every"]),
