@@ -208,7 +208,9 @@ def time_sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> No
     for group in groups:  # its sizes take turns
         variants = {}
         for model, batch, side, count in group:
-            overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
+            plain = ("model.generator.norm=none",) if model == "mlp" else ()  # as in blog/mlp, whatever the default
+            size = (f"train.batch_size={batch}", f"dataset.image_size={side}")
+            overrides = (f"model={model}", *plain, *size, *common)
             variants[model, batch, side, count] = Variant("ours", (*overrides, f"dataset.count={count}"))
         times, peaks = measure(variants, rounds, slice_seconds)
         for (model, batch, side, count), of_size in times.items():

@@ -25,6 +25,7 @@ def test_for_28_pixels_the_layers_are_those_of_the_published_mlp():
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "tanh_unit", "linear"])
 def test_with_an_output_bias_from_the_marginals_the_first_output_is_the_mean_image(make_run, output):
     run = make_run(
+        "model.generator.norm=none",
         "model.generator.output_bias=marginals",
         f"model.generator.output={output}",
         "dataset.limit=50",
