@@ -69,7 +69,12 @@ def narrow(model: str) -> list[str]:
 
 
 def composed(*overrides: str) -> DictConfig:
-    """What `compose` returns. Each choice of options is composed once; the other overrides are applied to a copy."""
+    """What `compose` returns, with model=mlp, which is quick, unless a model or an experiment is chosen.
+
+    Each choice of options is composed once; the other overrides are applied to a copy.
+    """
+    if not any(override.startswith(("model=", "experiment=")) for override in overrides):
+        overrides = ("model=mlp", *overrides)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     of_groups = [
         override.package is not None or name.startswith("hydra") or (CONF / name).is_dir()
@@ -152,6 +157,7 @@ TINY = [
     "device=cpu",
     "dataset.count=640",
     "train.batch_size=16",
+    "model=mlp",
     "model.generator.hidden=[32]",
     "model.discriminator.hidden=[32]",
     "watch.samples=4",

@@ -23,7 +23,7 @@ SETTINGS = {  # each without dropout, which is random in each process
         "train.update=simultaneous",
     ],
 }
-FIXED = [*TINY[:3], "optim=sgd", "train.max_steps=6", "watch.log_every=3", "watch.samples=4", "threads=1"]
+FIXED = [*TINY[:4], "optim=sgd", "train.max_steps=6", "watch.log_every=3", "watch.samples=4", "threads=1"]
 
 
 def train_with_two_processes(*arguments: str) -> str:

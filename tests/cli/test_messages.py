@@ -168,5 +168,5 @@ def test_the_ema_trick_is_now_a_setting():
 
 @pytest.mark.parametrize("name", ["hidden.a", "hidden.a.b", "hidden.7"])
 def test_a_name_in_a_list_is_no_setting(program, name):
-    done = program("train.py", f"model.generator.{name}=1")
+    done = program("train.py", "model=mlp", f"model.generator.{name}=1")
     assert done.returncode == 1 and done.is_clean_exit() and f"model.generator.{name}" in done.stderr
