@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan.cli.job_settings import describe_difference, drop_replaced, is_done, is_unused, read_settings, to_yaml
 from gan.cli.messages import exit_with, explain_error
 from gan.cli.names import job_name
-from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
+from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, parse_settings, quote, quote_override, shell_line, single_choice
 from gan.cli.sweep_results import SweepRun, table_lines, write_results
 from gan.config.comparison import comparable
 from gan.config.errors import ConfigError, invalid_value, printable
@@ -136,7 +136,9 @@ class Sweep(Callback):
         names = (subdir + suffix if is_named else job_name(overrides, swept, suffix) for suffix in suffixes)
         folder = self.choose_folder((parent / name for name in names), settings)
         place = quote_override("hydra.sweep.subdir", files.relative_path(folder, parent))
-        job = Job(folder, [*overrides, place], settings)
+        constant = ",".join(quote(name) for name in parse_settings(overrides) if swept and name not in swept)
+        same = f"hydra.job.config.override_dirname.exclude_keys=[{constant}]"  # which jobs.hparams leaves out
+        job = Job(folder, [*overrides, place, same], settings)
         self.jobs.append(job)
         return job
 
