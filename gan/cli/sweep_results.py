@@ -60,6 +60,7 @@ def table_lines(runs: Sequence[SweepRun], sweep: Path) -> list[str]:
 
 
 def cell_text(value: Any) -> str:
+    """A value in the printed table."""
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -67,8 +68,9 @@ def table_csv(runs: Sequence[SweepRun], sweep: Path) -> bytes:
     """The table as the content of a CSV file."""
     rows = [run.columns(sweep) for run in runs]
     file = io.StringIO()
-    writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
-    writer.writeheader()
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writerow({name: csv_cell(name) for name in names})
     for row in rows:
         writer.writerow({name: csv_cell(value) if isinstance(value, str) else value for name, value in row.items()})
     return file.getvalue().encode()
