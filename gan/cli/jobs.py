@@ -169,21 +169,21 @@ def write_hydra_files(cfg: DictConfig, folder: Path) -> None:
 
 
 def hparams(cfg: DictConfig) -> dict[str, bool | float | str]:
-    """What TensorBoard's HParams tab shows of a run: options of groups, settings that all have, what was typed.
+    """What TensorBoard's HParams tab shows of a run: the options and settings that were typed, in a sweep those swept.
 
-    null is left out, so that a column of numbers has nothing else.
+    The others are as in all runs of the sweep, or have their defaults. Where there is none it is the seed, without
+    which the tab would say that there is no data. null is left out, so that a column of numbers has nothing else.
     """
-    groups = {name: choice for name, choice in HydraConfig.get().runtime.choices.items() if "/" not in name}
-    groups["trick"] = f"[{','.join(cfg.trick)}]"  # those of an experiment are not among the choices
-    shared = ["seed", "precision", "optim.generator.lr", "optim.discriminator.lr"]
-    shared += [f"{section}.{name}" for section in ("noise", "train") for name in cfg[section]]
-    typed = [name for name in parse_settings(typed_overrides()) if name not in (*groups, *OPERATIONAL)]
-    values = groups | {name: OmegaConf.select(cfg, name) for name in [*shared, *typed]}
-    return {
+    same = HydraConfig.get().job.config.override_dirname.exclude_keys  # in the jobs of the sweep, which has set it
+    typed = [name for name in parse_settings(typed_overrides()) if name not in (*OPERATIONAL, *same)]
+    options = {**HydraConfig.get().runtime.choices, "trick": f"[{','.join(cfg.trick)}]"}
+    values = {name: options[name] if name in options else OmegaConf.select(cfg, name) for name in typed}
+    shown = {
         name: value if isinstance(value, (bool, int, float)) else str(value)
         for name, value in values.items()
         if value is not None
     }
+    return shown or {"seed": cfg.seed}
 
 
 def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:

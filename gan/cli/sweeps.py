@@ -1,5 +1,6 @@
 """The jobs of a sweep: their folders, the table of their outcomes, and the line that goes on. Imports no torch."""
 
+import contextlib
 import itertools
 import logging
 import sys
@@ -19,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gan.cli.job_settings import describe_difference, drop_replaced, is_done, is_unused, read_settings, to_yaml
 from gan.cli.messages import exit_with, explain_error
 from gan.cli.names import job_name
-from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, quote_override, shell_line, single_choice
+from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, parse_settings, quote, quote_override, shell_line, single_choice
+from gan.cli.sweep_results import SweepRun, table_lines, write_results
 from gan.config.comparison import comparable
 from gan.config.errors import ConfigError, invalid_value, printable
 from gan.system import files, locks, status
@@ -28,12 +30,6 @@ from gan.system.rank import WORLD_SIZE
 log = logging.getLogger(__name__)
 
 HYDRAS_SUBDIR = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
-METRICS = {
-    "D loss": "discriminator/loss",
-    "G loss": "generator/loss",
-    "D(x)": "discriminator/real",
-    "D(G(z))": "discriminator/fake",
-}
 
 
 def own_yaml_flags(hydra: Any) -> list[str]:
@@ -41,6 +37,16 @@ def own_yaml_flags(hydra: Any) -> list[str]:
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     flags = [word for folder in folders for word in ("--config-dir", files.relative_path(Path(folder)))]
     return flags if hydra.job.config_name == CONFIG_NAME else [*flags, "--config-name", hydra.job.config_name]
+
+
+def label_of(folder: Path, overrides: Any, swept: set[str]) -> str:
+    """Those of a run's overrides that were swept, or else the name of its folder.
+
+    Args:
+        overrides: may come from the run's files, and be anything.
+    """
+    lines = [str(line) for line in overrides] if isinstance(overrides, list) else []
+    return " ".join(line for line in lines if line.lstrip("+").partition("=")[0] in swept) or folder.name
 
 
 class Job(NamedTuple):
@@ -130,7 +136,9 @@ class Sweep(Callback):
         names = (subdir + suffix if is_named else job_name(overrides, swept, suffix) for suffix in suffixes)
         folder = self.choose_folder((parent / name for name in names), settings)
         place = quote_override("hydra.sweep.subdir", files.relative_path(folder, parent))
-        job = Job(folder, [*overrides, place], settings)
+        constant = ",".join(quote(name) for name in parse_settings(overrides) if swept and name not in swept)
+        same = f"hydra.job.config.override_dirname.exclude_keys=[{constant}]"  # which jobs.hparams leaves out
+        job = Job(folder, [*overrides, place, same], settings)
         self.jobs.append(job)
         return job
 
@@ -186,24 +194,31 @@ class Sweep(Callback):
         return folder
 
     def print_outcomes(self) -> bool:
-        """Print a table of the jobs, and what to type if some are not done. Returns whether all are done."""
-        outcomes = [job.outcome() for job in self.jobs]
-        table = [["job", "state", "step", "seconds", *METRICS]]
+        """Print a table of the jobs, what to type if some are not done, and where the results are.
+
+        Returns whether all are done.
+        """
         folder = Path(self.config.hydra.sweep.dir)
-        for job, outcome in zip(self.jobs, outcomes, strict=True):
-            last = [outcome["last"].get(name) for name in METRICS.values()]
-            numbers = ["-" if value is None else f"{value:.3f}" for value in last]
-            name = files.relative_path(job.folder, folder)
-            table.append([name, outcome["state"], str(outcome["step"]), f"{outcome['seconds']:.0f}", *numbers])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-        ]
-        states = [outcome["state"] for outcome in outcomes if not is_done(outcome)]
+        swept = self.swept_settings()
+        runs = [SweepRun(job.folder, label_of(job.folder, job.overrides, swept), job.outcome()) for job in self.jobs]
+        lines = ["", str(folder), *table_lines(runs, folder)]
+        states = [run.outcome["state"] for run in runs if not is_done(run.outcome)]
         if set(states) - {"failed", "refused"}:
             lines.append(f"  resume      {self.resume_line()}")
-        print("\n".join(map(printable, ["", str(folder), *lines])))
+        print("\n".join(map(printable, lines)), flush=True)
+        if runs:
+            print("\n".join(map(printable, write_results([*runs, *self.earlier_runs(swept)], folder))))
         return not states
+
+    def earlier_runs(self, swept: set[str]) -> list[SweepRun]:
+        """The runs that were there before the sweep, and are not among its jobs."""
+        jobs, runs = {job.folder for job in self.jobs}, []
+        for folder in (folder for found in self.found.values() for folder in found if folder not in jobs):
+            overrides = None
+            with contextlib.suppress(OSError, ValueError):
+                overrides = files.read_yaml(folder / ".hydra" / "overrides.yaml")
+            runs.append(SweepRun(folder, label_of(folder, overrides, swept), status.outcome(folder)))
+        return runs
 
     def resume_line(self) -> str:
         """The command line that goes on with this sweep."""

@@ -14,10 +14,10 @@ from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.config.schema import Strict
 from gan.report import checks
 from gan.report.checks import CheckResult
-from gan.report.escape import markdown, markdown_code
 from gan.report.measurements import MissingData
 from gan.report.runs import RunFolder
 from gan.system import files
+from gan.system.escape import markdown, markdown_code
 from gan.system.images import read_image
 
 FOLDER = Path(__file__).parent / "claims"

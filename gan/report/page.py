@@ -13,9 +13,9 @@ import jinja2
 from gan.config.errors import printable
 from gan.report import curves
 from gan.report.cells import Number, best
-from gan.report.escape import csv_cell, markdown, markdown_path
 from gan.report.runs import Column, Group, RunFolder, differing_settings, group_runs, thin_out
 from gan.system import files
+from gan.system.escape import csv_cell, markdown, markdown_path
 from gan.system.images import read_png
 
 IMAGE_BYTES = 24 * 2**20  # of all images in a page, before base64

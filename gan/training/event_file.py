@@ -8,7 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch.utils.tensorboard import SummaryWriter
@@ -23,11 +27,16 @@ if TYPE_CHECKING:
     from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
-CUSTOM_SCALARS = {
-    "GAN": {
-        "losses": ["Multiline", ["discriminator/loss$", "generator/loss$"]],
-        "predictions: D(x) and D(G(z))": ["Multiline", ["discriminator/real", "discriminator/fake", "generator/fake"]],
-    }
+CHARTS = {  # one number each, with one curve for each run, so that many runs can be told apart
+    "D's loss": ["discriminator/loss$"],
+    "G's loss": ["generator/loss$"],
+    "D(x), on real images": ["discriminator/real$"],
+    "D(G(z)), on generated images": ["discriminator/fake$"],
+}
+SCORE_CHARTS = {"FID": ["scores/fid_"]}
+ONE_RUN_CHARTS = {  # of both networks, for a reader who selects one run
+    "losses": ["discriminator/loss$", "generator/loss$"],
+    "predictions: D(x) and D(G(z))": ["discriminator/real$", "discriminator/fake$", "generator/fake$"],
 }
 
 
@@ -44,7 +53,12 @@ class EventFile:
         # With a purge_step, a TensorBoard that is running forgets what it has read in the earlier files.
         self.writer = SummaryWriter(folder, purge_step=0)
         self.writer.add_text("config", f"```yaml\n{run.config}\n```")
-        self.writer.add_custom_scalars(CUSTOM_SCALARS)
+        self.add_layout(
+            {
+                "All runs": CHARTS | (SCORE_CHARTS if run.reference else {}),
+                "One run: select it on the left": ONE_RUN_CHARTS,
+            }
+        )
         # Without a declared experiment, of which TensorBoard would take one run's, it shows the columns of all runs.
         start = SessionStartInfo(start_time_secs=time.time() - run.seconds)
         for name, value in run.hparams.items():
@@ -116,6 +130,18 @@ class EventFile:
             size = {"width": grid.width, "height": grid.height, "colorspace": len(grid.getbands())}
         image = Summary.Value(tag="samples", image=Summary.Image(**size, encoded_image_string=content))
         self.writer._get_file_writer().add_summary(Summary(value=[image]), step, wall_time)
+
+    def add_layout(self, categories: dict[str, dict[str, list[str]]]) -> None:
+        """Lay out the Custom Scalars tab: the tags of each chart of each category, of which the first is open."""
+        layout = layout_pb2.Layout()
+        for number, (title, charts) in enumerate(categories.items()):
+            category = layout.category.add(title=title, closed=number > 0)
+            for name, tags in charts.items():
+                category.chart.add(title=name).multiline.tag.extend(tags)
+        tensor = TensorProto(dtype=types_pb2.DT_STRING, string_val=[layout.SerializeToString()], tensor_shape={})
+        about = custom_scalars.create_summary_metadata()
+        value = Summary.Value(tag=custom_scalars.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=about)
+        self.writer._get_file_writer().add_summary(Summary(value=[value]))
 
     def add_hparams(self, tag: str, data: HParamsPluginData) -> None:
         """Write an entry for the HParams tab."""

@@ -13,12 +13,14 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
 from gan.cli import jobs, overrides
 from gan.data import digits
 from gan.system import locks, status
 from gan.training import build, checkpoint, loop, outputs
-from tests.conftest import ROOT, TINY, read_status, same_weights
+from tests.conftest import ROOT, TINY, composed, read_status, same_weights
 from tests.training.conftest import assert_complete, read_metrics
 
 
@@ -298,3 +300,40 @@ def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_empty(tmp_path, monk
     (tmp_path / "checkpoints").symlink_to("checkpoints")  # leads nowhere
     with pytest.raises(OSError):
         jobs.has_checkpoint(tmp_path)
+
+
+def hparams_of(folder):
+    """What TensorBoard's HParams tab has of a run."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    found = metadata.parse_session_start_info_plugin_data(content).hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in found.items()}
+
+
+def test_hparams_of_a_run_are_what_was_typed(train, tmp_path):
+    """Not what all runs have; numbers as numbers, and null left out."""
+    typed = ["model=mlp", "trick=[r1,instance_noise]", "seed=3", "train.max_steps=1", "watch.log_mean=false"]
+    assert train(*typed, "watch.scores_every=null", "threads=1", f"hydra.run.dir={tmp_path}").returncode == 0
+    found, names = hparams_of(tmp_path), {override.partition("=")[0] for override in [*TINY, *typed]}
+    assert found.keys() == names
+    assert found["model"] == "mlp" and found["trick"] == "[r1,instance_noise]" and found["seed"] == 3
+    assert found["watch.log_mean"] is False
+
+
+def test_hparams_of_a_run_without_settings_are_its_seed(monkeypatch):
+    """TensorBoard shows no row without any."""
+    hydra = {"job": {"config": {"override_dirname": {"exclude_keys": []}}}, "runtime": {"choices": {"model": "mlp"}}}
+    hydra["overrides"] = {"task": ["threads=1", "train.max_steps=null"]}
+    monkeypatch.setattr(jobs.HydraConfig, "get", lambda: OmegaConf.create(hydra))
+    assert jobs.hparams(composed()) == {"seed": 0}
+
+
+@pytest.mark.slow
+def test_hparams_of_a_job_are_what_was_swept(train, tmp_path):
+    """Whatever else was typed is the same in all of its jobs."""
+    typed = ["trick=[r1],[]", "seed=3,4", "train.max_steps=1", "loss=hinge"]
+    done = train("-m", *typed, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0
+    assert hparams_of(tmp_path / "trick-r1_seed-4") == {"trick": "[r1]", "seed": 4}
+    assert hparams_of(tmp_path / "trick-none_seed-3") == {"trick": "[]", "seed": 3}

@@ -1,17 +1,19 @@
 """Sweeps: which jobs they have, where each one is, and what their end says."""
 
+import csv
 import shlex
 import shutil
 
 import pytest
 import yaml
 from filelock import FileLock
+from PIL import Image
 
 from gan.cli.job_settings import already_done, to_yaml
-from gan.cli.sweeps import Job, Sweep
+from gan.cli.sweeps import Job, Sweep, label_of
 from gan.config.errors import ConfigError
 from gan.system import status
-from tests.conftest import CONF, composed, read_status
+from tests.conftest import CONF, ROOT, composed, read_status
 
 STEPS = "train.max_steps=2"
 
@@ -23,7 +25,14 @@ def jobs_in(folder):
 
 def table_of(done, folder):
     """The words in each line of the table that a sweep prints."""
-    return [line.split() for line in done.stdout[done.stdout.rindex(f"\n{folder}\n") :].splitlines()[3:]]
+    lines = done.stdout[done.stdout.rindex(f"\n{folder}\n") :].splitlines()[3:]
+    return [line.split() for line in lines if not line.startswith("  ")]
+
+
+def resume_words(done):
+    """The words of the line that goes on with a sweep."""
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  resume ")]
+    return shlex.split(line.removeprefix("  resume "))
 
 
 @pytest.mark.slow
@@ -166,7 +175,7 @@ def test_a_job_that_another_process_trains_is_skipped_and_the_last_line_trains_i
     rows = [row[:3] for row in table_of(done, tmp_path)[:2]]
     assert done.returncode == 1 and rows == [["seed-1", "in", "use"], ["seed-2", "finished", "2"]]
     assert "run the sweep again" in done.stdout and "hydra.run.dir" not in done.stdout + done.stderr
-    python, *words = shlex.split(done.stdout.splitlines()[-1].removeprefix("  resume "))
+    python, *words = resume_words(done)
     assert python == "python" and program(*words).returncode == 0
     assert [read_status(tmp_path / f"seed-{seed}")["state"] for seed in (1, 2)] == ["finished", "finished"]
 
@@ -202,3 +211,65 @@ def test_a_job_that_was_removed_is_trained_again(train, tmp_path):
     done = train(*sweep)
     assert done.returncode == 0 and done.stdout.count("skipped") == 1
     assert [row[:2] for row in table_of(done, tmp_path)] == [["seed-1", "finished"], ["seed-2", "finished"]]
+
+
+def assert_results(done, folder, names):
+    """The last line says where the contact sheet and the table are, and what to type; the table has these runs."""
+    last = done.stdout.splitlines()[-1]
+    assert all(words in last for words in ("sweep.png", "sweep.csv", "python -m gan.report"))
+    assert (ROOT / last.split(" in ")[1].partition(";")[0]).resolve() == folder and last.endswith(folder.name)
+    with (folder / "sweep.csv").open(newline="") as file:
+        assert [row["job"] for row in csv.DictReader(file)] == names
+    with Image.open(folder / "sweep.png") as sheet:
+        assert sheet.format == "PNG"
+
+
+def test_a_sweep_ends_with_a_contact_sheet_and_a_table_also_where_a_job_failed(train, program, tmp_path):
+    """What to type for the report works."""
+    folder = tmp_path / "sweep"
+    done = train("-m", "optim.generator.lr=1e-3,-1", STEPS, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 1
+    assert_results(done, folder, ["optim.generator.lr-0.001", "optim.generator.lr--1"])
+    with (folder / "sweep.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["state"], second["state"]) == ("finished", "refused")
+    assert float(first["D loss"]) == read_status(folder / first["job"])["last"]["discriminator/loss"]
+    assert second["D loss"] == ""
+    module, path = shlex.split(done.stdout.splitlines()[-1].rpartition(" python -m ")[2])
+    assert program(module, path).returncode == 0 and (folder / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_run_again_renews_its_contact_sheet_with_the_earlier_runs(train, tmp_path):
+    write_job(tmp_path / "seed-7", composed("seed=7"), state="refused", error="x.")
+    done = train("-m", "seed=1,2", STEPS, f"hydra.sweep.dir={tmp_path}")
+    assert_results(done, tmp_path, ["seed-1", "seed-2", "seed-7"])
+    before = (tmp_path / "sweep.png").read_bytes()
+    done = train("-m", "seed=2,3", STEPS, f"hydra.sweep.dir={tmp_path}")
+    assert_results(done, tmp_path, ["seed-2", "seed-3", "seed-1", "seed-7"])
+    assert (tmp_path / "sweep.png").read_bytes() != before
+
+
+@pytest.mark.slow
+def test_a_contact_sheet_that_cannot_be_written_costs_a_sentence_and_not_the_sweep(train, tmp_path):
+    (tmp_path / "sweep.png").mkdir()
+    done = train("-m", "seed=1", STEPS, f"hydra.sweep.dir={tmp_path}")
+    *_, sentence, last = done.stdout.splitlines()
+    assert done.returncode == 0 and "sweep.png" in sentence and "Traceback" not in done.stdout + done.stderr
+    assert "sweep.csv" in last and "sweep.png" not in last and "gan.report" in last
+    assert (tmp_path / "sweep.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "swept", "label"),
+    [
+        (["model=mlp", "trick=[r1]", "seed=1", "hydra.sweep.subdir=x"], {"model", "trick"}, "model=mlp trick=[r1]"),
+        (["seed=1"], set(), "folder"),
+        ([1, None, {}], {"seed"}, "folder"),
+        (None, {"seed"}, "folder"),
+        ("seed=1", {"seed"}, "folder"),
+    ],
+)
+def test_a_label_is_what_was_swept_as_it_was_typed(tmp_path, overrides, swept, label):
+    """Or else the name of the folder, also where a run's files say something else."""
+    assert label_of(tmp_path / "folder", overrides, swept) == label

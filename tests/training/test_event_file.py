@@ -1,11 +1,13 @@
 """TensorBoard shows what metrics.jsonl, scores.jsonl and samples/ have, however often the run was stopped or killed."""
 
 import logging
+import re
 import signal
 
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
 from gan.metrics.catalogue import PROTOCOL
 from gan.system import files, status
@@ -46,6 +48,27 @@ def assert_same_story(folder):
     assert all(image.encoded_image_string == grids[image.step] for image in events.Images("samples"))
     sizes = sorted(path.stat().st_size for path in folder.glob("events.out.tfevents.*"))
     assert sizes[-1] and not any(sizes[:-1]) and len(sizes) <= 2  # the earlier one was emptied
+
+
+def read_layout(folder):
+    """The charts of the Custom Scalars tab: the tags of each by its title, for each category that is open."""
+    event = read_events(folder).Tensors(metadata.CONFIG_SUMMARY_TAG)[-1]
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    return [{c.title: list(c.multiline.tag) for c in each.chart} for each in layout.category if not each.closed]
+
+
+SCORES = pytest.param(["watch.scores_every=2", "watch.scores_images=100"], marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("scores", [[], SCORES], ids=["plain", "scores"])
+def test_a_chart_that_is_open_has_one_number_of_each_run(train_here, tmp_path, scores):
+    """So that forty runs are forty curves; and there is none of a number that the run does not have."""
+    train_here(tmp_path, "train.max_steps=2", "watch.log_every=1", "watch.samples=1", *scores)
+    tags = read_events(tmp_path).Tags()["scalars"]
+    (charts,) = read_layout(tmp_path)
+    for title, patterns in charts.items():
+        assert sum(bool(re.match(pattern, tag)) for pattern in patterns for tag in tags) == 1, title
+    assert len(charts) == (5 if scores else 4)
 
 
 @pytest.fixture
