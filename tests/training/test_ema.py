@@ -25,7 +25,7 @@ def test_the_decay_starts_small_and_buffers_are_copied():
 
 
 def test_every_run_has_an_ema_by_default(make_run):
-    run = make_run("trick=[r1]", *NARROW["mlp"])
+    run = make_run("trick=[r1]", "model.generator.norm=none", *NARROW["mlp"])
     assert run.ema.decay == 0.999 and run.sampling_generator() is run.ema.network is not run.generator
     assert run.state_dict()["ema"].keys() == run.generator.state_dict().keys()
 
