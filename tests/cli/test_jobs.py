@@ -154,6 +154,21 @@ def test_the_printed_line_goes_on_with_a_run_of_the_users_own_options(program, c
     assert "--config-dir" in without.stderr and "--config-name long" in without.stderr
 
 
+def test_a_run_makes_the_steps_that_were_typed_however_few_its_images(train, tmp_path):
+    """Also in a sweep, and on resume."""
+    few = ["dataset.limit=16", "hydra.run.dir=" + str(tmp_path / "run")]  # one step in an epoch
+    for number, steps in enumerate((60, 90)):
+        done = train(*(few if number == 0 else [f"resume={tmp_path / 'run'}"]), f"train.max_steps={steps}")
+        assert done.returncode == 0 and read_status(tmp_path / "run")["step"] == steps, done.stderr
+    jobs = ["-m", "dataset.limit=16", "train.max_steps=60,70", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    assert train(*jobs).returncode == 0
+    folders = [tmp_path / "sweep" / f"train.max_steps-{steps}" for steps in (60, 70)]
+    assert [read_status(folder)["step"] for folder in folders] == [60, 70]
+    stored = OmegaConf.load(folders[0] / ".hydra" / "config.yaml")
+    assert (stored.train.epochs, stored.train.max_steps) == (None, 60)
+    assert train(*jobs).stdout.count("skipped") == 2
+
+
 def test_a_diverged_run_ends_with_exit_code_0(train, tmp_path):
     done = train(f"hydra.run.dir={tmp_path}", "optim=sgd", "optim.generator.lr=1e30", "train.max_steps=50")
     assert done.returncode == 0 and "Diverged" in done.stdout and "Traceback" not in done.stderr
