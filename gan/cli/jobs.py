@@ -235,7 +235,7 @@ def next_commands(cfg: DictConfig, folder: Path) -> dict[str, str]:
     lines["curves"] = f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}"
     lines["report"] = shell_line("-m", "gan.report", path)
     lines["more images"] = shell_line("sample.py", run, "n=100", *trust)
-    if not headline(outcome["scores"]):
+    if outcome["data"].get("classes") and not headline(outcome["scores"]):  # without classes it takes a download
         lines["FID"] = shell_line("-m", "gan.evaluate", run, *trust)
     if outcome["state"] == "stopped":
         flags = own_yaml_flags(HydraConfig.get())

@@ -61,6 +61,16 @@ def test_a_run_says_what_it_is_how_it_goes_and_what_to_type_next(train, tmp_path
     assert "resume=" not in done.stdout  # it is finished
 
 
+def test_a_run_without_classes_is_not_told_to_type_what_needs_them(program, cache, tmp_path):
+    (tmp_path / "images").mkdir()
+    for number in range(20):
+        Image.new("L", (8, 8), number).save(tmp_path / "images" / f"{number}.png")
+    images = ["dataset=image_folder", f"dataset.path={tmp_path / 'images'}", f"cache_dir={cache}"]
+    tiny = [text for text in TINY if "dataset" not in text]
+    done = program("train.py", *images, *tiny, f"hydra.run.dir={tmp_path / 'run'}", "train.max_steps=2")
+    assert done.returncode == 0 and "sample.py" in done.stdout and "gan.evaluate" not in done.stdout
+
+
 def test_a_job_of_a_sweep_is_a_few_lines_on_the_console_and_has_its_own_log(train, tmp_path):
     done = train("-m", "seed=0,1", "train.max_steps=4", "watch.log_every=2", f"hydra.sweep.dir={tmp_path}")
     lines = [line for line in done.stdout.splitlines() if "[HYDRA]" not in line]
