@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -310,7 +311,8 @@ def test_a_finished_run_stays_finished_where_its_output_is_on_a_full_disk(tmp_pa
 def test_a_run_finishes_where_its_terminal_is_gone(cache, tmp_path):
     """Its progress bar and its log write there, which gives an error of another kind than a pipe without a reader."""
     reader, writer = os.openpty()
-    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
+    termios.tcsetwinsize(writer, (24, 80))  # without a size there is no bar
+    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}", "threads=1"]
     process = subprocess.Popen([*command, "watch.log_every=1"], cwd=ROOT, stdout=writer, stderr=writer)
     os.close(writer)
     deadline = time.monotonic() + 60
