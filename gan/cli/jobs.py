@@ -22,7 +22,7 @@ from gan.config.errors import ConfigError, first_line, printable
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, locks, signals, status
-from gan.system.console import IN_FILE, IN_SINGLE_RUN, format_seconds, labelled
+from gan.system.console import IN_FILE, IN_SINGLE_RUN, format_seconds, labeled
 from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ def hparams(cfg: DictConfig) -> dict[str, bool | float | str]:
 
 def announce(folder: Path, resumed: bool) -> None:
     """The first line of a run, before what takes seconds: torch, the data and the networks."""
-    line = labelled("run folder", files.relative_path(folder) + (", resumed" if resumed else ""))
+    line = labeled("run folder", files.relative_path(folder) + (", resumed" if resumed else ""))
     log.info("%s", line, extra=IN_SINGLE_RUN)
 
 
@@ -204,10 +204,10 @@ def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
     if sweeping:
         print(printable(f"{folder.name}: {ended}"))
     elif has_checkpoint(folder):
-        lines = (labelled(label, text) for label, text in next_commands(cfg, folder).items())
+        lines = (labeled(label, text) for label, text in next_commands(cfg, folder).items())
         print("\n".join(map(printable, ["", ended, *lines])))
     else:
-        print("\n".join(map(printable, ["", ended, labelled("start again", shell_line("train.py", *sys.argv[1:]))])))
+        print("\n".join(map(printable, ["", ended, labeled("start again", shell_line("train.py", *sys.argv[1:]))])))
 
 
 def describe_outcome(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a person reads on the console: which lines of the log, and the form of labelled lines and of times."""
+"""What a person reads on the console: which lines of the log, and the form of labeled lines and of times."""
 
 import multiprocessing
 import os
@@ -21,13 +21,13 @@ def has_progress_bar() -> bool:
     return is_terminal and multiprocessing.parent_process() is None
 
 
-def labelled(label: str, text: str) -> str:
+def labeled(label: str, text: str) -> str:
     """`text` beside its label, as a line of a block of such lines."""
     return f"  {label}".ljust(LABEL) + text
 
 
 def wrapped(line: str) -> list[str]:
-    """A labelled line as lines of at most WIDTH columns. What has no spaces, such as a path, is not cut."""
+    """A labeled line as lines of at most WIDTH columns. What has no spaces, such as a path, is not cut."""
     indent = " " * LABEL
     return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from gan.system.console import format_seconds, labelled
+from gan.system.console import format_seconds, labeled
 
 
 class TrainingClock:
@@ -93,7 +93,7 @@ class Estimate:
         speed, rest = (step - self.start[0]) / (seconds - self.start[1]), self.total_steps - step
         if rest < speed * self.MEASURED:
             return None
-        return labelled(
+        return labeled(
             "estimate",
             f"{format_seconds(rest / speed)} for the other {rest:,} steps, at {speed:,.3g} steps and "
             f"{speed * self.images_per_step:,.0f} images a second",

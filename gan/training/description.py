@@ -10,7 +10,7 @@ from tqdm import tqdm
 from gan.data.datasets import scale_images
 from gan.player import Player
 from gan.system import files
-from gan.system.console import labelled, wrapped
+from gan.system.console import labeled, wrapped
 from gan.system.device import describe_device
 from gan.system.rank import WORLD_SIZE
 from gan.training.checkpoint import parse_config
@@ -31,8 +31,8 @@ def describe_run(run: TrainingRun, folder: Path) -> list[str]:
         "loss": describe_loss(run, config),
         "steps": describe_length(run),
     }
-    lines = [line for label, text in parts.items() for line in wrapped(labelled(label, text))]
-    return [*lines, labelled("curves", f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")]
+    lines = [line for label, text in parts.items() for line in wrapped(labeled(label, text))]
+    return [*lines, labeled("curves", f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")]
 
 
 def describe_machine(run: TrainingRun) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gan.config.errors import ConfigError
 from gan.system import distributed, files, status
-from gan.system.console import labelled, wrapped
+from gan.system.console import labeled, wrapped
 from gan.training import checkpoint, outputs
 from gan.training.logger import is_kept
 from gan.training.state import TrainingRun
@@ -51,8 +51,8 @@ def describe_way_back(run: TrainingRun, grids: dict[int, Path], reached: int) ->
         names = [*names[: MAX_NAMES - 1], f"... and {names[-1]} ({len(names)} files)"]
     is_again = any(run.is_sample_due(step) and step <= run.total_steps for step in removed)
     again = "; drawn again when due" if is_again else ", which was drawn because the run ended there"
-    lines = wrapped(labelled("goes back", back)) if reached > run.step else []
-    return [*lines, *(wrapped(labelled("removes", ", ".join(names) + again)) if names else [])]
+    lines = wrapped(labeled("goes back", back)) if reached > run.step else []
+    return [*lines, *(wrapped(labeled("removes", ", ".join(names) + again)) if names else [])]
 
 
 def is_failure_until(step: int, failure: Any) -> bool:

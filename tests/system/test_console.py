@@ -2,7 +2,7 @@
 
 import pytest
 
-from gan.system.console import format_seconds, labelled, wrapped
+from gan.system.console import format_seconds, labeled, wrapped
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_time_has_two_units_at_most(seconds, text):
 
 
 def test_a_long_line_goes_on_below_its_text_and_a_path_is_not_cut():
-    lines = wrapped(labelled("data", "word " * 30 + "/" + "a-path" * 20))
+    lines = wrapped(labeled("data", "word " * 30 + "/" + "a-path" * 20))
     assert lines[0].startswith("  data ") and len(lines) == 3
     column = lines[0].index("word")
     assert all(line[:column].isspace() for line in lines[1:]) and lines[-1].strip() == "/" + "a-path" * 20
