@@ -19,6 +19,7 @@ def train(cfg: DictConfig, folder: Path) -> int:
     from gan.config import check  # torch is imported only once the command line is checked
 
     settings = check.check_config(cfg)
+    jobs.announce(folder, settings.resume is not None)
 
     from gan.system import distributed
     from gan.system.device import memory_errors, select_device

@@ -81,7 +81,7 @@ def already_done(cfg: DictConfig, folder: Path, saved: bool) -> bool:
     before = status.read(folder)
     if is_done(before) or (before["state"] == "failed" and not cfg.retry):
         hint = "; retry=true runs it again" if before["state"] == "failed" else ""
-        log.info("%s: skipped, since it has %s%s.", folder.name, before["state"], hint)
+        log.info("skipped, since it has %s%s.", before["state"], hint)
         return True
     if saved:
         cfg.resume, cfg.trust = str(folder), True  # all of its settings were typed

@@ -22,6 +22,7 @@ from gan.config.errors import ConfigError, first_line, printable
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, locks, signals, status
+from gan.system.console import IN_FILE, IN_SINGLE_RUN, format_seconds, labeled
 from gan.system.rank import RANK
 
 log = logging.getLogger(__name__)
@@ -186,30 +187,57 @@ def hparams(cfg: DictConfig) -> dict[str, bool | float | str]:
     return shown or {"seed": cfg.seed}
 
 
+def announce(folder: Path, resumed: bool) -> None:
+    """The first line of a run, before what takes seconds: torch, the data and the networks."""
+    line = labeled("run folder", files.relative_path(folder) + (", resumed" if resumed else ""))
+    log.info("%s", line, extra=IN_SINGLE_RUN)
+
+
 def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
     """Print the last lines of a run: its outcome, where its images are, and what to type next.
 
     Args:
         sweeping: whether it is a job of a sweep, which prints the line that goes on with all of its jobs.
     """
+    ended = describe_outcome(folder)
+    log.info("%s", ended, extra=IN_FILE)
+    if sweeping:
+        print(printable(f"{folder.name}: {ended}"))
+    elif has_checkpoint(folder):
+        lines = (labeled(label, text) for label, text in next_commands(cfg, folder).items())
+        print("\n".join(map(printable, ["", ended, *lines])))
+    else:
+        print("\n".join(map(printable, ["", ended, labeled("start again", shell_line("train.py", *sys.argv[1:]))])))
+
+
+def describe_outcome(folder: Path) -> str:
+    """How a run ended: state, steps, time, speed, the last FID, and a reason where it has one."""
     if not has_checkpoint(folder):
-        lines = ["", "Stopped before the first checkpoint"]
-        if not sweeping:
-            lines.append(f"  start again {shell_line('train.py', *sys.argv[1:])}")
-        print("\n".join(map(printable, lines)))
-        return
-    trust = ["trust=true"] if names_outside_code(cfg) else []
+        return "Stopped before the first checkpoint"
     outcome = status.read(folder)
-    path = files.relative_path(folder)
-    samples = list(files.sample_grids(folder).values())
-    reason = f": {outcome['error']}" if outcome["error"] else ""
-    ended = f"{outcome['state'].capitalize()} after {outcome['step']} steps and {outcome['seconds']:.0f} seconds"
-    lines = ["", f"{ended}{reason}"]
-    if samples:
-        lines.append(f"  images      {files.relative_path(samples[-1])}, {path}/samples.gif")
-    lines.append(f"  curves      tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")
-    lines.append(f"  more        {shell_line('sample.py', quote_override('run', path), 'n=100', *trust)}")
-    if outcome["state"] == "stopped" and not sweeping:
+    steps = f"{outcome['step']:,} step{'' if outcome['step'] == 1 else 's'}"
+    parts = [f"{outcome['state'].capitalize()} after {steps} in {format_seconds(outcome['seconds'])}"]
+    if outcome["images_per_second"]:
+        parts.append(f"{outcome['images_per_second']:,.0f} images a second")
+    if score := headline(outcome["scores"]):
+        parts.append("{} {:.3f}".format(*score))
+    return ", ".join(parts) + (f": {outcome['error']}" if outcome["error"] else "")
+
+
+def next_commands(cfg: DictConfig, folder: Path) -> dict[str, str]:
+    """Where the images of a run are, and the commands that a user may want next, by label."""
+    path, outcome = files.relative_path(folder), status.read(folder)
+    trust = ["trust=true"] if names_outside_code(cfg) else []
+    run = quote_override("run", path)
+    images = [folder / "final.png", *reversed(files.sample_grids(folder).values())]
+    image = next((files.relative_path(image) for image in images if image.is_file()), None)
+    lines = {"images": f"{image}, {path}/samples.gif"} if image else {}
+    lines["curves"] = f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}"
+    lines["report"] = shell_line("-m", "gan.report", path)
+    lines["more images"] = shell_line("sample.py", run, "n=100", *trust)
+    if outcome["data"].get("classes") and not headline(outcome["scores"]):  # without classes it takes a download
+        lines["FID"] = shell_line("-m", "gan.evaluate", run, *trust)
+    if outcome["state"] == "stopped":
         flags = own_yaml_flags(HydraConfig.get())
-        lines.append(f"  resume      {shell_line('train.py', *flags, quote_override('resume', path), *trust)}")
-    print("\n".join(map(printable, lines)))
+        lines["resume"] = shell_line("train.py", *flags, quote_override("resume", path), *trust)
+    return lines

@@ -1,12 +1,16 @@
-"""The handler and the formatter of the log, as conf/ names them."""
+"""The handlers and the formatter of the log, as conf/ names them."""
 
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from tqdm import tqdm
+
 from gan.config.errors import printable
-from gan.system import files
+from gan.system import console, files
 
 
 class LineFormatter(logging.Formatter):
@@ -17,6 +21,28 @@ class LineFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         return printable(super().formatException(ei), keep="\n")
+
+
+class Console(logging.StreamHandler):
+    """The console: lines above a progress bar. In a sweep, only what each job has to say, after the job's name."""
+
+    def __init__(self, stream: Any = None) -> None:
+        super().__init__(stream)
+        self.job = ""  # of a sweep
+        if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            self.job = Path(HydraConfig.get().runtime.output_dir).name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = getattr(record, "where", None)
+        has_bar = where == console.WITHOUT_BAR["where"] and console.has_progress_bar()
+        if where == console.IN_FILE["where"] or has_bar or (where and self.job):
+            return
+        with tqdm.external_write_mode(self.stream):  # the bar is cleared, and drawn again below
+            super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{printable(self.job)}: {text.strip()}" if self.job else text
 
 
 class RunLogFile(logging.FileHandler):

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gan.cli.overrides import OPERATIONAL, group_options
+from gan.cli.overrides import NO_EPOCHS, OPERATIONAL, group_options
 
 PLAIN_OVERRIDE = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # one without special characters
 MAX_RUN_LENGTH = 80  # of the part of a run folder's name that `folder_name` makes
@@ -22,7 +22,7 @@ def folder_name(overrides: list[str]) -> str:
     Operational settings are left out. A name that was cut, or whose overrides have special characters, ends with a
     checksum, so that no two runs share a folder.
     """
-    named = [override for override in overrides if override.partition("=")[0] not in OPERATIONAL]
+    named = [each for each in overrides if each.partition("=")[0] not in OPERATIONAL and each != NO_EPOCHS]
     name = "_".join(re.sub(r"[^\w.-]+", "-", override).strip("-_") for override in named) or "default"
     if len(name) <= MAX_RUN_LENGTH and all(re.fullmatch(PLAIN_OVERRIDE, override) for override in named):
         return name
@@ -39,7 +39,7 @@ def job_name(overrides: Sequence[str], swept: Collection[str], suffix: str = "")
     differ in special characters only: `suffix` tells them apart. Values are cut only where the name would have more
     than MAX_JOB_LENGTH characters.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = OverridesParser.create().parse_overrides([each for each in overrides if each != NO_EPOCHS])
     typed = [each for each in parsed if each.key_or_group not in OPERATIONAL and not each.is_hydra_override()]
     named = [each for each in parsed if each.key_or_group in swept]
     named = named or [each for each in typed if group_options(each.key_or_group)] or typed

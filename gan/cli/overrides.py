@@ -23,6 +23,7 @@ from gan.system import files, rank
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
 MULTIPLE_CHOICE = ("trick", "experiment")  # groups of which more than one option may be chosen
+NO_EPOCHS = "train.epochs=null"  # added where train.max_steps is to decide alone
 CONFIG_NAME = "train"  # of the YAML file of train.py, unless --config-name names one of the user's own
 
 
@@ -50,7 +51,8 @@ def parse_arguments(arguments: list[str]) -> list[str]:
         flags.remove(override)
     if args.multirun and any(text.startswith("resume=") for text in args.overrides):
         raise ConfigError("resume=RUN: not possible with -m, which starts a sweep.")
-    overrides = expand_globs(resume_overrides(args.overrides, args.config_dir, args.config_name))
+    typed = with_steps_alone(expand_globs(args.overrides))
+    overrides = resume_overrides(typed, args.config_dir, args.config_name)
     if rank.RANK:  # only rank 0 writes; the files of the others are deleted
         unused = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, unused, ignore_errors=True)
@@ -58,6 +60,17 @@ def parse_arguments(arguments: list[str]) -> list[str]:
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         check_choice(text, override)
     return [*flags, *(map(defer_check, overrides) if args.multirun else overrides)]
+
+
+def with_steps_alone(typed: list[str]) -> list[str]:
+    """The overrides, with NO_EPOCHS where train.max_steps is typed without train.epochs and thus decides alone.
+
+    Also with resume=RUN, whose own overrides are not typed. Null among the values of max_steps needs the epochs.
+    """
+    settings = parse_settings([text for text in typed if not text.startswith("resume=")])
+    steps = settings.get("train.max_steps")
+    needs_epochs = steps is None or (isinstance(steps, ChoiceSweep) and None in steps.list)
+    return typed if needs_epochs or "train.epochs" in settings else [*typed, NO_EPOCHS]
 
 
 def defer_check(text: str) -> str:

@@ -47,6 +47,8 @@ def check_settings(cfg: DictConfig) -> Settings:
         check_group(group, names, tree[group])
         check_tree(group, tree[group], trust_of(cfg))
     train = settings.train
+    if train.epochs is None and train.max_steps is None:
+        raise invalid_value("train.epochs", None, "a number of epochs where train.max_steps=null")
     if train.update == "simultaneous" and train.discriminator_steps > 1:
         requirement = "1 with train.update=simultaneous, which updates each player once"
         raise invalid_value("train.discriminator_steps", train.discriminator_steps, requirement)

@@ -50,7 +50,7 @@ class Noise(Strict):
 
 
 class Train(Strict):
-    epochs: PositiveInt
+    epochs: PositiveInt | None
     max_steps: PositiveInt | None
     batch_size: PositiveInt
     discriminator_steps: SmallCount

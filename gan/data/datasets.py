@@ -1,6 +1,6 @@
 """Datasets, each one uint8 tensor of images, and batches taken from it by index."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,12 +27,14 @@ class ImageDataset:
         labels: int64 (N,), from 0.
         class_count: number of classes, where the labels of these images may not show all of them.
         class_names: of all classes, where they have names.
+        skipped: files that are not among the images: how many, by what they are, such as `.heic` or `unreadable`.
     """
 
     images: Tensor
     labels: Tensor | None = None
     class_count: int = 0
     class_names: tuple[str, ...] = ()
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -180,5 +182,5 @@ def image_folder(
     setting, source = ("dataset.path", path) if split == "train" else ("dataset.test_path", test_path)
     if not source:
         raise ConfigError(f"{setting} is empty: it should be a folder or a zip of images.")
-    images, labels, class_names = read_images(Path(source), cache_dir, image_size, channels, limit, setting)
-    return ImageDataset(images, labels, len(class_names), class_names)
+    images, labels, class_names, skipped = read_images(Path(source), cache_dir, image_size, channels, limit, setting)
+    return ImageDataset(images, labels, len(class_names), class_names, skipped)

@@ -6,6 +6,7 @@ printed digits.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gan.system.cache import from_cache
 from gan.system.randomness import random_generator
 from gan.system.tensor_files import load_tensors
 
+log = logging.getLogger(__name__)
 TYPEFACES = [  # matplotlib's
     *("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Oblique"),
     *("DejaVuSerif", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralItalic", "STIXGeneralBolIta"),
@@ -46,6 +48,7 @@ def load_digits(count: int, split: str, cache_dir: Path) -> tuple[Tensor, Tensor
 def draw_digits(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
     """Draw `count` digits. Returns uint8 images (count, 1, 28, 28), white on black, and labels (count,)."""
     glyphs = render_glyphs()
+    log.info("drawing %s digits, once for all runs", f"{count:,}")
     generator = random_generator("cpu", seed, "digits", split)
     labels = torch.arange(count) % 10
     labels = labels[torch.randperm(count, generator=generator)]

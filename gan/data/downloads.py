@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from gan.system.locks import exclusive
 
 # torchvision takes as long to import as torch: functions import it, so that errors in the settings come sooner.
 
+log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10.0  # without an answer from a server
 
 # MD5 sums of MNIST's uncompressed files; torchvision has those of the compressed ones only.
@@ -67,6 +69,7 @@ def load_or_download(published: Any, data_dir: Path, split: str, folder: Path) -
         return published(data_dir, train=split == "train", download=False)
     except RuntimeError:  # missing or incomplete
         with exclusive(folder):
+            log.info("downloading %s into %s", published.__name__, folder)
             return published(data_dir, train=split == "train", download=True)
 
 

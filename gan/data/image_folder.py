@@ -45,12 +45,14 @@ class Source:
         sizes: each file's name and size in bytes.
         read_bytes: returns a file's content by name.
         stamp: changes when the files change.
+        others: number of the other files, by the ending of their names; hidden ones do not count.
     """
 
     name: str
     sizes: dict[str, int]
     read_bytes: Callable[[str], bytes]
     stamp: str
+    others: Counter[str]
 
     def read(self, name: str) -> bytes:
         """A file's content. Raises ValueError for one that is too large, and whatever reading raises."""
@@ -66,7 +68,7 @@ def read_images(
     channels: int | None,
     limit: int | None,
     setting: str = "dataset.path",
-) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+) -> tuple[Tensor, Tensor | None, tuple[str, ...], dict[str, int]]:
     """Every image below `path`, cropped to a square and resized; of an animation the first frame.
 
     The order is shuffled, the same way each time, so that the first `limit` come from all subfolders. Where all
@@ -77,8 +79,9 @@ def read_images(
         channels: 1 or 3; None: 3 if any of the first images is in color.
         setting: the setting that named `path`, for error messages.
 
-    Returns uint8 images (N, C, size, size), memory-mapped from a file in `cache_dir`; int64 labels (N,) or None; and
-    the class names. Raises ConfigError where there are no readable images, or no common size.
+    Returns uint8 images (N, C, size, size), memory-mapped from a file in `cache_dir`; int64 labels (N,) or None; the
+    class names; and how many files were skipped, by what they are. Raises ConfigError where there are no readable
+    images, or no common size.
     """
     with open_source(path, f"{setting}={path}") as source:
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
@@ -96,14 +99,16 @@ def read_images(
                 images, contents = load_cache(cache)
     if unreadable := contents["unreadable"]:
         log.warning("left out %d unreadable images of %s: %s", len(unreadable), path, ", ".join(unreadable[:3]))
+    skipped = dict(source.others.most_common())
+    skipped |= {"unreadable": len(unreadable)} if unreadable else {}
     folders = contents["classes"]
     if not folders:
-        return torch.from_numpy(images), None, ()
+        return torch.from_numpy(images), None, (), skipped
     class_index = {folder: index for index, folder in enumerate(folders)}
     labels = torch.tensor([class_index[folder_of(name)] for name in contents["names"]])
     common = posixpath.commonpath(folders)
     class_names = tuple(str(PurePosixPath(folder).relative_to(common)) for folder in folders)
-    return torch.from_numpy(images), labels, class_names
+    return torch.from_numpy(images), labels, class_names, skipped
 
 
 def load_cache(cache: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -149,21 +154,26 @@ def open_source(path: Path, name: str) -> Iterator[Source]:
     if not path.exists():
         raise ConfigError(f"{name} does not exist; it should be a folder or a zip of images.")
     if path.is_dir():
-        paths = [file for file in path.rglob("*") if is_image(file) and file.is_file()]
+        found = [file for file in path.rglob("*") if file.is_file()]
+        paths = [file for file in found if is_image(file)]
         stats = {file.relative_to(path).as_posix(): file.stat() for file in paths}
         stamp = repr(sorted((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()))
         sizes = {file: stat.st_size for file, stat in stats.items()}
-        yield Source(name, sizes, lambda file: (path / file).read_bytes(), str(path.resolve()) + stamp)
+        yield Source(
+            name, sizes, lambda file: (path / file).read_bytes(), str(path.resolve()) + stamp, count_others(found)
+        )
         return
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise ConfigError(f"{name} is neither a folder nor a readable zip ({error}).") from error
     with archive:
+        entries = [PurePosixPath(member.filename) for member in archive.infolist() if not member.is_dir()]
         members = [member for member in archive.infolist() if is_image(PurePosixPath(member.filename))]
         sizes = {member.filename: member.file_size for member in members}
         stat = path.stat()
-        yield Source(name, sizes, archive.read, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+        stamp = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        yield Source(name, sizes, archive.read, stamp, count_others(entries))
 
 
 def inspect_images(source: Source, names: list[str], size: int | None, channels: int | None) -> tuple[int, int]:
@@ -207,6 +217,7 @@ def decode_images(
                 raise
             return first_line(error).partition(" <")[0]  # without the memory address that Pillow prints
 
+    log.info("decoding %s images, once for all runs", f"{len(names):,}")
     decoded: list[str] = []
     errors: dict[str, str] = {}
     with files.atomic_write(cache) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -259,6 +270,12 @@ def fit_image(opened: Image.Image, size: int, channels: int) -> np.ndarray:
 def is_image(path: PurePath) -> bool:
     """Whether a file is an image, by its name. macOS puts a file `._NAME` into a zip for each NAME, which is none."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
+
+
+def count_others(paths: Iterable[PurePath]) -> Counter[str]:
+    """How many files are no images, by the ending of their names. Hidden ones do not count."""
+    others = (path for path in paths if not is_image(path) and not path.name.startswith("."))
+    return Counter(path.suffix.lower() or "without ending" for path in others)
 
 
 def class_folders(names: Iterable[str]) -> list[str]:

@@ -76,6 +76,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
         dataset=dataset_name(cfg),
+        skipped=dataset.skipped,
         hparams=hparams,
         device=device,
         batches=Batches(

@@ -1,4 +1,4 @@
-"""Training time: seconds of a run without those in which it did not train."""
+"""Training time: seconds of a run without those in which it did not train, and how many are to come."""
 
 import contextlib
 import signal
@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+from gan.system.console import format_seconds, labeled
 
 
 class TrainingClock:
@@ -61,3 +63,38 @@ class TrainingClock:
     def __exit__(self, *_: object) -> None:
         if self.previous is not None:
             signal.signal(signal.SIGCONT, self.previous)
+
+
+class Estimate:
+    """How long the rest of a run takes, said once, after a few seconds of steady training, unless it ends then.
+
+    What is done in the first second does not count: the first step compiles and allocates.
+    """
+
+    WARM_UP, MEASURED = 1.0, 4.0  # seconds
+
+    def __init__(self, total_steps: int, images_per_step: int) -> None:
+        self.total_steps, self.images_per_step = total_steps, images_per_step
+        self.began: float | None = None
+        self.start = 0, 0.0  # step and seconds from which it is measured
+        self.is_known = False
+
+    def say(self, step: int, seconds: float) -> str | None:
+        """A line at the first step at which it is known, and None at all others; `seconds` is the training time."""
+        if self.is_known:
+            return None
+        if self.began is None:
+            self.began = seconds
+        if seconds - self.began <= self.WARM_UP:
+            self.start = step, seconds
+        if seconds - self.start[1] < self.MEASURED:
+            return None
+        self.is_known = True
+        speed, rest = (step - self.start[0]) / (seconds - self.start[1]), self.total_steps - step
+        if rest < speed * self.MEASURED:
+            return None
+        return labeled(
+            "estimate",
+            f"{format_seconds(rest / speed)} for the other {rest:,} steps, at {speed:,.3g} steps and "
+            f"{speed * self.images_per_step:,.0f} images a second",
+        )

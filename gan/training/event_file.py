@@ -119,8 +119,8 @@ class EventFile:
         scores = {f"{kind}/{name}": value for name, value in row.items() if name not in (*PROTOCOL, "step")}
         self.add_scalars(scores, row["step"], wall_time)
 
-    def add_grid(self, path: Path, step: int, wall_time: float | None = None) -> None:
-        """Write a sample grid as its file has it. A damaged one is left out, with a warning."""
+    def add_grid(self, path: Path, step: int, wall_time: float | None = None, tag: str = "samples") -> None:
+        """Write a grid of images as its file has it. A damaged one is left out, with a warning."""
         try:
             content = read_png(path)
         except (OSError, ValueError) as error:
@@ -128,7 +128,7 @@ class EventFile:
             return
         with identify(io.BytesIO(content), ["PNG"]) as grid:
             size = {"width": grid.width, "height": grid.height, "colorspace": len(grid.getbands())}
-        image = Summary.Value(tag="samples", image=Summary.Image(**size, encoded_image_string=content))
+        image = Summary.Value(tag=tag, image=Summary.Image(**size, encoded_image_string=content))
         self.writer._get_file_writer().add_summary(Summary(value=[image]), step, wall_time)
 
     def add_layout(self, categories: dict[str, dict[str, list[str]]]) -> None:

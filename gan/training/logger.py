@@ -11,14 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line
-from gan.system import distributed, files
+from gan.system import console, distributed, files
 from gan.system.rank import RANK
 from gan.training.event_file import EventFile
 
 if TYPE_CHECKING:
     from gan.training.state import TrainingRun
 
-SUMMARY = {  # what the progress bar and the log show
+SUMMARY = {  # what the progress bar and a line of the log show
     "D loss": "discriminator/loss",
     "G loss": "generator/loss",
     "D(x)": "discriminator/real",
@@ -89,7 +89,11 @@ class RunLogger:
         self.event_file = EventFile(run, folder)
         self.event_file.repeat(run, rows, self.scores)
         self.progress_bar = tqdm(
-            total=run.total_steps, initial=run.step, unit="step", disable=True if RANK else None, dynamic_ncols=True
+            total=run.total_steps,
+            initial=run.step,
+            disable=RANK > 0 or not console.has_progress_bar(),
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}",
         )
 
     @property
@@ -103,7 +107,8 @@ class RunLogger:
         row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
         files.append_row(self.metrics_path, row)
         self.event_file.add_scalars(metrics | {"epoch": epoch, "images_per_second": speed}, step)
-        self.progress_bar.set_postfix_str(f"{summary(metrics)}, {speed:.0f} images/s", refresh=False)
+        short = [f"{label.removesuffix(' loss')} {value}" for label, value in summarize(metrics, "{:.3g}").items()]
+        self.progress_bar.set_postfix_str(" ".join(short), refresh=False)
 
     def log_scores(self, step: int, scores: dict[str, float], protocol: dict[str, Any]) -> None:
         """One row of scores.jsonl, with the protocol of the scores."""
@@ -112,9 +117,9 @@ class RunLogger:
         self.event_file.add_scores("scores", self.scores[-1])
         self.event_file.writer.flush()
 
-    def log_samples(self, step: int, path: Path) -> None:
-        """A grid of samples, for TensorBoard."""
-        self.event_file.add_grid(path, step)
+    def log_grid(self, step: int, path: Path, tag: str = "samples") -> None:
+        """A grid of images, for TensorBoard."""
+        self.event_file.add_grid(path, step, tag=tag)
         self.event_file.writer.flush()
 
     def log_failure(self, step: int, sentence: str) -> None:
@@ -151,6 +156,6 @@ def is_kept(now: int, is_due: Callable[[int], bool], step: int) -> bool:
     return step < now or (step == now and is_due(step))
 
 
-def summary(metrics: dict[str, float]) -> str:
-    """The four most important metrics, on a line."""
-    return ", ".join(f"{label} {metrics[name]:.3f}" for label, name in SUMMARY.items() if name in metrics)
+def summarize(metrics: dict[str, float], form: str) -> dict[str, str]:
+    """The four most important metrics as text, by their short names; `form` is such as `{:.3f}`."""
+    return {label: form.format(metrics[name]) for label, name in SUMMARY.items() if name in metrics}

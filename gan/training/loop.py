@@ -7,18 +7,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.numerics import are_finite
 from gan.step import Batch, step
-from gan.system import distributed, locks, randomness, signals, status
+from gan.system import console, distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
 from gan.training import checkpoint, figures, outputs
-from gan.training.clock import TrainingClock
-from gan.training.logger import RunLogger, summary
+from gan.training.clock import Estimate, TrainingClock
+from gan.training.description import describe_run
+from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,14 @@ def train(run: TrainingRun, folder: Path) -> int:
     Returns the number of the signal that stopped it, or 0.
     """
     outputs.clear_way(folder)
-    with signals.stop_requests() as stop, logging_redirect_tqdm(), TrainingClock(run.seconds) as clock:
+    for line in describe_run(run, folder):
+        log.info(line, extra=console.IN_SINGLE_RUN)
+    with signals.stop_requests() as stop, TrainingClock(run.seconds) as clock:
         with RunLogger(run, folder) as logger:
-            about = {"version": __version__, "machine": describe_device(run.device), "scores": logger.last_scores}
-            status.update(folder, state="running", error=None, process=locks.this_process(), **about, **run.progress())
+            about = {"version": __version__, "machine": describe_device(run.device), "data": run.data_record()}
+            about |= {"process": locks.this_process(), "scores": logger.last_scores}
+            status.update(folder, state="running", error=None, **about, **run.progress())
+            outputs.save_real_images(run, folder, logger)
             if run.step == 0:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
@@ -64,6 +68,7 @@ def train_steps(
     watch = run.settings.watch
     start_step, seconds_before = run.step, run.seconds
     save_time = time.perf_counter()
+    estimate = Estimate(run.total_steps, run.images_per_step)
     while run.step < run.total_steps:
         # Update
         clock.begin_step()
@@ -72,6 +77,8 @@ def train_steps(
         if run.ema:
             run.ema.update(run.step)
         logger.progress_bar.update()
+        if line := estimate.say(run.step, clock.seconds):
+            log.info(line)
 
         # What is due? In all other steps, the host does not wait for the device.
         log_now, sample_now, score_now = (
@@ -99,8 +106,6 @@ def train_steps(
             return non_finite
 
         # Log, sample, score, save
-        if epoch_ends:
-            log.info("epoch %g of %d: %s", run.epoch, run.settings.train.epochs, summary(run.metrics.read()))
         if log_now:
             stop.reason = outputs.log_failures(run, folder, logger, outputs.log_metrics(run, folder, logger))
             run.metrics.clear()

@@ -4,13 +4,15 @@ import logging
 import math
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from gan import sampling
 from gan.metrics import catalogue, protocol
 from gan.metrics.catalogue import HEADLINE
-from gan.system import files, randomness, status
+from gan.system import console, files, randomness, status
 from gan.training import checkpoint
+from gan.training.description import describe_progress
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
 
@@ -39,6 +41,7 @@ def log_metrics(run: TrainingRun, folder: Path, logger: RunLogger) -> dict[str, 
     logger.log_metrics(run.step, run.epoch, run.seconds, run.images_per_second, metrics)
     last = {name: round(value, 6) if math.isfinite(value) else None for name, value in metrics.items()}
     status.update(folder, last=last, **run.progress())
+    log.info(describe_progress(run, metrics), extra=console.WITHOUT_BAR)
     return metrics
 
 
@@ -71,11 +74,35 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
         checkpoint.save(folder, run.state_dict() | {"scores": scores | record}, "best")
 
 
+def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
+    """Write a grid of real images as D sees them without tricks that change each batch, such as instance_noise.
+
+    They are chosen by the seed, and have the size, channels and, in a conditional run, the order of the sample grids.
+    """
+    batches, classes = run.batches, run.generator.class_count
+    order = torch.randperm(len(batches.images), generator=randomness.random_generator("cpu", run.settings.seed, "real"))
+    if classes and batches.labels is not None:
+        order = cycle_classes(order, batches.labels.cpu()[order], classes)
+    indices = order[: run.settings.watch.samples].to(batches.images.device)
+    grid = sampling.image_grid(batches.images[indices].cpu(), classes)
+    path = folder / "samples" / "real.png"
+    with files.atomic_write(path, durable=False) as file:
+        grid.save(file, format="png")
+    logger.log_grid(0, path, "real images")
+
+
+def cycle_classes(order: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The indices `order` (n,) sorted so that their `labels` (n,) cycle through the classes, while there are any."""
+    by_class, counts = labels.argsort(stable=True), labels.bincount(minlength=classes)
+    number_in_class = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return order[by_class[(number_in_class * classes + labels[by_class]).argsort()]]
+
+
 def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write the grid of the fixed noise."""
     path = folder / "samples" / files.grid_name(run.step)
     save_grid(run, run.fixed_noise, path)
-    logger.log_samples(run.step, path)
+    logger.log_grid(run.step, path)
 
 
 def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> None:

@@ -30,6 +30,7 @@ class TrainingRun:
     Args:
         config: the whole configuration as YAML, stored in every checkpoint.
         dataset: its name, as in `dataset=`.
+        skipped: files of the dataset that are not among its images: how many, by what they are.
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
@@ -40,6 +41,7 @@ class TrainingRun:
     settings: Settings
     config: str
     dataset: str
+    skipped: dict[str, int]
     hparams: dict[str, Any]
     device: torch.device
     batches: Batches
@@ -69,10 +71,14 @@ class TrainingRun:
 
     @property
     def total_steps(self) -> int:
-        """Updates of G in the whole run."""
+        """Updates of G in the whole run, to the first of its limits."""
+        return min(limit for limit in (self.steps_of_epochs, self.settings.train.max_steps) if limit)
+
+    @property
+    def steps_of_epochs(self) -> int | None:
+        """Updates of G in `train.epochs`; None without this limit."""
         train = self.settings.train
-        in_epochs = math.ceil(train.epochs * self.batches.per_epoch / train.discriminator_steps)
-        return min(in_epochs, train.max_steps or in_epochs)
+        return train.epochs and math.ceil(train.epochs * self.batches.per_epoch / train.discriminator_steps)
 
     @property
     def epoch(self) -> float:
@@ -114,6 +120,12 @@ class TrainingRun:
             "seconds": round(self.seconds, 2),
             "images_per_second": round(self.images_per_second, 1),
         }
+
+    def data_record(self) -> dict[str, Any]:
+        """The entry of status.json about the real images."""
+        shape = [self.image.channels, self.image.size, self.image.size]
+        count, classes = len(self.batches.images), self.image.class_count
+        return {"images": count, "shape": shape, "classes": classes, "skipped": self.skipped}
 
     def sampling_generator(self) -> Generator:
         """The network that samples are drawn with: the EMA of G if there is one, else G.

@@ -1,11 +1,14 @@
 """train.py as a program: run folders, signals, resuming and sweeps."""
 
+import io
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -37,12 +40,67 @@ def test_a_run_writes_all_its_files(train, tmp_path):
     names = {f"{player}/{name}" for player in ("generator", "discriminator") for name in metrics}
     assert {"epoch", "seconds", "discriminator/real", *names} <= rows[0].keys()
     grids = sorted(path.name for path in (tmp_path / "samples").iterdir())
-    assert grids == [f"step_{step:07d}.png" for step in (0, 30, 60, 80)]
+    assert grids == ["real.png", *(f"step_{step:07d}.png" for step in (0, 30, 60, 80))]
     assert Image.open(tmp_path / "samples.gif").n_frames == 4
     assert Image.open(tmp_path / "final.png").size == (10 * 29 + 1, 10 * 29 + 1)  # 100 images, with lines between them
-    assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
-    assert done.stdout.count("epoch ") == 2 and done.stderr == ""
-    assert f"sample.py run={os.path.relpath(tmp_path, ROOT)}" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_run_says_what_it_is_how_it_goes_and_what_to_type_next(train, tmp_path):
+    """In its log, and on a console that is no terminal."""
+    done = train(f"hydra.run.dir={tmp_path}", "train.epochs=2", "watch.log_every=20")
+    lines = [line for line in done.stdout.splitlines() if line]
+    assert all(len(line) <= 100 or os.path.relpath(tmp_path, ROOT) in line for line in lines)
+    labels = ("run folder", "device", "data", "generator", "discriminator", "loss", "steps", "curves")
+    starts = [*(f"  {label} " for label in labels), *(f"step {step}/80 " for step in (20, 40, 60, 80)), "Finished after 80 steps in "]  # fmt: skip
+    log = [line.partition(" INFO ")[2] for line in (tmp_path / "train.log").read_text().splitlines()]
+    for text in (lines, log):
+        assert all(line.startswith(start) for line, start in zip(text, starts, strict=False)), text
+    assert re.search(r"in [\d.]+ s, [\d,]+ images a second", log[-1])
+    path = os.path.relpath(tmp_path, ROOT)
+    assert f"{path}/final.png" in done.stdout
+    for command in (f"sample.py run={path}", f"gan.report {path}", f"gan.evaluate run={path}", "tensorboard --logdir"):
+        assert command in done.stdout
+    assert "resume=" not in done.stdout  # it is finished
+
+
+def test_a_run_without_classes_is_not_told_to_type_what_needs_them(program, cache, tmp_path):
+    (tmp_path / "images").mkdir()
+    for number in range(20):
+        Image.new("L", (8, 8), number).save(tmp_path / "images" / f"{number}.png")
+    images = ["dataset=image_folder", f"dataset.path={tmp_path / 'images'}", f"cache_dir={cache}"]
+    tiny = [text for text in TINY if "dataset" not in text]
+    done = program("train.py", *images, *tiny, f"hydra.run.dir={tmp_path / 'run'}", "train.max_steps=2")
+    assert done.returncode == 0 and "sample.py" in done.stdout and "gan.evaluate" not in done.stdout
+
+
+def test_a_job_of_a_sweep_is_a_few_lines_on_the_console_and_has_its_own_log(train, tmp_path):
+    done = train("-m", "seed=0,1", "train.max_steps=4", "watch.log_every=2", f"hydra.sweep.dir={tmp_path}")
+    lines = [line for line in done.stdout.splitlines() if "[HYDRA]" not in line]
+    assert [line.partition(":")[0] for line in lines[:3]] == ["seed-0", "seed-1", ""], lines
+    log = (tmp_path / "seed-1" / "train.log").read_text()
+    assert all(text in log for text in ("  discriminator ", "step 2/4 ", "step 4/4 ", "Finished after 4 steps"))
+
+
+def test_the_bar_of_a_terminal_of_80_columns_shows_the_numbers_and_the_time_left(train_here, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            return null.fileno()
+
+    terminal = Terminal()
+    with Path(os.devnull).open() as null, monkeypatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LINES", "24")
+        patch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+        patch.setattr(sys, "stdout", terminal)
+        patch.setattr(sys, "stderr", terminal)
+        train_here(tmp_path, "train.max_steps=20", "watch.log_every=5")
+    bars = [bar for bar in terminal.getvalue().split("\r") if "%|" in bar]
+    assert all(len(bar.strip()) <= 80 for bar in bars)
+    assert re.search(r"20/20 \[00:\d\d<00:00\], D \S+ G \S+ D\(x\) \S+ D\(G\(z\)\) [\d.]+", bars[-1])
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -107,6 +165,21 @@ def test_the_printed_line_goes_on_with_a_run_of_the_users_own_options(program, c
     without = program("train.py", f"resume={folder}", longer)
     assert without.returncode == 1 and without.stderr.count("\n") == 1
     assert "--config-dir" in without.stderr and "--config-name long" in without.stderr
+
+
+def test_a_run_makes_the_steps_that_were_typed_however_few_its_images(train, tmp_path):
+    """Also in a sweep, and on resume."""
+    few = ["dataset.limit=16", "hydra.run.dir=" + str(tmp_path / "run")]  # one step in an epoch
+    for number, steps in enumerate((60, 90)):
+        done = train(*(few if number == 0 else [f"resume={tmp_path / 'run'}"]), f"train.max_steps={steps}")
+        assert done.returncode == 0 and read_status(tmp_path / "run")["step"] == steps, done.stderr
+    jobs = ["-m", "dataset.limit=16", "train.max_steps=60,70", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    assert train(*jobs).returncode == 0
+    folders = [tmp_path / "sweep" / f"train.max_steps-{steps}" for steps in (60, 70)]
+    assert [read_status(folder)["step"] for folder in folders] == [60, 70]
+    stored = OmegaConf.load(folders[0] / ".hydra" / "config.yaml")
+    assert (stored.train.epochs, stored.train.max_steps) == (None, 60)
+    assert train(*jobs).stdout.count("skipped") == 2
 
 
 def test_a_diverged_run_ends_with_exit_code_0(train, tmp_path):
@@ -223,7 +296,7 @@ def test_a_run_finishes_where_nobody_reads_its_output(train, tmp_path, outputs):
     assert done.returncode == 0 and done.stderr == ""
     assert_complete(tmp_path)
     assert (read_status(tmp_path)["state"], read_status(tmp_path)["step"]) == ("finished", 80)
-    assert "epoch 2 of 2" in (tmp_path / "train.log").read_text()
+    assert "step 80/80" in (tmp_path / "train.log").read_text()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
@@ -240,7 +313,8 @@ def test_a_finished_run_stays_finished_where_its_output_is_on_a_full_disk(tmp_pa
 def test_a_run_finishes_where_its_terminal_is_gone(cache, tmp_path):
     """Its progress bar and its log write there, which gives an error of another kind than a pipe without a reader."""
     reader, writer = os.openpty()
-    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}"]
+    termios.tcsetwinsize(writer, (24, 80))  # without a size there is no bar
+    command = [sys.executable, "train.py", *TINY, f"cache_dir={cache}", f"hydra.run.dir={tmp_path}", "threads=1"]
     process = subprocess.Popen([*command, "watch.log_every=1"], cwd=ROOT, stdout=writer, stderr=writer)
     os.close(writer)
     deadline = time.monotonic() + 60

@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from gan.cli.overrides import parse_arguments, parse_settings, single_choice
+from gan.cli.names import folder_name, job_name
+from gan.cli.overrides import NO_EPOCHS, parse_arguments, parse_settings, single_choice
 from gan.config.errors import ConfigError
 from gan.system import files
 from tests.conftest import ROOT, options
@@ -29,6 +30,44 @@ def test_help_does_not_import_torch(process):
 def test_the_configuration_can_be_printed(program):
     done = program("train.py", "--cfg", "job")
     assert done.returncode == 0 and "batch_size: 32" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_alone"),
+    [
+        (["train.max_steps=5"], True),
+        (["++train={max_steps: 5}"], True),
+        (["-m", "train.max_steps=5,10"], True),
+        (["train.max_steps=5", "train.epochs=2"], False),
+        (["train={max_steps: 5, epochs: 2}"], False),
+        (["train.max_steps=null"], False),
+        (["-m", "train.max_steps=5,null"], False),
+        (["seed=5"], False),
+    ],
+)
+def test_steps_that_are_typed_without_epochs_decide_alone(typed, is_alone):
+    assert (NO_EPOCHS in parse_arguments(typed)) == is_alone
+
+
+def test_a_folder_is_not_named_after_epochs_that_nobody_typed():
+    assert folder_name(["train.max_steps=5", NO_EPOCHS]) == "train.max_steps-5"
+    assert job_name(["train.max_steps=5", NO_EPOCHS], []) == "train.max_steps-5"
+
+
+def test_the_printed_configuration_shows_that_typed_steps_decide_alone(program):
+    assert "epochs: null" in program("train.py", "--cfg", "job", "train.max_steps=5").stdout
+    assert "epochs: 3" in program("train.py", "--cfg", "job", "train.max_steps=5", "train.epochs=3").stdout
+    in_experiment = program("train.py", "--cfg", "job", "experiment=trick/none").stdout
+    assert "epochs: 100" in in_experiment and "max_steps: 3000" in in_experiment
+
+
+def test_steps_that_are_typed_on_resume_replace_the_epochs_of_the_run(saved_run):
+    folder = saved_run("train.epochs=3")
+    overrides = parse_arguments([f"resume={folder}", "train.max_steps=50"])
+    assert [text for text in overrides if "train.epochs" in text] == [NO_EPOCHS]
+    folder = saved_run("train.max_steps=50", NO_EPOCHS)
+    overrides = parse_arguments([f"resume={folder}", "train.epochs=3"])
+    assert {"train.max_steps=50", "train.epochs=3"} <= {*overrides} and NO_EPOCHS not in overrides
 
 
 def test_outputs_exists_in_a_clone_and_its_content_is_ignored():

@@ -77,3 +77,12 @@ def test_a_cache_that_cannot_be_read_is_left_as_it_is(tmp_path, caplog, monkeypa
         patch.setattr(zipfile.ZipFile, "testzip", lambda _: os.read(-1, 1))
         assert torch.equal(load(tmp_path).images, drawn.images)
     assert cached.read_bytes() == content and cached.name in caplog.text
+
+
+def test_drawing_takes_seconds_and_is_announced_once(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            digits.load_digits(20, "train", tmp_path)
+    assert [message for message in caplog.messages if "20 digits" in message] == [
+        "drawing 20 digits, once for all runs"
+    ]

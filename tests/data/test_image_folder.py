@@ -130,6 +130,20 @@ def test_unreadable_images_are_counted_and_named(tmp_path, cache, caplog):
     assert "notes.txt" not in caplog.text
 
 
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_files_that_are_no_images_are_counted_by_their_ending(tmp_path, cache, is_zip):
+    names = ["a.heic", "b.HEIC", "c/d.txt", "c/notes", ".DS_Store", "c/._1.png"]
+    contents = {"1.png": gray_png(1), "c/2.png": gray_png(2), "3.png": b"broken"} | dict.fromkeys(names, b"x")
+    if is_zip:
+        source = write_zip(tmp_path / "images.zip", contents)
+    else:
+        source = tmp_path
+        (tmp_path / "c").mkdir()
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+    assert load(source, cache).skipped == {".heic": 2, ".txt": 1, "without ending": 1, "unreadable": 1}
+
+
 def test_an_image_that_is_unreadable_for_a_moment_is_not_left_out(tmp_path, cache, monkeypatch):
     def fail(_source, _name):
         raise OSError(errno.EMFILE, "too many open files")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gan.training import clock
-from gan.training.clock import TrainingClock
+from gan.training.clock import Estimate, TrainingClock
 from tests.conftest import ROOT, TINY, read_status
 from tests.training.conftest import read_metrics
 
@@ -85,3 +85,22 @@ def test_a_run_that_is_stopped_for_seconds_has_not_trained_in_them(cache, tmp_pa
     process.send_signal(signal.SIGCONT)
     assert process.wait(timeout=60) == 0
     assert read_status(tmp_path)["seconds"] < time.monotonic() - began - 2.5
+
+
+def test_the_rest_is_estimated_once_without_the_slow_start():
+    """A first step of 30 s, then two a second."""
+    estimate = Estimate(total_steps=1000, images_per_step=32)
+    said = {step: line for step in range(1, 200) if (line := estimate.say(step, 30 + (step - 1) / 2))}
+    ((step, line),) = said.items()
+    assert 30 + (step - 1) / 2 == 35  # a second to warm up, and four that are measured
+    assert "8 min 14 s" in line and "989 steps" in line and " 2 steps" in line and "64 images" in line
+
+
+def test_a_run_that_is_about_to_end_has_no_estimate():
+    estimate = Estimate(total_steps=14, images_per_step=32)
+    assert not any(estimate.say(step, step / 2) for step in range(1, 15))
+
+
+def test_a_run_of_slow_steps_has_an_estimate_too():
+    estimate = Estimate(total_steps=100, images_per_step=32)
+    assert "9 min 48 s for the other 98 steps" in next(filter(None, (estimate.say(n, 6.0 * n) for n in (1, 2))))

@@ -45,6 +45,8 @@ def assert_same_story(folder):
     assert all(value > 0 for _, value in points(events, "images_per_second"))
     grids = {step: path.read_bytes() for step, path in files.sample_grids(folder).items()}
     assert [image.step for image in events.Images("samples")] == list(grids)
+    (real,) = events.Images("real images")
+    assert (real.step, real.encoded_image_string) == (0, (folder / "samples" / "real.png").read_bytes())
     assert all(image.encoded_image_string == grids[image.step] for image in events.Images("samples"))
     sizes = sorted(path.stat().st_size for path in folder.glob("events.out.tfevents.*"))
     assert sizes[-1] and not any(sizes[:-1]) and len(sizes) <= 2  # the earlier one was emptied

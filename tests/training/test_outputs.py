@@ -1,8 +1,13 @@
 """What a run writes while it trains and at its end."""
 
-import pytest
-from PIL import Image
+import logging
 
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import to_tensor
+
+from gan.training import outputs
 from tests.conftest import read_status
 from tests.training.conftest import read_metrics
 
@@ -28,3 +33,62 @@ def test_final_png_has_as_many_images_as_are_set(train_here, tmp_path, count, si
     train_here(tmp_path, "train.max_steps=1", f"watch.final_samples={count}")
     path = tmp_path / "final.png"
     assert (Image.open(path).size if path.exists() else None) == size
+
+
+class GridLogger:
+    """In place of a RunLogger: keeps what it is given."""
+
+    def log_grid(self, step, path, tag):
+        self.logged = step, path.name, tag
+
+
+def real_images(run, folder):
+    """The images in real.png, uint8 (n, 28, 28), and the number of its columns."""
+    logger = GridLogger()
+    outputs.save_real_images(run, folder, logger)
+    assert logger.logged == (0, "real.png", "real images")
+    grid = (to_tensor(Image.open(folder / "samples" / "real.png"))[0] * 255).round().to(torch.uint8)
+    rows = grid[1:, 1:].unfold(0, 28, 29).unfold(1, 28, 29)
+    return rows.reshape(-1, 28, 28), rows.shape[1]
+
+
+def test_real_png_has_real_images_as_d_sees_them_and_moves_no_random_number(make_run, tmp_path):
+    run = make_run("watch.samples=16", "trick=[instance_noise]")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    images, columns = real_images(run, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (len(images), columns) == (16, 4)
+    known = {image.numpy().tobytes() for image in run.batches.images}
+    assert len({image.numpy().tobytes() for image in images} & known) == 16
+    again, _ = real_images(make_run("watch.samples=16"), tmp_path)
+    other, _ = real_images(make_run("watch.samples=16", "seed=1"), tmp_path)
+    assert torch.equal(again, images) and not torch.equal(other, images)
+
+
+def test_real_png_of_a_conditional_run_has_a_column_for_each_class(make_run, tmp_path):
+    run = make_run("watch.samples=20", "trick=[conditional]")
+    images, columns = real_images(run, tmp_path)
+    assert columns == 10
+    label_of = {
+        image.numpy().tobytes(): int(label) for image, label in zip(run.batches.images, run.batches.labels, strict=True)
+    }
+    assert [label_of[image.numpy().tobytes()] for image in images] == list(range(10)) * 2
+
+
+def test_classes_of_unequal_size_are_all_shown():
+    labels = torch.tensor([2, 2, 0, 2, 2, 0])
+    order = outputs.cycle_classes(torch.arange(6) + 10, labels, 3)
+    assert (order - 10).tolist() == [2, 0, 5, 1, 3, 4]
+
+
+def test_every_logging_point_is_a_line_of_the_log_also_within_an_epoch(train_here, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train_here(tmp_path, "train.max_steps=10", "watch.log_every=4")
+    steps = [message.split("/")[0] for message in caplog.messages if message.startswith("step ")]
+    assert steps == ["step  4", "step  8", "step 10"]
+
+
+def test_the_status_says_what_the_data_is(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1")
+    assert read_status(tmp_path)["data"] == {"images": 640, "shape": [1, 28, 28], "classes": 10, "skipped": {}}

@@ -1,6 +1,7 @@
 """A resumed run equals an unbroken one to the bit, and one broken file does not stop it."""
 
 import copy
+import logging
 import os
 
 import pytest
@@ -85,6 +86,35 @@ def test_resuming_a_finished_run_is_an_error_that_names_the_setting_to_change(tr
     train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1")
     with pytest.raises(ConfigError, match=r"train\.epochs=2"):
         train_here(tmp_path / "epoch", "dataset.limit=48", "train.epochs=1", resume=True)
+
+
+def test_a_run_that_goes_on_from_an_earlier_step_says_what_it_takes_back(train_here, tmp_path, caplog):
+    """As one that was killed after its last checkpoint."""
+    kept = tmp_path / "checkpoints" / "last.pt"
+    often = ["watch.samples_every=2", "watch.log_every=5", "watch.checkpoint_every=null"]
+    train_here(tmp_path, "train.max_steps=6", *often)
+    saved = kept.read_bytes()
+    train_here(tmp_path, "train.max_steps=11", *often, resume=True)
+    kept.write_bytes(saved)
+    (tmp_path / "samples" / "step_0000012.png").write_bytes((tmp_path / "samples" / "step_0000010.png").read_bytes())
+    with caplog.at_level(logging.INFO):
+        train_here(tmp_path, "train.max_steps=20", *often, resume=True)
+    (back,) = [" ".join(message.split()) for message in caplog.messages if "goes back" in message]
+    assert back.startswith("goes back 6 steps, to 6 from 12")
+    text = " ".join(caplog.text.split())
+    assert "samples/step_0000008.png" in text and "samples/step_0000012.png (4 files); drawn again" in text
+    assert (tmp_path / "samples" / "step_0000012.png").exists() and not (
+        tmp_path / "samples" / "step_0000011.png"
+    ).exists()
+
+
+def test_a_run_that_was_stopped_says_that_its_last_grid_is_removed_and_nothing_else(train_here, tmp_path, caplog):
+    train_here(tmp_path, "train.max_steps=5", "watch.samples_every=2")
+    with caplog.at_level(logging.INFO):
+        train_here(tmp_path, "train.max_steps=6", "watch.samples_every=2", resume=True)
+    assert "goes back" not in caplog.text and "drawn again" not in caplog.text
+    (removed,) = [message for message in caplog.messages if "removes" in message]
+    assert removed.split()[1] == "samples/step_0000005.png,"
 
 
 def make_folder(path):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gan.config.errors import ConfigError
+
 
 @pytest.fixture
 def run(make_run):
@@ -29,9 +31,15 @@ def test_an_epoch_may_end_within_a_step(make_run):
 
 
 @pytest.mark.parametrize(("max_steps", "total"), [(5, 5), (12, 12), (99, 12)])
-def test_max_steps_is_a_limit(make_run, max_steps, total):
+def test_the_first_limit_ends_a_run(make_run, max_steps, total):
     run = make_run("train.discriminator_steps=2", "train.epochs=3", f"train.max_steps={max_steps}")
     assert run.total_steps == total
+
+
+def test_a_run_without_a_limit_is_an_error_that_names_both(make_run):
+    assert make_run("train.epochs=null", "train.max_steps=99").total_steps == 99
+    with pytest.raises(ConfigError, match=r"train\.epochs=null.*train\.max_steps=null"):
+        make_run("train.epochs=null", "train.max_steps=null")
 
 
 @pytest.mark.parametrize(

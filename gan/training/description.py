@@ -1,0 +1,100 @@
+"""A run in a few lines for its reader: what trains on what, and how far it is."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from gan.data.datasets import scale_images
+from gan.player import Player
+from gan.system import files
+from gan.system.console import labeled, wrapped
+from gan.system.device import describe_device
+from gan.system.rank import WORLD_SIZE
+from gan.training.checkpoint import parse_config
+from gan.training.logger import summarize
+from gan.training.state import TrainingRun
+
+RANGE_IMAGES = 1000  # in which the lowest and the highest value are looked for: a large set stays on the disk
+
+
+def describe_run(run: TrainingRun, folder: Path) -> list[str]:
+    """The first lines of a run: device, data, networks, optimizers, loss, tricks, length, and how to watch it."""
+    config, players = parse_config(run.config), run.players
+    parts = {
+        "device": describe_machine(run),
+        "data": describe_data(run, config["dataset"]),
+        "generator": describe_player(config, "generator", players.generator),
+        "discriminator": describe_player(config, "discriminator", players.discriminator),
+        "loss": describe_loss(run, config),
+        "steps": describe_length(run),
+    }
+    lines = [line for label, text in parts.items() for line in wrapped(labeled(label, text))]
+    return [*lines, labeled("curves", f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")]
+
+
+def describe_machine(run: TrainingRun) -> str:
+    """Device, precision, threads and versions."""
+    processes = f"{WORLD_SIZE} processes, " if WORLD_SIZE > 1 else ""
+    compiled = "; compile=true: the first step takes a minute or more" if run.settings.compile else ""
+    return f"{processes}{run.device.type}, {run.settings.precision}: {describe_device(run.device)}{compiled}"
+
+
+def describe_data(run: TrainingRun, node: dict[str, Any]) -> str:
+    """Name, number and shape of the real images, their values, classes, and what was skipped."""
+    images, shape = run.batches.images, run.image
+    part = images[:: max(1, len(images) // RANGE_IMAGES)]
+    values = scale_images(torch.stack([part.min(), part.max()]), run.generator.pixel_range).tolist()
+    source = f" {node['path']}" if "path" in node else ""
+    limit = " (dataset.limit)" if node.get("limit") == len(images) else ""
+    classes = f", {shape.class_count} classes" if shape.class_count else ""
+    skipped = ", ".join(f"{count} {what}" for what, count in run.skipped.items())
+    return (
+        f"{run.dataset}{source}: {len(images):,} images{limit} of {shape.size}x{shape.size}x{shape.channels}, "
+        f"values {values[0]:.3g} to {values[1]:.3g}{classes}"
+        f"{f'; skipped: {skipped}' if skipped else ''}"
+    )
+
+
+def describe_player(config: dict[str, Any], name: str, player: Player) -> str:
+    """A network with the number of its parameters, and its optimizer with what it was set to."""
+    network, optimizer = config["model"][name], config["optim"][name]
+    count = sum(weight.numel() for weight in player.network.parameters())
+    options = [f"{key} {value}" for key, value in optimizer.items() if value and key not in ("_target_", "eps")]
+    schedule = [f"scheduled {', '.join(config['optim']['schedule'])}"] if config["optim"]["schedule"] else []
+    return (
+        f"{network['_target_'].removeprefix('gan.models.')}, {count:,} parameters; "
+        f"{', '.join([optimizer['_target_'].removeprefix('gan.optim.'), *options, *schedule])}"
+    )
+
+
+def describe_loss(run: TrainingRun, config: dict[str, Any]) -> str:
+    """Loss, tricks and EMA."""
+    tricks = f"tricks {', '.join(config['trick'])}" if config["trick"] else "no tricks"
+    decay = run.settings.train.ema_decay
+    return f"{type(run.loss).__name__}; {tricks}; {'no EMA' if decay is None else f'EMA of G {decay}'}"
+
+
+def describe_length(run: TrainingRun) -> str:
+    """The steps to make, and which limit ends them where there are two."""
+    train, in_epochs = run.settings.train, run.steps_of_epochs
+    epochs = run.total_steps * train.discriminator_steps / run.batches.per_epoch
+    reason = ""
+    if train.max_steps and in_epochs:
+        limits = {train.max_steps: f"train.max_steps={train.max_steps}", in_epochs: f"train.epochs={train.epochs}"}
+        *later, first = (limits[steps] for steps in sorted(limits, reverse=True))
+        reason = f": {' ends before '.join([first, *later])}"
+    start = f"{run.step:,} to " if run.step else ""
+    updates = f" and {train.discriminator_steps} updates of D" if train.discriminator_steps > 1 else ""
+    return f"{start}{run.total_steps:,} of {train.batch_size} images{updates}, {epochs:.4g} epochs{reason}"
+
+
+def describe_progress(run: TrainingRun, metrics: dict[str, float]) -> str:
+    """A logging point on a line: step, epoch, losses, D(x), D(G(z)) and the time that is left."""
+    total = run.total_steps
+    numbers = "  ".join(f"{label} {value}" for label, value in summarize(metrics, "{:.3f}").items())
+    seconds = (total - run.step) * run.images_per_step / run.images_per_second if run.images_per_second else 0
+    left = f"  {tqdm.format_interval(seconds)} left" if run.step < total else ""
+    return f"step {run.step:{len(str(total))}}/{total}  epoch {run.epoch:.2f}  {numbers}{left}"
