@@ -27,6 +27,7 @@ T = TypeVar("T")
 NOISE_BLOCK = 64  # vectors that are drawn at once
 BATCH_NORM_BATCHES = 16  # that the statistics of an EMA are computed over
 MAX_GIF_FRAMES, MAX_GIF_PIXELS = 500, 2**28  # Pillow keeps all frames in memory
+MAX_GIF_DURATION = 655_350  # milliseconds of a frame: 16 bits of hundredths of a second
 SUFFIXES = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
 
 
@@ -100,9 +101,19 @@ def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
 
 
 def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
-    """Write one or more `frames` as an endless GIF."""
-    first, *rest = frames
-    first.save(file, format="gif", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    """Write one or more `frames` as an endless GIF. One that is shown for more than 655 seconds is cut to that."""
+    period = round(1000 / fps)
+    kept: list[Image.Image] = []
+    durations: list[int] = []
+    for frame in frames:
+        frame = frame if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE)
+        # Pillow would add up the durations of equal frames, beyond what fits into a GIF
+        if kept and frame.convert("RGB").tobytes() == kept[-1].convert("RGB").tobytes():
+            durations[-1] = min(durations[-1] + period, MAX_GIF_DURATION)
+        else:
+            kept.append(frame)
+            durations.append(period)
+    kept[0].save(file, format="gif", save_all=True, append_images=kept[1:], duration=durations, loop=0)
 
 
 def write_samples_gif(folder: Path, fps: float) -> None:

@@ -162,6 +162,19 @@ def test_a_long_gif_keeps_the_first_and_the_last_grid_and_some_between(train_her
     assert frames == ["step_0000000", "step_0000004", "step_0000008", "step_0000010"]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_equal_frames_of_a_gif_are_shown_for_no_longer_than_a_gif_can_store(tmp_path, mode):
+    frames = [Image.new(mode, (8, 8), color) for color in ["black", *["white"] * 8, "black", "gray"]]
+    with (tmp_path / "x.gif").open("wb") as file:
+        sampling.write_gif(frames, file, fps=0.01)
+    with Image.open(tmp_path / "x.gif") as gif:
+        durations = [gif.seek(index) or gif.info["duration"] for index in range(gif.n_frames)]
+    assert durations == [100_000, 655_350, 100_000, 100_000]
+    with (tmp_path / "x.gif").open("wb") as file:
+        sampling.write_gif([frames[0]] * 8, file, fps=0.01)
+    assert Image.open(tmp_path / "x.gif").n_frames == 1
+
+
 def test_a_gif_can_have_more_frames_than_files_can_be_open(tmp_path):
     resource = pytest.importorskip("resource")
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
