@@ -162,7 +162,7 @@ def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, devi
     train_images = reference.train[: run.cfg.dataset.limit].images
     pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
     with files.atomic_write(folder / "figures" / "neighbors.png") as file:
-        sampling.image_grid(pairs, classes=NEIGHBOR_IMAGES).save(file, format="png")
+        sampling.image_grid(pairs, columns=NEIGHBOR_IMAGES).save(file, format="png")
 
 
 def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
