@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gan.cli.overrides import quote
@@ -23,23 +24,28 @@ def read_arguments(arguments: list[str], paths: Collection[str]) -> list[str]:
 
     A list, null, and what is in quotes already stay as they are. Raises ConfigError for a sweep.
     """
-    parser = OverridesParser.create()
     read = []
     for argument in arguments:
         if argument in ("-m", "--multirun"):
             raise ConfigError(f"{argument}: only train.py has sweeps; call this program once for each value.")
         name, _, text = argument.partition("=")
-        try:
-            override = parser.parse_override(argument)
-            is_sweep, value = override.is_sweep_override(), override.value()
-        except HydraException:  # which Hydra reports itself, unless it is a path
-            is_sweep, value = False, text if name not in paths else 0
-        if name in paths and (is_sweep or isinstance(value, (bool, int, float, dict))):
+        override = parse(argument)
+        is_sweep = override is not None and override.is_sweep_override()
+        is_text = override is not None and not isinstance(override.value(), (bool, int, float, dict))
+        if name in paths and (is_sweep or not is_text):
             argument = f"{name}={quote(text)}"
         elif is_sweep:
             raise ConfigError(f"{argument}: must be one value; call this program once for each.")
         read.append(argument)
     return read
+
+
+def parse(argument: str) -> Override | None:
+    """The override in an argument; None where there is none that Hydra can read."""
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
 
 
 def find_run(text: str) -> Path:
@@ -109,7 +115,8 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     elif endings and (typed.endswith("/") or out.is_dir()):
         path = out / default_name
     else:
-        path = out if ending else Path(f"{out}{main_ending}")
+        is_device = out.exists() and not (out.is_file() or out.is_dir())  # which no ending makes a file
+        path = out if ending or is_device else Path(f"{out}{main_ending}")
     return request.model_copy(update={"format": kind, "out": str(path)})
 
 

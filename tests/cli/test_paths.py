@@ -42,6 +42,7 @@ def chosen(kind, out):
         ("npz", "lr0.01", ("npz", "lr0.01.npz")),
         (None, "new/", ("grid", "new/grid_seed0_n64.png")),
         ("png", "new/", ("png", "new")),
+        ("npz", "/dev/null", ("npz", "/dev/null")),
     ],
 )
 def test_an_ending_decides_on_the_format_and_a_missing_one_is_added(kind, out, expected):
