@@ -60,7 +60,8 @@ def evaluate(cfg: DictConfig) -> None:
             for folder in run_folders
         }
         for folder, run in runs.items():
-            folders = Path(settings.data_dir or run.cfg.data_dir), Path(settings.cache_dir or run.cfg.cache_dir)
+            typed = settings.data_dir or run.cfg.data_dir, settings.cache_dir or run.cfg.cache_dir
+            folders = paths.expand_home(typed[0]), paths.expand_home(typed[1])
             key = repr(run.cfg.dataset), folders
             if key not in references:
                 references[key] = build.build_reference(run.cfg, settings.split, settings.features, folders, device)
@@ -170,7 +171,7 @@ def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
     """
     names = [*map(printable, rows), "real images"]
     label_width = min(max(map(len, [*names, "better"])), MAX_LABEL_WIDTH)
-    labels = [[""], ["better"], *(textwrap.wrap(name, label_width) for name in names)]
+    labels = [[""], ["better"], *(textwrap.wrap(name, label_width) or [name] for name in names)]
     tables: list[list[str]] = []
     for column in dict.fromkeys(column for row in rows.values() for column in row):
         cells = format_column(column, [row.get(column) for row in rows.values()], real_data.get(column))

@@ -252,13 +252,23 @@ def test_the_table_has_the_better_direction_the_best_run_and_real_images_below()
     ]
 
 
+def test_a_tilde_is_the_home_folder(train_here, cache, tmp_path, monkeypatch):
+    train_here(tmp_path / "run", "train.max_steps=1")
+    monkeypatch.setenv("HOME", str(cache.parent))
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        quick = ["n=100", "parzen=false", "device=cpu"]
+        evaluation.evaluate(compose("evaluate", overrides=["run=run", f"cache_dir='~/{cache.name}'", *quick]))
+    assert not (tmp_path / "~").exists()
+
+
 def test_a_run_alone_and_equal_runs_have_no_star():
     assert "*" not in evaluation.format_table({"a": {"fid_mnist": Number(2.0)}}, {})
     rows = {name: {"fid_mnist": Number(2.0)} for name in "ab"}
     assert "*2" not in evaluation.format_table(rows, {})
 
 
-@pytest.mark.parametrize("name", ["outputs/RUN", "outputs/" + "x" * 200, "a b\x1b[31m" * 9])
+@pytest.mark.parametrize("name", ["outputs/RUN", " ", "outputs/" + "x" * 200, "a b\x1b[31m" * 9])
 def test_the_table_fits_in_100_columns_with_nothing_lost(name):
     columns = [metric.column("stacked_mnist") for metric in METRICS]
     rows = {other: dict.fromkeys(columns, Number(-0.00123456, 0.00123)) for other in (name, "b")}
