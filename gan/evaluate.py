@@ -2,16 +2,18 @@
 
 import contextlib
 import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import messages, overrides
+from gan.cli import messages, overrides, paths
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
-from gan.metrics.catalogue import protocol_line
+from gan.metrics.catalogue import direction, protocol_line
 from gan.report.cells import Number, best, mean_over
 from gan.report.runs import read_evaluations
 from gan.system import files, locks, status
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
 
 COUNT, STACKED_COUNT = 10_000, 26_000  # images to generate, as in papers
 NEIGHBOR_IMAGES = 16
+WIDTH, MAX_LABEL_WIDTH, GAP = 100, 30, "  "  # of the printed tables, in characters
 Scores = dict[str, Number]  # by column, each the mean over sampling seeds
 
 
@@ -37,10 +40,11 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Score every run in `run=`, and print a table for each protocol, with the real-data baseline as its last row."""
+    """Score every run in `run=`, and print tables for each protocol, with the real-data baseline as the last row."""
     from gan.config import check
 
     settings = check.check_evaluation(cfg)
+    run_folders = [paths.find_run(text) for text in dict.fromkeys(settings.run)]
 
     from gan.metrics import protocol
     from gan.system.device import memory_errors, select_device
@@ -53,37 +57,33 @@ def evaluate(cfg: DictConfig) -> None:
     with memory_errors():
         # load all of them first: an error in one should not come after minutes of work on another
         runs = {
-            name: build.load_trained(Path(name), settings.checkpoint, settings.ema, device, settings.trust)
-            for name in settings.run
+            folder: build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
+            for folder in run_folders
         }
-        for name, run in runs.items():
-            folders = Path(settings.data_dir or run.cfg.data_dir), Path(settings.cache_dir or run.cfg.cache_dir)
+        for folder, run in runs.items():
+            typed = settings.data_dir or run.cfg.data_dir, settings.cache_dir or run.cfg.cache_dir
+            folders = paths.expand_home(typed[0]), paths.expand_home(typed[1])
             key = repr(run.cfg.dataset), folders
             if key not in references:
                 references[key] = build.build_reference(run.cfg, settings.split, settings.features, folders, device)
             reference = references[key]
             count = settings.n or (STACKED_COUNT if reference.name == protocol.STACKED_MNIST else COUNT)
+            seeds = f", {settings.seeds} times" if settings.seeds > 1 else ""
+            print(printable(f"{folder}: {count} images of step {run.step}{seeds} ..."), flush=True)
             record = reference.record(count)
             scores = score_run(run, reference, settings, count, device)
             baseline = reference.real_data_baseline(count, settings.parzen, folders[1])
             real_data = {column: Number(value) for column, value in baseline.items()}
-            tables.setdefault(protocol_line(record), ({}, real_data))[0][label(name)] = scores
+            tables.setdefault(protocol_line(record), ({}, real_data))[0][paths.describe_run(folder)] = scores
             try:
-                save_scores(Path(name), run.step, scores, real_data, record, settings)
-                save_neighbors(run, reference, Path(name), device)
+                save_scores(folder, run.step, scores, real_data, record, settings)
+                save_neighbors(run, reference, folder, device)
             except OSError as error:  # the numbers took minutes: they are printed before the error
                 failure = failure or error
     for line, (rows, real_data) in tables.items():
-        print(f"\n{printable(line)}\n\n{format_table(rows, real_data)}")
+        print(f"\n{textwrap.fill(printable(line), WIDTH)}\n\n{format_table(rows, real_data)}")
     if failure:
         raise failure
-
-
-def label(run: str) -> str:
-    """The run in a table, with its state where it is known that it did not finish."""
-    outcome = status.outcome(Path(run))
-    is_silent = outcome["state"] == "finished" or not Path(run, "status.json").exists()
-    return run if is_silent else f"{run} ({outcome['state']} at step {outcome['step']})"
 
 
 def score_run(
@@ -162,24 +162,42 @@ def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, devi
     train_images = reference.train[: run.cfg.dataset.limit].images
     pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
     with files.atomic_write(folder / "figures" / "neighbors.png") as file:
-        sampling.image_grid(pairs, classes=NEIGHBOR_IMAGES).save(file, format="png")
+        sampling.image_grid(pairs, columns=NEIGHBOR_IMAGES).save(file, format="png")
 
 
 def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
-    """Markdown: one row per run, the best of each column in bold, and the real-data baseline as the last row."""
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    best_means = {column: best(column, (row.get(column) for row in rows.values())) for column in columns}
-    lines = [["run", *map(markdown, columns)], ["---"] * (len(columns) + 1)]
-    for run, row in rows.items():
-        bold = {column: "**" for column in row if row[column].mean == best_means[column]}
-        numbers = [f"{bold.get(name, '')}{row.get(name, '-')}{bold.get(name, '')}" for name in columns]
-        lines.append([markdown(run), *numbers])
-    lines.append(["real images", *(str(real_data.get(column, "-")) for column in columns)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """One row per run, and the real-data baseline below; a new table where the next column goes beyond WIDTH.
+
+    The second line says which direction is better, and a star which run is best.
+    """
+    names = [*map(printable, rows), "real images"]
+    label_width = min(max(map(len, [*names, "better"])), MAX_LABEL_WIDTH)
+    labels = [[""], ["better"], *(textwrap.wrap(name, label_width) or [name] for name in names)]
+    tables: list[list[str]] = []
+    for column in dict.fromkeys(column for row in rows.values() for column in row):
+        cells = format_column(column, [row.get(column) for row in rows.values()], real_data.get(column))
+        if not tables or len(tables[-1][0]) + len(GAP) + len(cells[0]) > WIDTH:
+            tables.append([label[0].ljust(label_width) for label in labels])
+        tables[-1] = [GAP.join(pair) for pair in zip(tables[-1], cells, strict=True)]
+    # a long label goes on below its row
+    text = [
+        "\n".join("\n".join([line.rstrip(), *label[1:]]) for line, label in zip(table, labels, strict=True))
+        for table in tables
+    ]
+    return "\n\n".join([*text, "*: the best of these runs"] if len(rows) > 1 else text)
+
+
+def format_column(column: str, numbers: Sequence[Number | None], real_data: Number | None) -> list[str]:
+    """The cells of a column, all of one width: its name, the better direction, the runs and the real-data baseline."""
+    best_mean = best(column, numbers) if len({number.mean for number in numbers if number}) > 1 else None
+    values = [f"*{number}" if number and number.mean == best_mean else str(number or "-") for number in numbers]
+    cells = [column, direction(column) or "-", *values, str(real_data or "-")]
+    return [cell.rjust(max(map(len, cells))) for cell in cells]
 
 
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("evaluate")
-        sys.argv[1:] = overrides.merge_repeated(sys.argv[1:], "run")
+        arguments = overrides.merge_repeated(sys.argv[1:], "run")
+        sys.argv[1:] = paths.read_arguments(arguments, ["run", "data_dir", "cache_dir"])
         main()

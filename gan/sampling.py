@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -15,8 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from gan.config.errors import ConfigError, first_line
-from gan.config.schema import Sampling
+from gan.config.errors import first_line
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
@@ -27,7 +25,8 @@ T = TypeVar("T")
 NOISE_BLOCK = 64  # vectors that are drawn at once
 BATCH_NORM_BATCHES = 16  # that the statistics of an EMA are computed over
 MAX_GIF_FRAMES, MAX_GIF_PIXELS = 500, 2**28  # Pillow keeps all frames in memory
-SUFFIXES = {"grid": ".png", "png": "", "npz": ".npz", "interpolation": ".gif"}
+MAX_GIF_DURATION = 655_350  # milliseconds of a frame: 16 bits of hundredths of a second
+MAX_CLASS_COLUMNS = 100
 
 
 @torch.no_grad()
@@ -49,16 +48,17 @@ def generate(generator: Generator, noise: Tensor, labels: Tensor | None, batch_s
     return torch.cat(parts)
 
 
-def draw_noise(noise: Noise, count: int, seed: int, purpose: str) -> Tensor:
-    """Noise vectors (count, noise_dim) on the CPU, each of which depends on the seed and its index alone.
+def draw_noise(noise: Noise, count: int, seed: int, purpose: str, start: int = 0) -> Tensor:
+    """Noise vectors (count, noise_dim) on the CPU from index `start` on; each depends on the seed and its index alone.
 
     A single call would not do: torch draws the last numbers of a tensor in another way than those before.
     """
+    first = start // NOISE_BLOCK * NOISE_BLOCK
     blocks = [
-        noise.sample(NOISE_BLOCK, randomness.random_generator("cpu", seed, purpose, start))
-        for start in range(0, count, NOISE_BLOCK)
+        noise.sample(NOISE_BLOCK, randomness.random_generator("cpu", seed, purpose, block))
+        for block in range(first, start + count, NOISE_BLOCK)
     ]
-    return torch.cat(blocks)[:count]
+    return torch.cat(blocks)[start - first :][:count]
 
 
 @torch.no_grad()
@@ -87,22 +87,51 @@ def recompute_batch_norm(
     return generator.eval()
 
 
-def cycle_labels(classes: int, count: int, device: torch.device) -> Tensor | None:
-    """Labels int64 (count,) that cycle through the classes; None without classes."""
-    return torch.arange(count, device=device) % classes if classes else None
+def cycle_labels(classes: int, count: int, device: torch.device, start: int = 0) -> Tensor | None:
+    """Labels int64 (count,) that cycle through the classes, from index `start` on; None without classes."""
+    return torch.arange(start, start + count, device=device) % classes if classes else None
 
 
-def image_grid(images: Tensor, classes: int = 0) -> Image.Image:
-    """A grid of images uint8 (n, C, H, W): one column per class if their labels cycle, else almost square."""
-    columns = classes if 0 < classes <= len(images) else math.ceil(math.sqrt(len(images)))
+def grid_count(count: int, classes: int) -> int:
+    """Number of images in a grid for which `count` were asked for: more, where that fills its last row of classes."""
+    if not 0 < classes <= min(count, MAX_CLASS_COLUMNS):
+        return count
+    columns = classes * max(1, math.isqrt(count) // classes)
+    return math.ceil(count / columns) * columns
+
+
+def grid_columns(count: int, classes: int) -> int:
+    """Columns of a grid of `count` images, whose labels cycle through the classes (0: it has none).
+
+    A column for each class, or several where the grid is then almost square: each column has one class, and all rows
+    are full. Almost square without classes, and with more of them than images or than MAX_CLASS_COLUMNS.
+    """
+    if not 0 < classes <= min(count, MAX_CLASS_COLUMNS) or count % classes:
+        return math.ceil(math.sqrt(count))
+    most = max(1, math.isqrt(count) // classes)
+    return classes * next(columns for columns in range(most, 0, -1) if count % (classes * columns) == 0)
+
+
+def image_grid(images: Tensor, columns: int) -> Image.Image:
+    """A grid of images uint8 (n, C, H, W)."""
     channels = images.shape[1]  # make_grid repeats a single one
     return to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:channels])
 
 
 def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
-    """Write one or more `frames` as an endless GIF."""
-    first, *rest = frames
-    first.save(file, format="gif", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    """Write one or more `frames` as an endless GIF. One that is shown for more than 655 seconds is cut to that."""
+    period = round(1000 / fps)
+    kept: list[Image.Image] = []
+    durations: list[int] = []
+    for frame in frames:
+        frame = frame if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE)
+        # Pillow would add up the durations of equal frames, beyond what fits into a GIF
+        if kept and frame.convert("RGB").tobytes() == kept[-1].convert("RGB").tobytes():
+            durations[-1] = min(durations[-1] + period, MAX_GIF_DURATION)
+        else:
+            kept.append(frame)
+            durations.append(period)
+    kept[0].save(file, format="gif", save_all=True, append_images=kept[1:], duration=durations, loop=0)
 
 
 def write_samples_gif(folder: Path, fps: float) -> None:
@@ -131,60 +160,3 @@ def read_or_warn(read: Callable[[Path], T], path: Path) -> T | None:
     except (OSError, ValueError) as error:
         log.warning("%s was left out of samples.gif: %s", path, first_line(error))
         return None
-
-
-def write_samples(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Path:
-    """Generate the images that sample.py was called for, and write them. Returns the file or folder."""
-    out, suffix = output_path(request), SUFFIXES[request.format]
-    if suffix and out.suffix not in ("", suffix):
-        raise ConfigError(f"out={out}: must end in {suffix} for format={request.format}.")
-    if request.format == "interpolation" and request.n < 2:
-        raise ConfigError(f"n={request.n}: must be >= 2 for format=interpolation.")
-    # Whole batches, so that the first images are the same, to the bit, however many are asked for.
-    count = (
-        request.n
-        if request.format == "interpolation"
-        else math.ceil(request.n / request.batch_size) * request.batch_size
-    )
-    points = draw_noise(noise, count, request.seed, "sample")
-    labels = sample_labels(generator, request, count, device)
-    if request.format == "interpolation":
-        points = noise.interpolate(points, request.frames)
-        labels = None if labels is None else labels.repeat_interleave(request.frames)
-    randomness.reseed(device, request.seed, "drawing")  # a generator may have noise or dropout of its own
-    images = generate(generator, points.to(device), labels, request.batch_size)
-    images = images if request.format == "interpolation" else images[: request.n]
-    if request.format == "png":
-        out.mkdir(parents=True, exist_ok=True)
-        for index, image in enumerate(images):
-            to_pil_image(image).save(out / f"{index:05d}.png")
-        return out
-    with files.atomic_write(out) as file:
-        if request.format == "grid":
-            image_grid(images, generator.class_count if request.class_ is None else 0).save(file, format="png")
-        elif request.format == "npz":
-            np.savez(file, images=images.permute(0, 2, 3, 1).numpy())
-        else:
-            write_gif([to_pil_image(image) for image in images], file, request.fps)
-    return out
-
-
-def output_path(request: Sampling) -> Path:
-    """`out`, or a name in the folder of the run that says how the images were generated."""
-    if request.out:
-        return Path(request.out)
-    checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
-    ema, label = "" if request.ema else "_no-ema", "" if request.class_ is None else f"_class{request.class_}"
-    name = f"{request.format}{checkpoint}{ema}{label}_seed{request.seed}_n{request.n}{SUFFIXES[request.format]}"
-    return Path(request.run) / "generated" / name
-
-
-def sample_labels(generator: Generator, request: Sampling, count: int, device: torch.device) -> Tensor | None:
-    """Labels int64 (count,): the class of `class=`, or all classes in turn."""
-    if request.class_ is None:
-        return cycle_labels(generator.class_count, count, device)
-    if not generator.class_count:
-        raise ConfigError(f"class={request.class_}: this run is unconditional; trick=[conditional] has classes.")
-    if request.class_ >= generator.class_count:
-        raise ConfigError(f"class={request.class_}: must be from 0 to {generator.class_count - 1}.")
-    return torch.full((count,), request.class_, device=device)

@@ -3,6 +3,7 @@
 import errno
 import json
 import multiprocessing
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gan import evaluate as evaluation
 from gan.cli import overrides
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, printable
 from gan.config.schema import Evaluation
 from gan.metrics import features, protocol
-from gan.metrics.catalogue import METRICS
+from gan.metrics.catalogue import METRICS, direction
 from gan.report.cells import Number
 from gan.report.runs import RunFolder
 from gan.system import files, status
@@ -56,12 +57,14 @@ def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
         train_here(tmp_path / name, "train.max_steps=2", f"seed={len(name)}")
     done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
     assert done.returncode == 0, done.stderr
-    first_cells = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
-    assert first_cells == ["run", "---", f"{tmp_path}/a", f"{tmp_path}/b", "real images"]
+    tables = [block.splitlines() for block in done.stdout.split("\n\n")[2:-1]]
+    assert all(table[1].startswith("better ") and table[-1].startswith("real images ") for table in tables)
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 100
     (row,) = json.loads((tmp_path / "a" / "scores.json").read_text())
     columns = [metric.column("digits") for metric in METRICS if metric.needs != "inception"]
     assert list(row["scores"]) == columns and list(row["real_data"]) == columns[:-1]  # without the discriminator's gap
-    assert f"| run | {' | '.join(columns)} |" in done.stdout
+    assert [name for table in tables for name in table[0].split()] == columns
+    assert [name for table in tables for name in table[1].split()[1:]] == [direction(name) or "-" for name in columns]
     assert row["features"].startswith("digits-28x28x1-") and row["features"] in done.stdout
     assert row["dataset"].startswith("digits-") and row["dataset"] in done.stdout
     assert (row["generated"], row["real"], row["split"], row["seeds"]) == (200, 128, "test", [0, 1])
@@ -193,14 +196,15 @@ def test_scores_that_cannot_be_kept_are_printed_before_the_error(
     train_here, evaluate_here, tmp_path, monkeypatch, capsys
 ):
     train_here(tmp_path, "train.max_steps=1")
+    monkeypatch.chdir(tmp_path.parent)
 
     def fail(*_):
         raise OSError(errno.ENOSPC, "no space left", "scores.json")
 
     monkeypatch.setattr(files, "write_json", fail)
     with pytest.raises(OSError, match="no space left"):
-        evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
-    assert f"| {tmp_path} |" in capsys.readouterr().out
+        evaluate_here(f"run={tmp_path.name}", "n=100", "parzen=false")
+    assert "real images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["garbage", "folder"])
@@ -231,23 +235,61 @@ def test_networks_with_tricks_are_scored_as_they_were_trained(train_here, evalua
     assert -1 < row["scores"]["discriminator_gap"]["mean"] < 1 and "parzen" not in row["scores"]
 
 
-def test_the_best_of_each_column_is_bold():
+def test_the_table_has_the_better_direction_the_best_run_and_real_images_below():
     rows = {
         name: {"fid_mnist": Number(fid, 0.1), "recall_mnist": Number(recall), "density_mnist": Number(1.0)}
         for name, fid, recall in (("a", 2.0, 0.5), ("b", 3.0, 0.5), ("c", 4.0, 0.25))
     }
-    table = evaluation.format_table(rows, {"fid_mnist": Number(0.1)}).splitlines()
-    assert table[2] == "| a | **2 ± 0.1** | **0.5** | 1 |" and table[3] == "| b | 3 ± 0.1 | **0.5** | 1 |"
-    assert table[4] == "| c | 4 ± 0.1 | 0.25 | 1 |" and table[5] == "| real images | 0.1 | - | - |"
+    assert evaluation.format_table(rows, {"fid_mnist": Number(0.1)}).splitlines() == [
+        "             fid_mnist  recall_mnist  density_mnist",
+        "better           lower        higher              -",
+        "a             *2 ± 0.1          *0.5              1",
+        "b              3 ± 0.1          *0.5              1",
+        "c              4 ± 0.1          0.25              1",
+        "real images        0.1             -              -",
+        "",
+        "*: the best of these runs",
+    ]
 
 
-@pytest.mark.parametrize(("state", "shown"), [("running", " (interrupted at step 1)"), ("finished", " |")])
-def test_a_table_says_which_runs_did_not_finish(train_here, evaluate_here, tmp_path, capsys, state, shown):
-    train_here(tmp_path, "train.max_steps=1")
-    status.update(tmp_path, state=state)
-    (tmp_path / ".lock").touch()
-    evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
-    assert f"| {tmp_path}{shown}" in capsys.readouterr().out
+def test_a_tilde_is_the_home_folder(train_here, cache, tmp_path, monkeypatch):
+    train_here(tmp_path / "run", "train.max_steps=1")
+    monkeypatch.setenv("HOME", str(cache.parent))
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        quick = ["n=100", "parzen=false", "device=cpu"]
+        evaluation.evaluate(compose("evaluate", overrides=["run=run", f"cache_dir='~/{cache.name}'", *quick]))
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_run_alone_and_equal_runs_have_no_star():
+    assert "*" not in evaluation.format_table({"a": {"fid_mnist": Number(2.0)}}, {})
+    rows = {name: {"fid_mnist": Number(2.0)} for name in "ab"}
+    assert "*2" not in evaluation.format_table(rows, {})
+
+
+@pytest.mark.parametrize("name", ["outputs/RUN", " ", "outputs/" + "x" * 200, "a b\x1b[31m" * 9])
+def test_the_table_fits_in_100_columns_with_nothing_lost(name):
+    columns = [metric.column("stacked_mnist") for metric in METRICS]
+    rows = {other: dict.fromkeys(columns, Number(-0.00123456, 0.00123)) for other in (name, "b")}
+    table = evaluation.format_table(rows, rows["b"])
+    assert max(map(len, table.splitlines())) <= 100 and all(line.isprintable() for line in table.splitlines())
+    blocks = table.split("\n\n")[:-1]
+    assert [each for block in blocks for each in block.splitlines()[0].split()] == columns
+    for block in blocks:
+        label = "".join(line.split("  ")[0] for line in block.splitlines()[2:-2])
+        assert label.replace(" ", "") == printable(name).replace(" ", "")
+    assert table.count("-0.001235 ± 0.0012") == 3 * len(columns)
+
+
+@pytest.mark.parametrize(("state", "shown"), [("running", "\nr (interrupted at step 1) "), ("finished", "\nr  ")])
+def test_a_table_says_which_runs_did_not_finish(train_here, evaluate_here, tmp_path, monkeypatch, capsys, state, shown):
+    train_here(tmp_path / "r", "train.max_steps=1")
+    monkeypatch.chdir(tmp_path)
+    status.update(Path("r"), state=state)
+    Path("r", ".lock").touch()
+    evaluate_here("run=r", "n=100", "parzen=false")
+    assert shown in capsys.readouterr().out
 
 
 def test_scores_that_cannot_be_read_are_not_replaced(train_here, evaluate_here, tmp_path, monkeypatch):

@@ -134,7 +134,9 @@ def imported_packages(*patterns: str) -> set[str]:
     ]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"gan", "tests", "benchmarks"}
+    return (
+        {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"gan", "tests", "benchmarks", "sample"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ class Sampling(Strict):
     ema: bool
     class_: NonNegativeInt | None = Field(alias="class")
     seed: NonNegativeInt
-    format: Literal["grid", "png", "npz", "interpolation"]
+    format: Literal["grid", "png", "npz", "interpolation"] | None
     out: str | None
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda", "mps"]

@@ -172,6 +172,7 @@ class TrainedRun:
 
     cfg: DictConfig
     step: int
+    image: ImageShape
     generator: Generator
     discriminator: Discriminator
     noise: Noise
@@ -198,7 +199,7 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: 
         generator, discriminator = generator.to(device).eval(), discriminator.to(device).eval()
         if with_ema:
             generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
-    return TrainedRun(cfg, state["step"], generator, discriminator, noise)
+    return TrainedRun(cfg, state["step"], image, generator, discriminator, noise)
 
 
 def build_reference(

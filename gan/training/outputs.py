@@ -110,7 +110,8 @@ def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> None:
     generator, batch_size = run.sampling_generator(), run.settings.train.batch_size
     labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
-    grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), generator.class_count)
+    columns = sampling.grid_columns(len(noise), generator.class_count)
+    grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), columns)
     with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")
 
@@ -123,6 +124,7 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
         save_samples(run, folder, logger)
     if run.settings.watch.scores_every and run.step == run.total_steps and not run.is_score_due(run.step):
         log_scores(run, folder, logger)
-    if count := run.settings.watch.final_samples:
+    if asked := run.settings.watch.final_samples:
+        count = sampling.grid_count(asked, run.generator.class_count)
         noise = run.noise.sample(count, randomness.random_generator("cpu", run.settings.seed, "final"))
         save_grid(run, noise.to(run.device), folder / "final.png")

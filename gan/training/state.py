@@ -62,7 +62,8 @@ class TrainingRun:
     def __post_init__(self) -> None:
         watch = self.settings.watch
         random_generator = randomness.random_generator("cpu", self.settings.seed, "watched")
-        self.fixed_noise = self.noise.sample(watch.samples, random_generator, watch.noise_scale).to(self.device)
+        count = sampling.grid_count(watch.samples, self.generator.class_count)
+        self.fixed_noise = self.noise.sample(count, random_generator, watch.noise_scale).to(self.device)
 
     @property
     def images_per_step(self) -> int:

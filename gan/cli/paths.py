@@ -1,0 +1,127 @@
+"""Paths that users of sample.py and gan.evaluate type: runs, and the file for the samples. Imports no torch."""
+
+import re
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from gan.cli.overrides import quote
+from gan.config.errors import ConfigError
+from gan.config.schema import Sampling
+from gan.system import status
+
+ENDINGS = {"grid": [".png"], "png": [], "npz": [".npz"], "interpolation": [".gif", ".png"]}  # of `out`, by format
+FORMATS = {".png": "grid", ".npz": "npz", ".gif": "interpolation"}  # of an `out` whose format was not typed
+LISTED_RUNS = 5
+
+
+def read_arguments(arguments: list[str], paths: Collection[str]) -> list[str]:
+    """The command line as Hydra should read it: the values of `paths` are taken as they stand, as in `out=~/my file`.
+
+    A list, null, and what is in quotes already stay as they are. Raises ConfigError for a sweep.
+    """
+    read = []
+    for argument in arguments:
+        if argument in ("-m", "--multirun"):
+            raise ConfigError(f"{argument}: only train.py has sweeps; call this program once for each value.")
+        name, _, text = argument.partition("=")
+        override = parse(argument)
+        is_sweep = override is not None and override.is_sweep_override()
+        is_text = override is not None and not isinstance(override.value(), (bool, int, float, dict))
+        if name in paths and (is_sweep or not is_text):
+            argument = f"{name}={quote(text)}"
+        elif is_sweep:
+            raise ConfigError(f"{argument}: must be one value; call this program once for each.")
+        read.append(argument)
+    return read
+
+
+def parse(argument: str) -> Override | None:
+    """The override in an argument; None where there is none that Hydra can read."""
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
+
+
+def find_run(text: str) -> Path:
+    """The run folder that a user names. Raises ConfigError, which says what is there, for one without a checkpoint."""
+    folder = expand_home(text)
+    if is_run(folder):
+        return folder
+    if around := next((parent for parent in list(folder.absolute().parents)[:2] if is_run(parent)), None):
+        best = " checkpoint=best" if folder.name == "best.pt" else ""
+        raise ConfigError(f"run={text}: must be the folder of the run; type {shlex.quote(f'run={around}')}{best}.")
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise ConfigError(f"run={text}: {problem}; must be a run folder, such as outputs/2026-01-31_12-00-00.")
+    if (folder / "status.json").exists():
+        outcome = status.outcome(folder)
+        error = f": {outcome['error']}".rstrip(".") if outcome["error"] else ""
+        raise ConfigError(f"run={text}: has no checkpoint; its state is {outcome['state']}{error}.")
+    runs = sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/checkpoints"))
+    if not runs:
+        raise ConfigError(f"run={text}: has no checkpoint, and no runs below it.")
+    names = ", ".join(str(run.relative_to(folder)) for run in runs[:LISTED_RUNS])
+    more = f" and {len(runs) - LISTED_RUNS} more" if len(runs) > LISTED_RUNS else ""
+    line = shlex.quote(f"run={runs[0]}")
+    raise ConfigError(f"run={text}: is no run, but has {len(runs)} below it: {names}{more}; type {line}.")
+
+
+def expand_home(text: str) -> Path:
+    """The path, where `~` is the home folder, which a shell does not put after `out=`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: there is no home folder of this name.") from error
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it has checkpoints, readable or not."""
+    checkpoints = folder / "checkpoints"
+    return checkpoints.is_dir() and any(checkpoints.iterdir())
+
+
+def describe_run(folder: Path) -> str:
+    """Its path, with its state where it is known that it did not finish."""
+    outcome = status.outcome(folder)
+    is_silent = outcome["state"] == "finished" or not (folder / "status.json").exists()
+    return str(folder) if is_silent else f"{folder} ({outcome['state']} at step {outcome['step']})"
+
+
+def choose_output(request: Sampling, run: Path) -> Sampling:
+    """The request with `format` and `out`, where they were not typed or are incomplete. Raises ConfigError.
+
+    `out` gets the ending of its format, or decides on the format by its ending. In a folder, and without `out`, the
+    name says how the images were generated.
+    """
+    typed = request.out or ""
+    out = expand_home(typed)
+    ending = out.suffix.lower() if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix) else ""  # that of lr0.01 is none
+    kind = request.format or FORMATS.get(ending, "grid")
+    endings = ENDINGS[kind]
+    if ending and ending not in endings and (endings or ending in FORMATS):
+        allowed = f"end in {' or '.join(endings)}" if endings else "be a folder, for one PNG per image,"
+        hint = f"; or type format={FORMATS[ending]}" if ending in FORMATS else ""
+        raise ConfigError(f"out={request.out}: must {allowed} with format={kind}{hint}.")
+    main_ending = endings[0] if endings else ""
+    default_name = f"{sample_name(request, kind)}{main_ending}"
+    if not typed:
+        path = run / "generated" / default_name
+    elif endings and (typed.endswith("/") or out.is_dir()):
+        path = out / default_name
+    else:
+        is_device = out.exists() and not (out.is_file() or out.is_dir())  # which no ending makes a file
+        path = out if ending or is_device else Path(f"{out}{main_ending}")
+    return request.model_copy(update={"format": kind, "out": str(path)})
+
+
+def sample_name(request: Sampling, kind: str) -> str:
+    """A file name that says how the images were generated."""
+    checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
+    ema, label = "" if request.ema else "_no-ema", "" if request.class_ is None else f"_class{request.class_}"
+    return f"{kind}{checkpoint}{ema}{label}_seed{request.seed}_n{request.n}"
