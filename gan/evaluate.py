@@ -17,7 +17,6 @@ from gan.metrics.catalogue import direction, protocol_line
 from gan.report.cells import Number, best, mean_over
 from gan.report.runs import read_evaluations
 from gan.system import files, locks, status
-from gan.system.escape import markdown
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
