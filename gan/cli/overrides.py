@@ -2,7 +2,6 @@
 
 import atexit
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote,
 from hydra.errors import HydraException
 
 from gan.config import CONF
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, shell_words
 from gan.config.renamed import RENAMED
 from gan.system import files, rank
 
@@ -225,9 +224,21 @@ def quote(value: str) -> str:
     return QuotedString(value, Quote.single).with_quotes()
 
 
-def shell_line(*words: str) -> str:
-    """A command line as a shell reads it: `shell_line("train.py", quote_override("resume", folder))`."""
-    return shlex.join(["python", *words])
+def shell_line(program: str, *words: str) -> str:
+    """A command line as a shell reads it: `shell_line("train.py", quote_override("resume", folder))`.
+
+    Args:
+        program: `train.py`, `sample.py` or a module such as `gan.evaluate`; where the current folder is not theirs,
+            the line says where they are, as it was typed.
+    """
+    root, typed = CONF.parent.resolve(), Path(sys.argv[0]).parent
+    is_typed = typed.resolve() == root
+    folder = "" if Path.cwd() == root else str(typed) if is_typed else files.relative_path(root)
+    if program.endswith(".py"):
+        line = f"python {shell_words(str(Path(folder) / program))}"
+    else:
+        line = f"{f'PYTHONPATH={shell_words(folder)} ' if folder else ''}python -m {program}"
+    return " ".join([line, *map(shell_words, words)])
 
 
 def expand_globs(overrides: list[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """The exception for what a user can fix, and the wording that its messages share."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +30,13 @@ def unknown_setting(setting: str, known: Iterable[Any] = (), target: str = "") -
     problem = f"not an argument of {target}" if target else "no such setting"
     names = ", ".join(map(str, known))
     return ConfigError(f"{setting}: {problem}{f'; choose from {names}' if names else ''}.")
+
+
+def shell_words(*words: str) -> str:
+    """Words as a shell reads them, in double quotes where they have single ones."""
+    return " ".join(
+        f'"{word}"' if "'" in word and not re.search(r'["\\$`!]', word) else shlex.quote(word) for word in words
+    )
 
 
 def format_value(value: Any) -> str:
