@@ -1,16 +1,15 @@
 """Checks of a composed configuration, before anything is built. Each error is one sentence."""
 
-import json
 from typing import Any, TypeVar
 
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from gan.config import CONF
 from gan.config.errors import ConfigError, first_line, invalid_value, unknown_setting
 from gan.config.renamed import RENAMED
-from gan.config.schema import Evaluation, Sampling, Settings, validation_error
+from gan.config.schema import Evaluation, Sampling, Settings, validated
 from gan.config.targets import check_tree, references, trust_of
 
 # The groups that name code, and the nodes in each; a trick's may have any name.
@@ -81,10 +80,7 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 def validate(schema: type[Model], values: dict[str, Any]) -> Model:
     """`values` as an instance of `schema`. Raises ConfigError for the first that does not fit."""
-    try:
-        return schema.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise validation_error("", values, error) from error
+    return validated("", values, schema.model_validate_json)
 
 
 def check_group(group: str, names: set[str] | None, node: Any) -> None:
