@@ -16,12 +16,12 @@ from hydra.errors import HydraException
 
 from gan.config import CONF
 from gan.config.errors import ConfigError, shell_words
+from gan.config.options import MULTIPLE_CHOICE, matching_options, option_files
 from gan.config.renamed import RENAMED
 from gan.system import files, rank
 
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
-MULTIPLE_CHOICE = ("trick", "experiment")  # groups of which more than one option may be chosen
 CONFIG_NAME = "train"  # of the YAML file of train.py, unless --config-name names one of the user's own
 
 
@@ -117,8 +117,7 @@ def check_choice(argument: str, override: Override) -> None:
 
 def group_options(group: str) -> str:
     """The options of one of our groups, separated by commas; empty for other groups."""
-    folder = CONF / ("nothing" if group == "hydra" else group)
-    return ", ".join(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
+    return ", ".join(option_files(group))
 
 
 def resume_overrides(overrides: list[str], config_dir: str | None = None, config_name: str | None = None) -> list[str]:
@@ -249,19 +248,19 @@ def expand_globs(overrides: list[str]) -> list[str]:
     expanded = []
     for override in overrides:
         pattern = re.fullmatch(r"([\w/]+)=glob\(([^\[\],()]+)\)", override)
-        if pattern and (CONF / pattern[1]).is_dir():
-            folder = CONF / pattern[1]
-            names = sorted(path.relative_to(folder).with_suffix("") for path in folder.glob(pattern[2] + ".yaml"))
+        if pattern and option_files(pattern[1]):
+            names = matching_options(pattern[1], pattern[2])
             if not names:
                 raise ConfigError(f"{override}: matches no option of {pattern[1]}.")
-            override = f"{pattern[1]}={','.join(map(str, names))}"
+            override = f"{pattern[1]}={','.join(names)}"
         expanded.append(override)
     return expanded
 
 
 def merge_repeated(arguments: list[str], name: str) -> list[str]:
     """The command line with `name=A name=B` merged into `name=[A,B]`."""
-    values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
+    parse = OverridesParser.create().parse_override
+    values = [str(parse(argument).value()) for argument in arguments if argument.startswith(f"{name}=")]
     if len(values) < 2:
         return arguments
     others = [argument for argument in arguments if not argument.startswith(f"{name}=")]
