@@ -1,11 +1,12 @@
 """Sample images from a trained generator. `python sample.py --help` lists the settings."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import messages, overrides
+from gan.cli import arguments, messages, overrides
 from gan.config.errors import printable
 
 
@@ -36,4 +37,5 @@ def sample_images(cfg: DictConfig) -> Path:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("sample")
+        sys.argv[1:] = arguments.check_arguments(sys.argv[1:], "sample")
         main()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import messages, overrides
+from gan.cli import arguments, messages, overrides
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
 from gan.metrics.catalogue import protocol_line
@@ -181,5 +181,5 @@ def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("evaluate")
-        sys.argv[1:] = overrides.merge_repeated(sys.argv[1:], "run")
+        sys.argv[1:] = overrides.merge_repeated(arguments.check_arguments(sys.argv[1:], "evaluate"), "run")
         main()
