@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from gan.cli.completion import complete_options
 from gan.cli.overrides import quote, quote_override, shell_line
 from gan.config import CONF, options
+from gan.config.comparison import flatten
 from gan.config.errors import ConfigError, shell_words
 from gan.config.suggestions import known_settings, nearest_options, nearest_settings
 
@@ -41,6 +42,7 @@ def check_arguments(arguments: list[str], program: str) -> list[str]:
     for text in args.overrides:
         flags.remove(text)
     check_words(args.overrides, flags, program)
+    check_repeated(args.overrides)
     overrides = [each for text in args.overrides for each in plain_params(text)]
     typed = {override.key_or_group: override.value() for override in map(parse, overrides) if override}
     check_folders(typed if "resume" not in typed else {})
@@ -69,9 +71,8 @@ def flags_error(arguments: list[str], parser: ArgumentParser, program: str) -> C
             words.append(shell_words(word))
             continue
         value = match[2]
-        if value is None:
-            has_value = rest and "=" not in rest[0] and re.match(r"[^-]|-\.?\d", rest[0])
-            value = rest.pop(0) if has_value else "true"
+        if value is None and rest and "=" not in rest[0] and re.match(r"[^-]|-\.?\d", rest[0]):
+            value = rest.pop(0)
         corrected = correct(match[1], value, program)
         if not corrected:
             return None
@@ -87,9 +88,11 @@ def is_flag(word: str, parser: ArgumentParser) -> bool:
     return word in known or (word.startswith("--") and any(flag.startswith(word) for flag in known))
 
 
-def correct(name: str, value: str, program: str) -> str:
+def correct(name: str, value: str | None, program: str) -> str:
     """A setting as it is typed in a shell, under the nearest name that exists; empty where there is none."""
     settings = options.default_settings(program)
+    if value is None:
+        value = "true" if isinstance(flatten(settings).get(name), bool) else "VALUE"
     word = f"{name}={value}" if parse(f"{name}={value}") else quote_override(name, value)
     if name in known_settings(settings, False):
         return shell_words(word)
@@ -137,6 +140,15 @@ def join_words(overrides: list[str], names: Collection[str]) -> list[str]:
     return joined
 
 
+def check_repeated(overrides: list[str]) -> None:
+    """Raise ConfigError for `trick=r1 trick=r2`, of which Hydra would take the last alone."""
+    for group in options.MULTIPLE_CHOICE:
+        names = [word.partition("=")[2] for word in overrides if re.fullmatch(rf"{group}=[\w/]+", word)]
+        if len(names) > 1:
+            line = shell_words(f"{group}=[{','.join(names)}]")
+            raise ConfigError(f"{group}={names[-1]}: would replace {group}={names[0]}; type {line} instead.")
+
+
 def is_bare(word: str) -> bool:
     """Whether a word has no value, and deletes nothing."""
     return "=" not in word and word[:1] != "~"
@@ -154,8 +166,14 @@ def readable(word: str, program: str) -> str:
         return quote_override(name, str(Path(value).expanduser()))
     if parse(word) or takes_folder(word):
         return word
-    closed = f"{word}]"
-    return closed if value[:1] == "[" and parse(closed) else f"{name}={quote(value)}"
+    if name in options.MULTIPLE_CHOICE:
+        return f"{name}=[{','.join(re.findall(r'[/a-z0-9_]+', value))}]"
+    default = flatten(options.default_settings(program)).get(name)
+    bare = value.strip("[](){},;= ")
+    candidates = [f"{word}]", f"{name}=[{bare}]"] if isinstance(default, list) else [f"{name}={bare}"]
+    is_plain = isinstance(default, (int, float, list)) or options.option_files(name)
+    found = next((each for each in candidates if parse(each)), None)
+    return found if is_plain and found else f"{name}={quote(value)}"
 
 
 def takes_folder(word: str) -> bool:
@@ -164,11 +182,12 @@ def takes_folder(word: str) -> bool:
 
 
 def parse(word: str) -> Any:
-    """An override as Hydra reads it; None where it cannot."""
+    """An override as Hydra reads it; None where it cannot, or has no name."""
     try:
-        return OverridesParser.create().parse_override(word)
+        override = OverridesParser.create().parse_override(word)
     except HydraException:
         return None
+    return override if override.key_or_group else None
 
 
 def plain_params(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote,
 from hydra.errors import HydraException
 
 from gan.config import CONF
-from gan.config.errors import ConfigError, shell_words
+from gan.config.errors import MAX_LIST, ConfigError, shell_words
 from gan.config.options import MULTIPLE_CHOICE, matching_options, option_files
 from gan.config.renamed import RENAMED
 from gan.system import files, rank
@@ -112,7 +112,9 @@ def check_choice(argument: str, override: Override) -> None:
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     names = [name for each in values for name in (each if isinstance(each, list) and several else [each])]
     if not all(isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
-        raise ConfigError(f"{argument}: must be {group_options(group)}{', or a list of these' if several else ''}.")
+        known = group_options(group)
+        allowed = known if len(known) <= MAX_LIST else "the name of an option, as in --help"
+        raise ConfigError(f"{argument}: must be {allowed}{', or a list of these' if several else ''}.")
 
 
 def group_options(group: str) -> str:

@@ -17,6 +17,7 @@ MARGIN = 0.1  # names that are less similar than the best by more than this are 
 # Names in other repositories that are not spelled like ours, by the setting or the option that they stand for.
 NAMES_ELSEWHERE = {
     "class": "label",
+    "dataset=image_folder": "celeba ffhq lsun",
     "dataset.path": "dataroot folder root",
     "device=cuda": "cuda gpu gpus",
     "hydra.run.dir": "log_dir logdir out_dir outdir output_dir save_dir",
@@ -102,7 +103,7 @@ def nearest_options(group: str, name: str, typed: str, names: Sequence[str]) -> 
     Args:
         names: the options of the group.
     """
-    wanted = last(normalize(name).removesuffix(".yaml").replace("/", "."))
+    wanted = last(normalize(name).strip("/").removesuffix(".yaml").replace("/", "."))
     if group in MULTIPLE_CHOICE and wanted in ("none", "null"):
         return [shell_words(f"{group}=[]")]
     near = [option for option in names if option.rpartition("/")[2] == wanted]
