@@ -269,32 +269,6 @@ def test_what_hydra_can_print(program, flags):
     assert done.returncode == 0 and done.stdout and not done.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "completed"),
-    [
-        ("'trick=[r1]' trick.r1.g", "trick.r1.gamma="),
-        ("'trick=[r1]' experiment=blog/m", "experiment=blog/mlp"),
-        ("experiment=blog/m", "experiment=blog/mlp"),
-        ("dataset.path='a b' optim.generator.l", "optim.generator.lr="),
-        ("trick=[r1,instance", "trick=[r1,instance_noise"),
-        ("-m loss=hinge,nons", "loss=hinge,nonsaturating"),
-        ("data_d", "data_dir="),
-    ],
-)
-def test_the_tab_key_completes_words_after_quotes_and_options_in_folders(program, line, completed):
-    done = program("train.py", "-sc", "query=bash", COMP_LINE=f"python train.py {line}")
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [completed], "")
-
-
-def test_the_tab_key_completes_the_users_own_options(program, own_folder):
-    line = f"python train.py --config-dir {own_folder} optim=q"
-    assert program("train.py", "-sc", "query=bash", COMP_LINE=line).stdout.split() == ["optim=quick"]
-
-
-def test_the_tab_key_can_be_installed(program):
-    assert "complete" in program("train.py", "--shell-completion", "install=bash").stdout
-
-
 def test_the_lines_that_a_run_prints_work_in_the_folder_where_it_was_typed(program, cache, tmp_path):
     done = program("train.py", "model=mlp", *TINY, f"cache_dir={cache}", "train.max_steps=1", folder=tmp_path)
     (line,) = [line for line in done.stdout.splitlines() if "sample.py" in line]
