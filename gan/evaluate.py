@@ -181,5 +181,5 @@ def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("evaluate")
-        sys.argv[1:] = overrides.merge_repeated(arguments.check_arguments(sys.argv[1:], "evaluate"), "run")
+        sys.argv[1:] = arguments.check_arguments(overrides.merge_repeated(sys.argv[1:], "run"), "evaluate")
         main()

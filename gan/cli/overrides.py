@@ -261,8 +261,7 @@ def expand_globs(overrides: list[str]) -> list[str]:
 
 def merge_repeated(arguments: list[str], name: str) -> list[str]:
     """The command line with `name=A name=B` merged into `name=[A,B]`."""
-    parse = OverridesParser.create().parse_override
-    values = [str(parse(argument).value()) for argument in arguments if argument.startswith(f"{name}=")]
+    values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
     if len(values) < 2:
         return arguments
     others = [argument for argument in arguments if not argument.startswith(f"{name}=")]

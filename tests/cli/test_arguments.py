@@ -118,7 +118,7 @@ def test_the_home_folder_is_written_out(program, monkeypatch):
         (["dataset.limit="], ["dataset.limit=null"]),
         (["~train.max_steps"], ["train.max_steps=null"]),
         (["~train.ema_decay"], ["train.ema_decay=null"]),
-        (["~train.epochs"], ["train.epochs=VALUE"]),
+        (["~train.batch_size"], ["train.batch_size=VALUE"]),
         (["~nothing"], ["~nothing: no such setting"]),
         (["=3"], ["=3", "name=value"]),
         (["trick=[[r1]]"], ["trick=[[r1]]", "--help"]),
