@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import messages, overrides, paths
+from gan.cli import arguments, messages, overrides, paths
 from gan.config.errors import printable
 
 
@@ -39,5 +39,6 @@ def sample_images(cfg: DictConfig) -> str:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("sample")
-        sys.argv[1:] = paths.read_arguments(sys.argv[1:], ["run", "out"])
+        typed = paths.read_arguments(sys.argv[1:], ["run", "out"])
+        sys.argv[1:] = arguments.check_arguments(typed, "sample")
         main()

@@ -6,7 +6,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import jobs, messages, overrides
+from gan.cli import arguments, jobs, messages, overrides
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -39,5 +39,5 @@ def train(cfg: DictConfig, folder: Path) -> int:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("train")
-        sys.argv[1:] = overrides.parse_arguments(sys.argv[1:])
+        sys.argv[1:] = overrides.parse_arguments(arguments.check_arguments(sys.argv[1:], "train"))
         main()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import messages, overrides, paths
+from gan.cli import arguments, messages, overrides, paths
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
 from gan.metrics.catalogue import direction, protocol_line
@@ -197,6 +197,6 @@ def format_column(column: str, numbers: Sequence[Number | None], real_data: Numb
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("evaluate")
-        arguments = overrides.merge_repeated(sys.argv[1:], "run")
-        sys.argv[1:] = paths.read_arguments(arguments, ["run", "data_dir", "cache_dir"])
+        typed = paths.read_arguments(overrides.merge_repeated(sys.argv[1:], "run"), ["run", "data_dir", "cache_dir"])
+        sys.argv[1:] = arguments.check_arguments(typed, "evaluate")
         main()

@@ -52,8 +52,8 @@ def test_imports_run_one_way(name):
 
 def test_few_modules_know_hydra():
     names = {path.stem for path in (ROOT / "gan").rglob("*.py") if "hydra" in path.read_text().replace("`hydra", "")}
-    cli = {"overrides", "names", "messages", "job_settings", "jobs", "logs", "sweeps", "paths"}
-    assert names <= cli | {"check", "build", "evaluate", "runs", "claim_results"}
+    cli = {"arguments", "overrides", "names", "messages", "job_settings", "jobs", "logs", "sweeps", "paths"}
+    assert names <= cli | {"check", "options", "suggestions", "build", "evaluate", "runs", "claim_results"}
 
 
 @pytest.mark.parametrize("module", sorted((ROOT / "gan" / "models").glob("*.py")), ids=lambda path: path.stem)

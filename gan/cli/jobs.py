@@ -14,11 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gan.cli.arguments import check_folders
 from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message, outlive_console
 from gan.cli.overrides import OPERATIONAL, parse_settings, quote_override, shell_line
 from gan.cli.sweeps import own_yaml_flags
+from gan.config.check import GROUPS
 from gan.config.errors import ConfigError, first_line, printable
+from gan.config.schema import Settings
 from gan.config.targets import names_outside_code
 from gan.metrics.catalogue import headline
 from gan.system import files, locks, signals, status
@@ -34,6 +37,10 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     `work` returns the number of the signal that stopped it, or 0. An error ends the program, except in a sweep, where
     the other jobs go on.
     """
+    try:
+        check_job(cfg, HydraConfig.get())
+    except ConfigError as error:
+        exit_with(error)
     drop_replaced(cfg, typed_overrides())
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -70,6 +77,19 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
             signal.raise_signal(stopped_by)  # all is saved: submitit may now queue the job again
         sys.exit(128 + stopped_by)
     return objective(folder)
+
+
+def check_job(cfg: DictConfig, hydra: Any) -> None:
+    """Raise ConfigError for a YAML file of the user's own that lacks settings, or writes into a shared folder."""
+    missing = [name for name in (*Settings.model_fields, *GROUPS) if name not in cfg]
+    if missing:
+        raise ConfigError(
+            f"--config-name {hydra.job.config_name}: has no setting {missing[0]}; a file of your own starts with "
+            "`defaults: [train, _self_]`."
+        )
+    check_folders({"hydra.job.chdir": hydra.job.chdir})
+    if cfg.resume is None:
+        check_folders({"hydra.run.dir": files.relative_path(Path(hydra.runtime.output_dir))})
 
 
 def objective(folder: Path) -> float | None:

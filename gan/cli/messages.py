@@ -11,18 +11,29 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from gan.cli.overrides import group_options
-from gan.config.errors import ConfigError, first_line, printable, unknown_setting
+from gan.cli.overrides import quote_override, single_choice
+from gan.config.comparison import flatten
+from gan.config.errors import (
+    ConfigError,
+    UnknownSetting,
+    first_line,
+    printable,
+    sentence,
+    shell_words,
+    unknown_setting,
+)
+from gan.config.options import MULTIPLE_CHOICE, default_settings, option_files
 from gan.config.renamed import RENAMED
+from gan.config.suggestions import nearest_options, nearest_settings
 from gan.system import signals
 from gan.system.rank import RANK
 
@@ -77,8 +88,10 @@ def user_errors() -> Iterator[None]:
     except ConfigError as error:
         sys.exit(1 if RANK else printable(error))  # rank 0 prints it for all processes
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        if override := failed_override(error):
-            sys.exit(printable(f"{override}: no such setting; a list is set as a whole, as in NAME=[1,2]."))
+        is_hydras = isinstance(error, (HydraException, OmegaConfBaseException))
+        # of a name that leads into a list, such as `model.generator.hidden.a=1`, Hydra says nothing itself
+        if not is_hydras and (failed := failed_override(error)):
+            sys.exit(printable(f"{failed[0].input_line}: no such setting; a list is set as a whole, as in NAME=[1,2]."))
         if isinstance(error, TypeError):  # a bug
             raise
         cause = error.__cause__
@@ -91,15 +104,13 @@ def user_errors() -> Iterator[None]:
         sys.exit(128 + getattr(error, "signal", signal.SIGINT))
 
 
-def failed_override(error: Exception) -> str | None:
-    """The override that Hydra was applying when a name in it did not fit, of which Hydra says nothing itself.
-
-    That is one that leads into a list, such as `model.generator.hidden.a=1`.
-    """
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return None
-    found = (frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__))
-    return next((override.input_line for override in found if isinstance(override, Override)), None)
+def failed_override(error: Exception) -> tuple[Override, DictConfig] | None:
+    """The override that Hydra was applying when an error was raised, and the configuration that it should change."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        override, cfg = (frame.f_locals.get(name) for name in ("override", "cfg"))
+        if isinstance(override, Override) and isinstance(cfg, DictConfig):
+            return override, cfg
+    return None
 
 
 def parser_error(_parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -139,20 +150,66 @@ def explain_error(error: Exception) -> str:
         return f"{error.override!r}: must be name=value; quote a value that has special characters."
     message = first_line(error)
     if message.startswith("Ambiguous value"):  # Hydra's message for a comma
-        argument = message.partition("'")[2].rstrip("'")
-        return f"{argument}: has a comma; add -m for a sweep, [...] for a list, or quote the value."
+        return comma_message(message.partition("'")[2].rstrip("'"))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.partition("/")
-        if options := group_options(group):
-            return RENAMED.get(f"{group}={name}", f"{group}={name}: no such option; choose from {options}.")
+        if not option_files(group):  # one of Hydra's, such as hydra/launcher
+            group, _, name = error.missing_cfg_file.rpartition("/")
+        if group:
+            return RENAMED.get(f"{group}={name}") or unknown_option(group, name, error.options or ())
     setting = re.match(r"Could not .*'([\w.]+)'", message)  # override it, or delete it
     if setting and setting[1] in RENAMED:
         return RENAMED[setting[1]]
+    failed = failed_override(error)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if failed and failed[0].is_delete() and setting:
+        return deletion_message(setting[1], failed[1])
     # A missing key; a reference to one is explained by OmegaConf's own message.
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         parent, key = cause.parent_node, cause.full_key or cause.key
         if isinstance(parent, DictConfig) and cause.key not in parent:
-            return str(unknown_setting(str(key), parent))
+            unknown = unknown_setting(str(key), [name for name in parent if name != "hydra"])
+            if failed is None or not isinstance(unknown, UnknownSetting):
+                return str(unknown)
+            override, cfg = failed
+            settings: Any = OmegaConf.to_container(cfg, resolve=False)
+            value = typed_word(override.key_or_group, str(override.input_line)).partition("=")[2]
+            return str(unknown.suggesting(nearest_settings(override.key_or_group, value, settings)))
     reason = f": {first_line(cause)}" if isinstance(cause, Exception) and cause is not error else ""
     return f"{message}{reason}."
+
+
+def comma_message(argument: str) -> str:
+    """What a comma may mean without -m: a list, or a sweep."""
+    name, _, value = argument.partition("=")
+    in_list = shell_words(f"{name}=[{value}]")
+    sweep = f"-m {shell_words(argument)} for a run of each"
+    if name in MULTIPLE_CHOICE:
+        return f"{argument}: has a comma; type {in_list} for all in one run, or {sweep}."
+    default = flatten(default_settings("train")).get(name, "")
+    if option_files(name) or not isinstance(default, (str, list)):
+        return f"{argument}: has a comma; type {sweep}."
+    one = in_list if isinstance(default, list) else shell_words(quote_override(name, value))
+    return f"{argument}: has a comma; type {one} for one value, or {sweep}."
+
+
+def deletion_message(setting: str, cfg: DictConfig) -> str:
+    """Why `~setting` is not possible. Hydra says that a setting that is null does not exist."""
+    parent, _, name = setting.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if isinstance(node, DictConfig) and name in node:
+        return f"~{setting}: a setting cannot be removed; type {setting}=null for none."
+    return str(UnknownSetting(f"~{setting}", "no such setting"))
+
+
+def unknown_option(group: str, name: str, found: Sequence[str]) -> str:
+    """The message for an option that a group does not have, with what to type for it."""
+    known = list(option_files(group)) or sorted(found)
+    near = nearest_options(group, name, typed_word(group, f"{group}={name}"), known)
+    return sentence(f"{group}={name}: no such option", near, known)
+
+
+def typed_word(setting: str, default: str) -> str:
+    """The override of a setting or a group as it was typed, with all values of a sweep; or else the default."""
+    found = [word for word in sys.argv[1:] if word.lstrip("+").startswith(f"{setting}=")]
+    return single_choice(found[-1]).lstrip("+") if found else default

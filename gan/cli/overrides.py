@@ -2,7 +2,6 @@
 
 import atexit
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -16,13 +15,13 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote,
 from hydra.errors import HydraException
 
 from gan.config import CONF
-from gan.config.errors import ConfigError
+from gan.config.errors import MAX_LIST, ConfigError, shell_words
+from gan.config.options import MULTIPLE_CHOICE, matching_options, option_files
 from gan.config.renamed import RENAMED
 from gan.system import files, rank
 
 # Settings that do not define a run: they are no part of its name, nor of what is compared between runs.
 OPERATIONAL = {"resume", "retry", "trust", "data_dir", "cache_dir", "threads"}
-MULTIPLE_CHOICE = ("trick", "experiment")  # groups of which more than one option may be chosen
 NO_EPOCHS = "train.epochs=null"  # added where train.max_steps is to decide alone
 CONFIG_NAME = "train"  # of the YAML file of train.py, unless --config-name names one of the user's own
 
@@ -126,13 +125,14 @@ def check_choice(argument: str, override: Override) -> None:
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     names = [name for each in values for name in (each if isinstance(each, list) and several else [each])]
     if not all(isinstance(name, (str, Glob)) for name in names) or isinstance(value, RangeSweep):
-        raise ConfigError(f"{argument}: must be {group_options(group)}{', or a list of these' if several else ''}.")
+        known = group_options(group)
+        allowed = known if len(known) <= MAX_LIST else "the name of an option, as in --help"
+        raise ConfigError(f"{argument}: must be {allowed}{', or a list of these' if several else ''}.")
 
 
 def group_options(group: str) -> str:
     """The options of one of our groups, separated by commas; empty for other groups."""
-    folder = CONF / ("nothing" if group == "hydra" else group)
-    return ", ".join(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
+    return ", ".join(option_files(group))
 
 
 def resume_overrides(overrides: list[str], config_dir: str | None = None, config_name: str | None = None) -> list[str]:
@@ -238,9 +238,21 @@ def quote(value: str) -> str:
     return QuotedString(value, Quote.single).with_quotes()
 
 
-def shell_line(*words: str) -> str:
-    """A command line as a shell reads it: `shell_line("train.py", quote_override("resume", folder))`."""
-    return shlex.join(["python", *words])
+def shell_line(program: str, *words: str) -> str:
+    """A command line as a shell reads it: `shell_line("train.py", quote_override("resume", folder))`.
+
+    Args:
+        program: `train.py`, `sample.py` or a module such as `gan.evaluate`; where the current folder is not theirs,
+            the line says where they are, as it was typed.
+    """
+    root, typed = CONF.parent.resolve(), Path(sys.argv[0]).parent
+    is_typed = typed.resolve() == root
+    folder = "" if Path.cwd() == root else str(typed) if is_typed else files.relative_path(root)
+    if program.endswith(".py"):
+        line = f"python {shell_words(str(Path(folder) / program))}"
+    else:
+        line = f"{f'PYTHONPATH={shell_words(folder)} ' if folder else ''}python -m {program}"
+    return " ".join([line, *map(shell_words, words)])
 
 
 def expand_globs(overrides: list[str]) -> list[str]:
@@ -251,12 +263,11 @@ def expand_globs(overrides: list[str]) -> list[str]:
     expanded = []
     for override in overrides:
         pattern = re.fullmatch(r"([\w/]+)=glob\(([^\[\],()]+)\)", override)
-        if pattern and (CONF / pattern[1]).is_dir():
-            folder = CONF / pattern[1]
-            names = sorted(path.relative_to(folder).with_suffix("") for path in folder.glob(pattern[2] + ".yaml"))
+        if pattern and option_files(pattern[1]):
+            names = matching_options(pattern[1], pattern[2])
             if not names:
                 raise ConfigError(f"{override}: matches no option of {pattern[1]}.")
-            override = f"{pattern[1]}={','.join(map(str, names))}"
+            override = f"{pattern[1]}={','.join(names)}"
         expanded.append(override)
     return expanded
 

@@ -1,16 +1,19 @@
 """Checks of a composed configuration, before anything is built. Each error is one sentence."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from gan.config import CONF
-from gan.config.errors import ConfigError, first_line, invalid_value, unknown_setting
+from gan.config.errors import ConfigError, UnknownSetting, first_line, format_value, invalid_value, unknown_setting
+from gan.config.options import option_files, read_option
 from gan.config.renamed import RENAMED
-from gan.config.schema import Evaluation, Sampling, Settings, validation_error
+from gan.config.schema import Evaluation, Sampling, Settings, validated
+from gan.config.suggestions import nearest_settings
 from gan.config.targets import check_tree, references, trust_of
 
 # The groups that name code, and the nodes in each; a trick's may have any name.
@@ -30,7 +33,8 @@ def check_config(cfg: DictConfig) -> Settings:
     Returns the settings outside the groups. Raises ConfigError for the first error.
     """
     try:
-        return check_settings(cfg)
+        with suggestions(cfg):
+            return check_settings(cfg)
     except ConfigError as error:
         message = str(error)
         for setting, number in trick_references(cfg):
@@ -61,13 +65,36 @@ def check_settings(cfg: DictConfig) -> Settings:
 
 def check_sampling(cfg: DictConfig) -> Sampling:
     """The settings of sample.py, checked."""
-    return validate(Sampling, resolve(cfg))
+    with suggestions(cfg):
+        return validate(Sampling, resolve(cfg))
 
 
 def check_evaluation(cfg: DictConfig) -> Evaluation:
     """The settings of gan.evaluate, checked."""
     tree = resolve(cfg)
-    return validate(Evaluation, tree | {"run": tree["run"] if isinstance(tree["run"], list) else [tree["run"]]})
+    with suggestions(cfg):
+        return validate(Evaluation, tree | {"run": tree["run"] if isinstance(tree["run"], list) else [tree["run"]]})
+
+
+@contextmanager
+def suggestions(cfg: DictConfig) -> Iterator[None]:
+    """Add what was probably meant to an error for a setting that does not exist."""
+    try:
+        yield
+    except UnknownSetting as error:
+        tree: Any = OmegaConf.to_container(cfg, resolve=False)
+        value = OmegaConf.select(cfg, error.setting, throw_on_resolution_failure=False)
+        text = format_value(OmegaConf.to_container(value) if isinstance(value, Container) else value)
+        others = remove(tree, error.setting.split("."))
+        raise error.suggesting(nearest_settings(error.setting, text, others)) from error
+
+
+def remove(tree: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """A tree of settings without one of them."""
+    first, *rest = names
+    if not rest:
+        return {name: child for name, child in tree.items() if name != first}
+    return tree | ({first: remove(tree[first], rest)} if isinstance(tree.get(first), dict) else {})
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -83,10 +110,7 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 def validate(schema: type[Model], values: dict[str, Any]) -> Model:
     """`values` as an instance of `schema`. Raises ConfigError for the first that does not fit."""
-    try:
-        return schema.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise validation_error("", values, error) from error
+    return validated("", values, schema.model_validate_json)
 
 
 def check_group(group: str, names: set[str] | None, node: Any) -> None:
@@ -117,7 +141,14 @@ def check_tricks_used(cfg: DictConfig) -> None:
         if "_target_" not in node and unused:
             if unused[0] in RENAMED:
                 raise unknown_setting(unused[0])
+            if runs_code(str(name)):
+                raise UnknownSetting(unused[0], f"needs trick=[{name}]")
             raise ConfigError(f"{unused[0]}: has no effect, as {overriding_setting(cfg, str(name), unused[0])}.")
+
+
+def runs_code(trick: str) -> bool:
+    """Whether an option of trick is code, so that its numbers need the option."""
+    return trick in option_files("trick") and "_target_" in read_option("trick", trick)["trick"].get(trick, {})
 
 
 def overriding_setting(cfg: DictConfig, trick: str, number: str) -> str:

@@ -1,6 +1,8 @@
 """The settings that every run has, with the type and range of each. Imports no torch, so that help is quick."""
 
-from typing import Annotated, Any, Literal
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -34,6 +36,7 @@ Period = Annotated[
     WrapValidator(one_message),
 ]
 Periods = Annotated[Period | list[Period] | None, WrapValidator(one_message)]
+Checked = TypeVar("Checked")
 NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
 
@@ -154,7 +157,15 @@ REQUIREMENTS = {  # by pydantic's name for an error; the others keep pydantic's 
 }
 
 
-def validation_error(path: str, value: Any, error: ValidationError) -> ConfigError:
+def validated(path: str, value: Any, validate: Callable[[str], Checked]) -> Checked:
+    """What `validate` makes of a value as JSON. Raises ConfigError where it does not fit the setting at `path`."""
+    try:
+        return validate(json.dumps(value))
+    except ValidationError as error:
+        raise validation_error(path, value, error, validate) from error
+
+
+def validation_error(path: str, value: Any, error: ValidationError, validate: Callable[[str], Any]) -> ConfigError:
     """What came and what is allowed, from pydantic's errors for `value`, the setting at `path`.
 
     Where a choice of types is allowed, pydantic has an error for each; those furthest inside the value count.
@@ -165,10 +176,34 @@ def validation_error(path: str, value: Any, error: ValidationError) -> ConfigErr
     same = [detail for detail, place in zip(details, places, strict=True) if place == deepest]
     names = ".".join([path, *deepest[0]]).strip(".")
     if same[0]["type"] == "missing" and isinstance(deepest[1], dict):
-        return ConfigError(f"{names}.{same[0]['loc'][-1]}: missing.".lstrip("."))
+        missing = str(same[0]["loc"][-1])
+        new = "null" if allows_null(value, [*deepest[0], missing], validate) else "VALUE"
+        setting = f"{names}.{missing}".lstrip(".")
+        return ConfigError(f"{setting}: missing; set it with {setting}={new}.")
     if same[0]["type"] == "extra_forbidden":
         return unknown_setting(names)
-    return invalid_value(names, deepest[1], " or ".join(dict.fromkeys(map(requirement, same))))
+    allowed = " or ".join(dict.fromkeys(map(requirement, same)))
+    if str(deepest[1]).lower() in ("none", "") and allows_null(value, deepest[0], validate):
+        allowed += f", or null for none; type {names}=null"
+    return invalid_value(names, deepest[1], allowed)
+
+
+def allows_null(value: Any, names: list[str], validate: Callable[[str], Any]) -> bool:
+    """Whether null is allowed in a value, in the place that names and numbers lead to."""
+
+    def replaced(node: Any, names: list[str]) -> Any:
+        if not names:
+            return None
+        children = dict(enumerate(node)) if isinstance(node, list) else node
+        key = int(names[0]) if isinstance(node, list) else names[0]
+        changed = children | {key: replaced(children.get(key), names[1:])}
+        return list(changed.values()) if isinstance(node, list) else changed
+
+    try:
+        validate(json.dumps(replaced(value, names)))
+    except ValidationError as error:
+        return not any(place_in(replaced(value, names), detail["loc"])[0] == names for detail in error.errors())
+    return True
 
 
 def place_in(value: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:

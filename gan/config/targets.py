@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from gan.config.errors import ConfigError, first_line, invalid_value, unknown_setting
-from gan.config.schema import validation_error
+from gan.config.schema import validated
 
 Trust = bool | list[str]  # of code outside this project: all of it, none, or these targets
 # For each group: the modules of its targets, how their names look, and the type that they build; a dataset may be any
@@ -176,10 +176,7 @@ def check_value(path: str, hint: Any, value: Any) -> None:
         if is_plain(adapter):
             raise invalid_value(path, value, "a plain value, since nothing is built there")
         return
-    try:
-        adapter.validate_json(json.dumps(value))
-    except ValidationError as error:
-        raise validation_error(path, value, error) from error
+    validated(path, value, adapter.validate_json)
 
 
 class CompleteSchema(GenerateJsonSchema):

@@ -2,12 +2,14 @@
 
 import errno
 import re
+import sys
 
 import pytest
 import yaml
 
+from gan.cli import overrides
 from gan.cli.names import folder_name, job_name
-from gan.cli.overrides import NO_EPOCHS, parse_arguments, parse_settings, single_choice
+from gan.cli.overrides import NO_EPOCHS, parse_arguments, parse_settings, shell_line, single_choice
 from gan.config.errors import ConfigError
 from gan.system import files
 from tests.conftest import ROOT, options
@@ -217,3 +219,20 @@ def test_saved_overrides_that_cannot_be_read_are_an_error_with_its_cause(tmp_pat
     monkeypatch.setattr(files, "read_yaml", fail)
     with pytest.raises(PermissionError):
         parse_arguments([f"resume={tmp_path}"])
+
+
+@pytest.mark.parametrize("typed", ["{root}/train.py", "../{name}/train.py", "{root}/gan/report/__main__.py"])
+def test_a_printed_line_names_the_programs_as_they_can_be_reached(tmp_path, monkeypatch, typed):
+    """As they were typed, or else from the current folder."""
+    root = tmp_path / "my gan"
+    (root / "here").mkdir(parents=True)
+    monkeypatch.setattr(overrides, "CONF", root / "conf")
+    monkeypatch.setattr(sys, "argv", [typed.format(root=root, name=root.name)])
+    monkeypatch.chdir(root)
+    assert shell_line("sample.py", "run=a b") == "python sample.py 'run=a b'"
+    assert shell_line("gan.evaluate", "run=x") == "python -m gan.evaluate run=x"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    place = str(root) if typed == "{root}/train.py" else "../my gan"
+    assert shell_line("sample.py", "n=5") == f"python '{place}/sample.py' n=5"
+    assert shell_line("gan.evaluate", "run=x") == f"PYTHONPATH='{place}' python -m gan.evaluate run=x"

@@ -98,3 +98,19 @@ def test_one_override_sets_both_optimizers_where_only_the_generators_is_named():
         cfg = composed(f"optim={name}", "optim.generator.lr=0.5")
         assert cfg.optim.discriminator.lr == 0.5
         assert composed(f"optim={name}", "optim.discriminator.lr=0.5").optim.generator.lr != 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "setting"),
+    [
+        ("train.max_steps=None", "train.max_steps"),
+        ("watch.samples_every=none", "watch.samples_every"),
+        ("dataset.limit=", "dataset.limit"),
+        ("~train.ema_decay", "train.ema_decay"),
+    ],
+)
+def test_null_is_named_where_it_is_meant_and_allowed(override, setting):
+    with pytest.raises(ConfigError, match=f"{setting}=null"):
+        check.check_config(composed(override))
+    with pytest.raises(ConfigError, match=r"train\.batch_size=None: must be an integer\."):
+        check.check_config(composed("train.batch_size=None"))
