@@ -253,10 +253,10 @@ def next_commands(cfg: DictConfig, folder: Path) -> dict[str, str]:
     image = next((files.relative_path(image) for image in images if image.is_file()), None)
     lines = {"images": f"{image}, {path}/samples.gif"} if image else {}
     lines["curves"] = f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}"
-    lines["report"] = shell_line("-m", "gan.report", path)
+    lines["report"] = shell_line("gan.report", path)
     lines["more images"] = shell_line("sample.py", run, "n=100", *trust)
     if outcome["data"].get("classes") and not headline(outcome["scores"]):  # without classes it takes a download
-        lines["FID"] = shell_line("-m", "gan.evaluate", run, *trust)
+        lines["FID"] = shell_line("gan.evaluate", run, *trust)
     if outcome["state"] == "stopped":
         flags = own_yaml_flags(HydraConfig.get())
         lines["resume"] = shell_line("train.py", *flags, quote_override("resume", path), *trust)

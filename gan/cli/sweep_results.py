@@ -110,6 +110,6 @@ def write_results(runs: Sequence[SweepRun], sweep: Path) -> list[str]:
             lines.append(f"{name} was not written: {first_line(error)}.")
     if "sweep.png" in written and len(runs) > MAX_SHOWN:
         lines.append(f"{count_shown(runs)} are in sweep.png; the report has all.")
-    report = shell_line("-m", "gan.report", files.relative_path(sweep))
+    report = shell_line("gan.report", files.relative_path(sweep))
     where = f"{' and '.join(written)} in {files.relative_path(sweep)}; " if written else ""
     return [*lines, f"  results     {where}for the report type: {report}"]

@@ -83,8 +83,8 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     order = torch.randperm(len(batches.images), generator=randomness.random_generator("cpu", run.settings.seed, "real"))
     if classes and batches.labels is not None:
         order = cycle_classes(order, batches.labels.cpu()[order], classes)
-    indices = order[: run.settings.watch.samples].to(batches.images.device)
-    grid = sampling.image_grid(batches.images[indices].cpu(), classes)
+    indices = order[: sampling.grid_count(run.settings.watch.samples, classes)].to(batches.images.device)
+    grid = sampling.image_grid(batches.images[indices].cpu(), sampling.grid_columns(len(indices), classes))
     path = folder / "samples" / "real.png"
     with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")

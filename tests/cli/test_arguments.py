@@ -233,9 +233,9 @@ def test_a_configuration_of_ones_own_trains(train, own_folder, tmp_path):
 
 def test_a_glob_finds_the_users_own_options(train, own_folder, tmp_path):
     flags = ["-m", f"--config-dir={own_folder}"]
-    done = train(*flags, "optim=glob(*quick)", "model=mlp", f"hydra.sweep.dir={tmp_path / 's'}", "train.max_steps=1")
+    done = train(*flags, "optim=glob(*quick)", f"hydra.sweep.dir={tmp_path / 's'}", "train.max_steps=1")
     assert done.returncode == 0, done
-    assert read_status(tmp_path / "s" / "optim-quick_model-mlp")["state"] == "finished"
+    assert read_status(tmp_path / "s" / "model-mlp_optim-quick")["state"] == "finished"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from PIL import Image
 from gan.cli import contact_sheet
 from gan.cli.contact_sheet import GAP, MARGIN, SAMPLES, TILE, WIDTH, cut_grid, draw_row, draw_sheet, read_samples
 from gan.cli.sweep_results import MAX_SHOWN, SweepRun, count_shown
-from gan.sampling import image_grid
+from gan.sampling import grid_columns, image_grid
 from gan.system import status
 
 STATES = ["finished", "stopped", "diverged", "failed", "refused", "not started", "in use", "interrupted"]
@@ -25,7 +25,7 @@ def write_grid(path, shape, count, classes=0):
     """A grid as a run writes it. Returns its images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images = images_of(shape, count)
-    image_grid(images, classes).save(path)
+    image_grid(images, grid_columns(count, classes)).save(path)
     return images
 
 
@@ -47,7 +47,7 @@ def texts(monkeypatch, run):
     [
         ((1, 28, 28), 100, 0),
         ((3, 32, 32), 64, 0),
-        ((1, 28, 28), 64, 10),  # the last row of the grid has four images
+        ((1, 28, 28), 70, 10),
         ((3, 16, 16), 64, 2),
         ((1, 4, 4), 5, 0),  # a place of the grid is empty
         ((3, 8, 12), 9, 0),
@@ -65,7 +65,7 @@ def test_the_samples_are_the_first_images_of_a_grid(tmp_path, shape, count, clas
 
 
 def test_black_images_are_samples_too(tmp_path):
-    image_grid(torch.zeros(16, 1, 28, 28, dtype=torch.uint8)).save(tmp_path / "final.png")
+    image_grid(torch.zeros(16, 1, 28, 28, dtype=torch.uint8), 4).save(tmp_path / "final.png")
     assert [sample.size for sample in cut_grid(tmp_path / "final.png")] == [(28, 28)] * SAMPLES
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from gan.training.description import describe_length, describe_progress, describe_run
 
-MLP = ["model=mlp", "model.generator.hidden=[3]", "model.discriminator.hidden=[2]", "noise.dim=5"]
+SMALL = ["model.generator.hidden=[3]", "model.discriminator.hidden=[2]", "noise.dim=5"]
+MLP = ["model=mlp", "model.generator.norm=none", *SMALL]
 
 
 def described(run):
@@ -61,7 +62,7 @@ def test_of_two_limits_the_one_that_ends_the_run_is_named(make_run, limits, firs
 
 
 def test_a_logging_point_is_a_line(make_run):
-    run = make_run("train.max_steps=50")
+    run = make_run("train.max_steps=50", "train.epochs=null")
     run.step, run.images_per_second = 10, 16.0  # two steps a second
     metrics = {"discriminator/loss": 1.2345, "generator/loss": -12.3456, "discriminator/real": 0.6, "generator/lr": 0.1}
     line = describe_progress(run, metrics | {"discriminator/fake": float("nan")})
