@@ -96,11 +96,30 @@ class Minimax(NonSaturating):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BCEProbabilities(NonSaturating):
+    """The non-saturating loss as a sigmoid and torch's BCELoss compute it, for set-ups that were published with them.
+
+    Unlike in `nonsaturating`, each term is at most 100, and has no gradient at extreme logits: BCELoss takes log(0) for
+    -100 and, in its gradient, p (1 - p) for no less than 1e-12. So D's gradient fades at real logits below -28, as does
+    G's at fake ones, and D's is 0 at fake logits from 17 on, where the probability p rounds to 1 in float32.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
+        return {
+            "loss_real": probability_cross_entropy(real, self.real_target),
+            "loss_fake": probability_cross_entropy(fake, self.fake_target),
+        }
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return probability_cross_entropy(fake, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NaiveLog(Loss):
     """The non-saturating loss, computed from probabilities, as the tutorial "Capstone-4 GAN 요약 및 코드 구현" does.
 
     It can become infinite or NaN: in float32, log(1 - D) is infinite from a logit of 17 on, where 1 - D rounds to 0.
-    `nonsaturating` is the same function, computed from logits.
+    `nonsaturating` computes the same from logits, and `bce_probabilities` with a bound.
 
     Args:
         saturating: whether G minimizes log(1 - D(G(z))) in place of -log D(G(z)).
@@ -199,6 +218,13 @@ class Relativistic(Loss):
 def cross_entropy(logits: Tensor, target: Score) -> Tensor:
     """Mean binary cross-entropy of sigmoid(logits) with `target`."""
     return F.binary_cross_entropy_with_logits(logits, targets(logits, target))
+
+
+def probability_cross_entropy(logits: Tensor, target: Score) -> Tensor:
+    """The same as torch's BCELoss of sigmoid(logits); NaN, for which BCELoss raises an error, gives NaN."""
+    probabilities = logits.sigmoid()
+    loss = F.binary_cross_entropy(probabilities.nan_to_num(), targets(logits, target))
+    return torch.where(probabilities.isnan().any(), torch.nan, loss)
 
 
 def targets(logits: Tensor, target: Score) -> Tensor:

@@ -29,23 +29,40 @@ MAX_GIF_DURATION = 655_350  # milliseconds of a frame: 16 bits of hundredths of 
 MAX_CLASS_COLUMNS = 100
 
 
-@torch.no_grad()
 def generate(generator: Generator, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
     """Images for `noise` (n, noise_dim), of the classes `labels` (n,), as uint8 (n, C, H, W) on the CPU.
 
-    Pixels are scaled from the generator's `pixel_range`, so that grids have the same brightness. BatchNorm uses its
-    running statistics, so that an image does not depend on the others of its batch.
+    Pixels are scaled from the generator's `pixel_range`, so that grids have the same brightness.
+    """
+    return to_uint8(run_generator(generator, noise, labels, batch_size), generator.pixel_range)
+
+
+@torch.no_grad()
+def run_generator(generator: Generator, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
+    """G's output float32 (n, C, H, W), on its device, for `noise` (n, noise_dim) of the classes `labels` (n,).
+
+    BatchNorm uses its running statistics, so that an image does not depend on the others of its batch.
     """
     was_training = generator.training
     generator.eval()
-    low, high = generator.pixel_range
     parts = []
     for start in range(0, len(noise), batch_size):
         part = slice(start, start + batch_size)
-        images = generator(noise[part], None if labels is None else labels[part]).float()
-        parts.append(((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu())
+        parts.append(generator(noise[part], None if labels is None else labels[part]).float())
     generator.train(was_training)
     return torch.cat(parts)
+
+
+def to_uint8(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
+    """`images` in `pixel_range`, as uint8 on the CPU; what is outside it is clipped."""
+    low, high = pixel_range
+    return ((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu()
+
+
+def own_range(images: Tensor) -> tuple[float, float]:
+    """The least and the greatest pixel of `images`, as torchvision's `normalize=True` takes them."""
+    low, high = images.min().item(), images.max().item()
+    return low, max(high, low + 1e-5)
 
 
 def draw_noise(noise: Noise, count: int, seed: int, purpose: str, start: int = 0) -> Tensor:
@@ -104,10 +121,11 @@ def grid_columns(count: int, classes: int) -> int:
     """Columns of a grid of `count` images, whose labels cycle through the classes (0: it has none).
 
     A column for each class, or several where the grid is then almost square: each column has one class, and all rows
-    are full. Almost square without classes, and with more of them than images or than MAX_CLASS_COLUMNS.
+    are full. Almost square without classes, and with more of them than images or than MAX_CLASS_COLUMNS; then three or
+    five images are one row, as two rows would have a hole.
     """
     if not 0 < classes <= min(count, MAX_CLASS_COLUMNS) or count % classes:
-        return math.ceil(math.sqrt(count))
+        return count if count in (3, 5) else math.ceil(math.sqrt(count))
     most = max(1, math.isqrt(count) // classes)
     return classes * next(columns for columns in range(most, 0, -1) if count % (classes * columns) == 0)
 

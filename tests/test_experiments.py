@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import nn
 
+from gan import sampling
 from gan.config import check
 from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
@@ -46,7 +48,7 @@ class Published:
     update: str
     pixels: tuple[int, int]
     terms: str = "sum"
-    loss: str = "NonSaturating"
+    loss: str = "BCEProbabilities"  # NonSaturating: BCEWithLogitsLoss, or Theano, which computes the same from logits
     real_target: object = 1.0
     reuse_fakes: bool = False
     noise: str = "normal"
@@ -59,7 +61,12 @@ class Published:
 PAPER_D = "linear 784-512, lines 3, dropout 0.5, linear 512-256, lines 3, linear 256-1"
 PAPER_G = "linear 100-256, relu, linear 256-512, relu, linear 512-784, sigmoid"
 PAPER = {"batch_size": 64, "epochs": 100, "update": "discriminator_first", "pixels": (0, 1)}
-PAPER_WATCH = {"noise_scale": pytest.approx(math.sqrt(0.1)), "samples_every": "1 epoch", "log_every": "1 epoch"}
+PAPER_WATCH = {
+    "noise_scale": pytest.approx(math.sqrt(0.1)),
+    "samples": PAPER["batch_size"],
+    "samples_every": "1 epoch",
+    "log_every": "1 epoch",
+}
 LOG = {
     "discriminator": "linear 784-256, relu, linear 256-1",
     "weights": (100 * 256 + 256 + 256 * 512 + 512 + 512 * 784 + 784, 784 * 256 + 256 + 257),
@@ -68,7 +75,7 @@ LOG = {
     "epochs": 500,
     "update": "simultaneous",
     "loss": "NaiveLog",
-    "watch": {"samples": 25, "samples_every": 2000},
+    "watch": {"samples": 25, "samples_every": 2000, "samples_normalized": True},
 }
 DOWN = "conv {} k4 s2 p1, "
 UP = "convT {} k4 s2 p1"
@@ -119,6 +126,7 @@ TABLE = {
         update="discriminator_first",
         pixels=(-1, 1),
         terms="mean",
+        loss="NonSaturating",
         watch={"log_every": "1 epoch", "log_mean": True, "samples": 5},
     ),
     "blog/dcgan_cifar10": Published(
@@ -137,7 +145,7 @@ TABLE = {
         pixels=(-1, 1),
         image=ImageShape(3, 64),
         dataset="gan.data.datasets.cifar10",
-        watch={"samples_every": [100, "1 epoch"], "checkpoint_every": "1 epoch"},
+        watch={"samples_every": [100, "1 epoch"], "samples_normalized": True, "checkpoint_every": "1 epoch"},
     ),
     "paper/goodfellow2014_mnist": Published(
         generator="linear 100-1200, relu, linear 1200-1200, relu, linear 1200-784, sigmoid",
@@ -149,6 +157,7 @@ TABLE = {
         update="simultaneous",
         pixels=(0, 1),
         terms="mean",
+        loss="NonSaturating",
         noise="uniform",
         limit=50_000,
     ),
@@ -254,6 +263,34 @@ def test_the_loss_at_known_logits_is_as_published(name):
     assert loss.generator(real, fake).item() == pytest.approx(-math.log(0.2), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", TABLE)
+def test_the_loss_where_the_discriminator_is_sure_and_wrong_is_as_published(name):
+    """Its value and D's gradient for a fake image with a logit of 50, and G's for one with -50."""
+    published = TABLE[name]
+    bounded = torch.nn.BCELoss()
+    functions = {
+        "BCEProbabilities": lambda logits, label: bounded(logits.sigmoid(), torch.full_like(logits, label)),
+        "NonSaturating": lambda logits, label: F.binary_cross_entropy_with_logits(
+            logits, torch.full_like(logits, label)
+        ),
+        "NaiveLog": lambda logits, label: -torch.log(logits.sigmoid() if label else 1 - logits.sigmoid()).mean(),
+    }
+    loss = instantiate(composed(f"experiment={name}").loss, _convert_="all")
+    for logit, label in ((50.0, 0.0), (-50.0, 1.0)):
+        ours, theirs = (torch.tensor([logit], requires_grad=True) for _ in range(2))
+        real = torch.zeros(1)
+        value = loss.generator(None, ours) if label else loss.discriminator(real, ours)["loss_fake"]
+        expected = functions[published.loss](theirs, label)
+        value.backward()
+        expected.backward()
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(ours.grad, theirs.grad, equal_nan=True, rtol=1e-4, atol=0)
+
+
+def test_five_images_are_one_row_as_published():
+    assert sampling.grid_columns(composed("experiment=blog/conv").watch.samples, 0) == 5
+
+
 def test_the_initial_weights_of_goodfellow_2014_are_as_published():
     cfg = composed("experiment=paper/goodfellow2014_mnist")
     for player, bound in (("generator", 0.05), ("discriminator", 0.005)):
@@ -301,8 +338,10 @@ NO_TARGETS = {  # losses that label smoothing does not go with
 }
 NEEDED = {  # experiments that set what some options do not have, and those options
     "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"residual"}},
-    "trick/label_smoothing": {"loss": NO_TARGETS},
-    "trick/soft_labels": {"loss": NO_TARGETS},
+    "blog/mlp": {"model": {"residual"}},
+    "trick/none": {"model": {"residual"}},
+    "trick/label_smoothing": {"loss": NO_TARGETS, "model": {"residual"}},
+    "trick/soft_labels": {"loss": NO_TARGETS, "model": {"residual"}},
     "trick/separate_batches": {"model": {"maxout", "residual"}},
     "trick/mixed_batches": {"model": {"maxout", "residual"}},
 }

@@ -4,15 +4,27 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from gan.config.errors import ConfigError
-from gan.losses import Hinge, LeastSquares, Minimax, NaiveLog, NonSaturating, Relativistic, Wasserstein
+from gan.losses import (
+    BCEProbabilities,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NaiveLog,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from gan.training import loop
 from tests.conftest import CONF, NARROW, options
 
-LOSSES = [NonSaturating(), Minimax(), NaiveLog(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
+CROSS_ENTROPIES = [NonSaturating(), BCEProbabilities(), NaiveLog()]
+LOSSES = [*CROSS_ENTROPIES, Minimax(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
+EXTREME = [0.0, 20.0, -20.0, 50.0, -50.0, 90.0, -90.0, 104.0, -104.0, 200.0, -200.0]
 
 
 def close(value, expected):
@@ -26,7 +38,7 @@ def test_the_defaults_of_a_loss_are_the_values_of_its_yaml(name):
     assert {key: value for key, value in node.items() if key != "_target_"} == defaults
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), NaiveLog()], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("loss", [*CROSS_ENTROPIES, Minimax()], ids=lambda loss: type(loss).__name__)
 def test_at_logit_zero_the_discriminator_loss_is_two_log_two(loss):
     logits = torch.zeros(5)
     assert close(loss.total(loss.discriminator(logits, logits)), 2 * math.log(2))
@@ -37,7 +49,7 @@ def test_terms_mean_is_half_of_terms_sum():
     assert close(loss.total(loss.discriminator(torch.zeros(5), torch.zeros(5))), math.log(2))
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), NaiveLog()], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES, ids=lambda loss: type(loss).__name__)
 def test_each_term_is_computed_from_its_own_images(loss):
     terms = loss.discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-1.0]))
     assert close(terms["loss_real"], (math.log(1 + math.exp(-2)) + math.log(2)) / 2)
@@ -48,6 +60,7 @@ def test_each_term_is_computed_from_its_own_images(loss):
     ("loss", "expected"),
     [
         (NonSaturating(), -math.log(0.75)),
+        (BCEProbabilities(), -math.log(0.75)),
         (NaiveLog(), -math.log(0.75)),
         (Minimax(), math.log(0.25)),
         (NaiveLog(saturating=True), math.log(0.25)),
@@ -76,23 +89,103 @@ def test_the_discriminator_raises_real_and_lowers_fake_logits_and_the_generator_
     assert (fake.grad < 0).all()
 
 
-def test_a_smoothed_target_is_optimal_at_that_probability():
+@pytest.mark.parametrize("kind", [NonSaturating, BCEProbabilities])
+def test_a_smoothed_target_is_optimal_at_that_probability(kind):
     real = torch.tensor([math.log(9.0)], requires_grad=True)  # D(x) = 0.9
-    terms = NonSaturating(real_target=0.9).discriminator(real, torch.zeros(1))
+    terms = kind(real_target=0.9).discriminator(real, torch.zeros(1))
     terms["loss_real"].backward()
     assert close(terms["loss_real"], -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)))
     assert close(real.grad, 0)
 
 
-def test_targets_do_not_change_the_generator_loss():
+@pytest.mark.parametrize("kind", [NonSaturating, BCEProbabilities])
+def test_targets_do_not_change_the_generator_loss(kind):
     fake = torch.randn(9)
-    smoothed = NonSaturating(real_target=0.9, fake_target=(0.0, 0.3))
-    assert torch.equal(smoothed.generator(None, fake), NonSaturating().generator(None, fake))
+    smoothed = kind(real_target=0.9, fake_target=(0.0, 0.3))
+    assert torch.equal(smoothed.generator(None, fake), kind().generator(None, fake))
 
 
+def value_and_gradient(function, logits):
+    """A loss of `logits`, one of them or all, and its gradient."""
+    logits = torch.tensor(logits, requires_grad=True)
+    value = function(logits)
+    value.backward()
+    return value.detach(), logits.grad
+
+
+@pytest.mark.parametrize("logits", [*([logit] for logit in EXTREME), EXTREME], ids=str)
+@pytest.mark.parametrize("target", [1.0, 0.0, 0.9])
+def test_bce_probabilities_is_bce_loss_of_a_sigmoid_to_the_bit(logits, target):
+    def published(logits):
+        return torch.nn.BCELoss()(torch.sigmoid(logits), torch.full_like(logits, target))
+
+    loss = BCEProbabilities(real_target=target, fake_target=target)
+    other = torch.zeros(1)
+    ours = [
+        value_and_gradient(lambda logits: loss.discriminator(logits, other)["loss_real"], logits),
+        value_and_gradient(lambda logits: loss.discriminator(other, logits)["loss_fake"], logits),
+    ]
+    if target == 1.0:
+        ours.append(value_and_gradient(lambda logits: loss.generator(None, logits), logits))
+    expected, expected_gradient = value_and_gradient(published, logits)
+    for value, gradient in ours:
+        assert torch.equal(value, expected) and torch.equal(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize(
+    ("term", "logit", "value", "gradient", "gradient_from_logits"),
+    [
+        ("loss_real", -20.0, 20.0, -1.0, -1.0),  # not yet extreme
+        ("loss_real", -50.0, 50.0, -math.exp(-50) / 1e-12, -1.0),  # the denominator is 1e-12
+        ("loss_real", -104.0, 100.0, 0.0, -1.0),  # the probability is 0, and its log -100
+        ("loss_fake", 20.0, 100.0, 0.0, 1.0),  # the probability is 1
+        ("loss_fake", 200.0, 100.0, 0.0, 1.0),
+        ("generator", -50.0, 50.0, -math.exp(-50) / 1e-12, -1.0),
+        ("generator", -200.0, 100.0, 0.0, -1.0),
+    ],
+)
+def test_bce_probabilities_has_a_bound_and_no_gradient_where_bce_on_logits_goes_on(
+    term, logit, value, gradient, gradient_from_logits
+):
+    def loss_of(loss):
+        if term == "generator":
+            return lambda logits: loss.generator(None, logits)
+        return lambda logits: loss.discriminator(logits, logits)[term]
+
+    clamped, slope = value_and_gradient(loss_of(BCEProbabilities()), [logit])
+    assert clamped.item() == pytest.approx(value, rel=1e-6) and slope.item() == pytest.approx(gradient, rel=1e-5)
+    free, slope = value_and_gradient(loss_of(NonSaturating()), [logit])
+    assert free.item() == pytest.approx(abs(logit)) and slope.item() == pytest.approx(gradient_from_logits)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_run_whose_logits_are_nan_has_diverged_although_bce_loss_raises_an_error_for_them(make_run, player):
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        F.binary_cross_entropy(torch.tensor([float("nan")]), torch.ones(1))
+    run = make_run("loss=bce_probabilities", *NARROW["mlp"])
+    with torch.no_grad():
+        next(getattr(run.players, player).network.parameters()).fill_(float("nan"))
+    loop.training_step(run)
+    assert "not finite at step 1" in loop.find_non_finite(run)
+
+
+def test_bce_probabilities_is_computed_in_float32_outside_autocast_where_cuda_forbids_it(make_run, monkeypatch):
+    seen, compute = [], F.binary_cross_entropy
+
+    def spy(probabilities, *args, **kwargs):
+        seen.append((probabilities.dtype, torch.is_autocast_enabled("cpu")))
+        return compute(probabilities, *args, **kwargs)
+
+    monkeypatch.setattr(F, "binary_cross_entropy", spy)
+    run = make_run("loss=bce_probabilities", "precision=bf16", *NARROW["mlp"])
+    loop.training_step(run)
+    assert seen == [(torch.float32, False)] * 3 and not loop.find_non_finite(run)
+
+
+@pytest.mark.parametrize("kind", [NonSaturating, BCEProbabilities])
 @pytest.mark.parametrize(("term", "logit"), [("loss_real", 1.0), ("loss_fake", 1.0)])
-def test_soft_targets_are_drawn_for_each_image_within_their_range(term, logit):
-    loss = NonSaturating(real_target=(0.7, 1.0), fake_target=(0.7, 1.0))
+def test_soft_targets_are_drawn_for_each_image_within_their_range(term, logit, kind):
+    loss = kind(real_target=(0.7, 1.0), fake_target=(0.7, 1.0))
     # At logit 1 the cross-entropy is softplus(1) - target.
     logits = torch.full((1,), logit)
     targets = [math.log(1 + math.e) - loss.discriminator(logits, logits)[term].item() for _ in range(200)]

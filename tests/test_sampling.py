@@ -64,6 +64,9 @@ def test_a_grid_has_a_column_for_each_class():
         (2000, 1000, 2000, 45),  # too wide a row
         (64, 0, 64, 8),
         (7, 0, 7, 3),
+        (5, 0, 5, 5),  # one row, without a hole
+        (3, 0, 3, 3),
+        (4, 0, 4, 2),
         (1, 10, 1, 1),
     ],
 )

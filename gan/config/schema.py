@@ -70,6 +70,7 @@ class Watch(Strict):
     samples_every: Periods
     samples_at: list[Period]
     samples: GridImages
+    samples_normalized: bool = False  # the default is for runs from before this setting
     noise_scale: PositiveFloat
     final_samples: GridImages | None
     gif_fps: GifFps

@@ -49,7 +49,7 @@ class ImageDataset:
         return replace(self, images=self.images[index], labels=None if self.labels is None else self.labels[index])
 
     def resize(self, size: int | None) -> "ImageDataset":
-        """Images with a side of `size` pixels, antialiased; None leaves them as they are."""
+        """Images with a side of `size` pixels, by Pillow's bilinear filter; None leaves them as they are."""
         if size is None or size == self.shape.size:
             return self
         from torchvision.transforms.v2.functional import resize
@@ -175,6 +175,7 @@ def image_folder(
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
     image_size: ImageSize | None,
+    resize: Literal["lanczos", "bilinear"] = "lanczos",
 ) -> ImageDataset:
     """The images of a folder or zip, and of another one for testing: see `gan.data.image_folder.read_images`."""
     if split == "test" and test_path is None:
@@ -182,5 +183,6 @@ def image_folder(
     setting, source = ("dataset.path", path) if split == "train" else ("dataset.test_path", test_path)
     if not source:
         raise ConfigError(f"{setting} is empty: it should be a folder or a zip of images.")
-    images, labels, class_names, skipped = read_images(Path(source), cache_dir, image_size, channels, limit, setting)
+    found = read_images(Path(source), cache_dir, image_size, channels, limit, resize, setting)
+    images, labels, class_names, skipped = found
     return ImageDataset(images, labels, len(class_names), class_names, skipped)

@@ -67,6 +67,7 @@ def read_images(
     size: int | None,
     channels: int | None,
     limit: int | None,
+    resize: str = "lanczos",
     setting: str = "dataset.path",
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...], dict[str, int]]:
     """Every image below `path`, cropped to a square and resized; of an animation the first frame.
@@ -77,6 +78,7 @@ def read_images(
     Args:
         size: side in pixels; None: the side that all images share.
         channels: 1 or 3; None: 3 if any of the first images is in color.
+        resize: Pillow's filter, `lanczos` or `bilinear`.
         setting: the setting that named `path`, for error messages.
 
     Returns uint8 images (N, C, size, size), memory-mapped from a file in `cache_dir`; int64 labels (N,) or None; the
@@ -87,7 +89,7 @@ def read_images(
         names = sorted(source.sizes, key=lambda name: hashlib.md5(name.encode()).digest())[:limit]
         if not names:
             raise ConfigError(f"{source.name} has no images; their names end in {', '.join(sorted(EXTENSIONS))}.")
-        key = (size, channels, limit, source.stamp, "with classes")
+        key = (size, channels, limit, resize, source.stamp, "with classes")
         cache = cache_dir / f"images-{hashlib.md5(repr(key).encode()).hexdigest()[:16]}.npy"
         with locks.exclusive(cache):
             try:
@@ -95,7 +97,7 @@ def read_images(
             except (FileNotFoundError, ValueError) as error:  # one that cannot be read is no reason to replace it
                 if isinstance(error, ValueError):
                     log.warning("%s: %s; the images are decoded again", cache, first_line(error))
-                fill_cache(cache, source, names, size, channels)
+                fill_cache(cache, source, names, size, channels, resize)
                 images, contents = load_cache(cache)
     if unreadable := contents["unreadable"]:
         log.warning("left out %d unreadable images of %s: %s", len(unreadable), path, ", ".join(unreadable[:3]))
@@ -132,13 +134,15 @@ def load_cache(cache: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return images, contents
 
 
-def fill_cache(cache: Path, source: Source, names: list[str], size: int | None, channels: int | None) -> None:
+def fill_cache(
+    cache: Path, source: Source, names: list[str], size: int | None, channels: int | None, resize: str
+) -> None:
     """Decode the images `names` into `cache`. Raises ConfigError where there are no readable ones, or no common size.
 
     A JSON file beside it lists them, those that cannot be read, and the folders that are classes.
     """
     size, channels = inspect_images(source, names[:INSPECTED], size, channels)
-    decoded, errors = decode_images(source, names, size, channels, cache)
+    decoded, errors = decode_images(source, names, size, channels, resize, cache)
     if not decoded:
         name, reason = next(iter(errors.items()))
         raise ConfigError(f"none of the {len(names)} images in {source.name} can be read; {name}: {reason}.")
@@ -202,7 +206,7 @@ def inspect_images(source: Source, names: list[str], size: int | None, channels:
 
 
 def decode_images(
-    source: Source, names: list[str], size: int, channels: int, cache: Path
+    source: Source, names: list[str], size: int, channels: int, resize: str, cache: Path
 ) -> tuple[list[str], dict[str, str]]:
     """Write every readable image into `cache`, a NumPy file (N, channels, size, size).
 
@@ -211,7 +215,7 @@ def decode_images(
 
     def decode(name: str) -> np.ndarray | str:
         try:
-            return decode_image(source.read(name), size, channels)
+            return decode_image(source.read(name), size, channels, resize)
         except Exception as error:  # Pillow raises nearly anything for a broken file
             if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
                 raise
@@ -242,14 +246,14 @@ def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def decode_image(content: bytes, size: int, channels: int) -> np.ndarray:
+def decode_image(content: bytes, size: int, channels: int, resize: str = "lanczos") -> np.ndarray:
     """Decode one image into uint8 (channels, size, size). Raises whatever Pillow raises."""
     image = open_image(io.BytesIO(content), size=size)
     with image, LARGE_IMAGE if image.width * image.height > LARGE_PIXELS else nullcontext():
-        return fit_image(image, size, channels)
+        return fit_image(image, size, channels, resize)
 
 
-def fit_image(opened: Image.Image, size: int, channels: int) -> np.ndarray:
+def fit_image(opened: Image.Image, size: int, channels: int, resize: str) -> np.ndarray:
     """Decode an opened image into uint8 (channels, size, size)."""
     image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more, which Pillow would clip
@@ -263,7 +267,7 @@ def fit_image(opened: Image.Image, size: int, channels: int) -> np.ndarray:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+        image = ImageOps.fit(image, (size, size), Image.Resampling[resize.upper()])
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 

@@ -243,9 +243,9 @@ def sample_grids(folder: Path) -> dict[int, Path]:
     return {step: path for step, path in grids.items() if path.is_file()}
 
 
-def grid_name(step: int) -> str:
-    """The name of the file of a sample grid."""
-    return f"step_{step:07d}.png"
+def grid_name(step: int, kind: str = "step") -> str:
+    """The name of the file of a sample grid; of kind `normalized` is the same grid in its own pixel range."""
+    return f"{kind}_{step:07d}.png"
 
 
 def move_aside(path: Path) -> None:

@@ -92,9 +92,9 @@ def describe_length(run: TrainingRun) -> str:
 
 
 def describe_progress(run: TrainingRun, metrics: dict[str, float]) -> str:
-    """A logging point on a line: step, epoch, losses, D(x), D(G(z)) and the time that is left."""
+    """A logging point on a line: step, epoch, losses, D(x), D(G(z)), [training time so far<time left]."""
     total = run.total_steps
     numbers = "  ".join(f"{label} {value}" for label, value in summarize(metrics, "{:.3f}").items())
     seconds = (total - run.step) * run.images_per_step / run.images_per_second if run.images_per_second else 0
-    left = f"  {tqdm.format_interval(seconds)} left" if run.step < total else ""
-    return f"step {run.step:{len(str(total))}}/{total}  epoch {run.epoch:.2f}  {numbers}{left}"
+    times = "<".join(map(tqdm.format_interval, (run.seconds, seconds)))  # as in the progress bar
+    return f"step {run.step:{len(str(total))}}/{total}  epoch {run.epoch:.2f}  {numbers}  [{times}]"

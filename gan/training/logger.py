@@ -86,6 +86,7 @@ class RunLogger:
         for step, path in files.sample_grids(folder).items():
             if not is_kept(run.step, run.is_sample_due, step):
                 path.unlink()
+                path.with_name(files.grid_name(step, "normalized")).unlink(missing_ok=True)
         self.event_file = EventFile(run, folder)
         self.event_file.repeat(run, rows, self.scores)
         self.progress_bar = tqdm(

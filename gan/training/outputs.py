@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 FOLDERS = ("samples", "figures", "checkpoints")  # of a run
 FILES = (  # of a run that are written while it trains, by pattern
     *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
-    *("samples/real.png", "samples/step_*.png", "figures/losses.png", "figures/predictions.png"),
+    *("samples/real.png", "samples/step_*.png", "samples/normalized_*.png"),
+    *("figures/losses.png", "figures/predictions.png"),
 )
 
 
@@ -99,19 +100,27 @@ def cycle_classes(order: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
-    """Write the grid of the fixed noise."""
+    """Write the grid of the fixed noise, and with `watch.samples_normalized` the same one in its own pixel range."""
     path = folder / "samples" / files.grid_name(run.step)
-    save_grid(run, run.fixed_noise, path)
+    images = draw_images(run, run.fixed_noise)
+    save_grid(run, images, run.generator.pixel_range, path)
     logger.log_grid(run.step, path)
+    if run.settings.watch.samples_normalized:
+        save_grid(run, images, sampling.own_range(images), path.with_name(files.grid_name(run.step, "normalized")))
 
 
-def save_grid(run: TrainingRun, noise: Tensor, path: Path) -> None:
-    """Write a grid with one image for each row of `noise` (n, noise_dim)."""
+def draw_images(run: TrainingRun, noise: Tensor) -> Tensor:
+    """G's output (n, C, H, W) for `noise` (n, noise_dim), of all classes in turn."""
     generator, batch_size = run.sampling_generator(), run.settings.train.batch_size
     labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
-    columns = sampling.grid_columns(len(noise), generator.class_count)
-    grid = sampling.image_grid(sampling.generate(generator, noise, labels, batch_size), columns)
+    return sampling.run_generator(generator, noise, labels, batch_size)
+
+
+def save_grid(run: TrainingRun, images: Tensor, pixel_range: tuple[float, float], path: Path) -> None:
+    """Write a grid of G's output (n, C, H, W), scaled from `pixel_range`."""
+    columns = sampling.grid_columns(len(images), run.generator.class_count)
+    grid = sampling.image_grid(sampling.to_uint8(images, pixel_range), columns)
     with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")
 
@@ -127,4 +136,5 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     if asked := run.settings.watch.final_samples:
         count = sampling.grid_count(asked, run.generator.class_count)
         noise = run.noise.sample(count, randomness.random_generator("cpu", run.settings.seed, "final"))
-        save_grid(run, noise.to(run.device), folder / "final.png")
+        images = draw_images(run, noise.to(run.device))
+        save_grid(run, images, run.generator.pixel_range, folder / "final.png")

@@ -116,7 +116,7 @@ class AdaptiveAugment(DiffAugment):
         if not context.loss.zero_is_undecided:
             raise ConfigError(
                 "trick=adaptive_augment needs a loss with which the sign of a logit says real or fake: choose "
-                "loss=nonsaturating, minimax, naive_log or hinge."
+                "loss=nonsaturating, bce_probabilities, minimax, naive_log or hinge."
             )
 
     def transforms(self) -> list[Transform]:

@@ -1,7 +1,9 @@
 """Batches, scaling and resizing, and the settings of the dataset functions."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gan.config.errors import ConfigError
 from gan.data import datasets
@@ -51,6 +53,15 @@ def test_the_parts_of_a_batch_make_the_whole_batch(monkeypatch):
 def test_images_are_scaled_to_the_generators_pixel_range(pixel_range, expected):
     pixels = torch.tensor([0, 255, 153], dtype=torch.uint8)
     assert scale_images(pixels, pixel_range).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("size", "new"), [(32, 64), (28, 64), (64, 32)])
+def test_a_dataset_is_resized_as_pillow_does_with_its_bilinear_filter(size, new):
+    images = torch.randint(256, (4, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    resized = ImageDataset(images).resize(new).images
+    for image, ours in zip(images, resized, strict=True):
+        pillow = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((new, new), Image.Resampling.BILINEAR)
+        assert torch.equal(ours.permute(1, 2, 0), torch.from_numpy(np.array(pillow)))
 
 
 def test_a_dataset_can_be_resized_and_limited(cache):

@@ -57,6 +57,16 @@ def test_a_folder_gives_its_images_and_classes(tmp_path, cache):
     assert dataset.class_names == ("a", "b")
 
 
+def test_images_are_resized_by_the_filter_that_is_chosen_also_with_a_cache_of_the_other(tmp_path, cache):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (tmp_path / "0.png").write_bytes(png(pixels))
+    for chosen, resampling in {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}.items():
+        expected = np.asarray(Image.fromarray(pixels).resize((32, 32), resampling))
+        for settings in [{"resize": chosen}, *([{}] if chosen == "lanczos" else [])]:  # lanczos is the default
+            (image,) = load(tmp_path, cache, image_size=32, **settings).images
+            assert (image.permute(1, 2, 0).numpy() == expected).all()
+
+
 def test_a_class_keeps_its_index_where_a_limit_leaves_others_out(tmp_path, cache):
     for index in range(30):
         (tmp_path / f"class{index:02}").mkdir()

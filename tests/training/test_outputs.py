@@ -2,11 +2,14 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms.functional import to_tensor
+from torchvision.utils import save_image
 
+from gan import sampling
 from gan.training import outputs
 from tests.conftest import read_status
 from tests.training.conftest import read_metrics
@@ -38,7 +41,7 @@ def test_final_png_has_as_many_images_as_are_set(train_here, tmp_path, count, si
 class GridLogger:
     """In place of a RunLogger: keeps what it is given."""
 
-    def log_grid(self, step, path, tag):
+    def log_grid(self, step, path, tag="samples"):
         self.logged = step, path.name, tag
 
 
@@ -92,3 +95,35 @@ def test_every_logging_point_is_a_line_of_the_log_also_within_an_epoch(train_her
 def test_the_status_says_what_the_data_is(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1")
     assert read_status(tmp_path)["data"] == {"images": 640, "shape": [1, 28, 28], "classes": 10, "skipped": {}}
+
+
+@pytest.mark.parametrize("output", ["tanh_unit", "sigmoid"])
+def test_a_grid_in_its_own_pixel_range_is_that_of_torchvision_with_normalize(make_run, tmp_path, output):
+    run = make_run(f"model.generator.output={output}", "watch.samples=4", "watch.samples_normalized=true")
+    (tmp_path / "samples").mkdir()
+    outputs.save_samples(run, tmp_path, GridLogger())
+    images = outputs.draw_images(run, run.fixed_noise)
+    save_image(images, tmp_path / "published.png", nrow=2, padding=1, normalize=True)
+    names = "samples/step_0000000.png", "samples/normalized_0000000.png", "published.png"
+    fixed, own, published = (np.asarray(Image.open(tmp_path / name).convert("L")).astype(int) for name in names)
+    lines = np.arange(59) % 29 == 0
+    for grid in (fixed, own, published):  # the lines differ in color
+        grid[lines] = grid[:, lines] = 0
+    assert abs(own - published).max() <= 1 and own.max() == 255
+    assert abs(own - fixed).max() > 50
+
+
+def test_a_grid_of_one_brightness_has_a_range_too():
+    gray = torch.full((2, 1, 8, 8), 0.5)
+    low, high = sampling.own_range(gray)
+    assert low < high and not sampling.to_uint8(gray, (low, high)).any()
+
+
+def test_grids_in_their_own_pixel_range_are_written_where_that_is_set_and_removed_with_the_others(train_here, tmp_path):
+    settings = ["watch.samples_every=2", "watch.samples_normalized=true"]
+    for number, steps in enumerate([[0, 2, 4, 5], [0, 2, 4, 6, 7]]):
+        train_here(tmp_path, f"train.max_steps={steps[-1]}", *settings, resume=number > 0)
+        names = {path.name for path in tmp_path.glob("samples/*_0*.png")}
+        assert names == {f"{kind}_000000{step}.png" for kind in ("normalized", "step") for step in steps}
+    train_here(tmp_path / "without", "train.max_steps=2")
+    assert not list(tmp_path.glob("without/samples/normalized_*"))
