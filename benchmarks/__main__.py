@@ -202,15 +202,13 @@ def time_sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> No
     print("## Images per second, by size (fp32, with EMA)\n")
     print_header(["model", "batch", "side", "dataset size", "images per second", "memory, MiB"])
     count = 20_000
-    groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp", "dcgan_wide")]
-    groups += [[(model, 64, side, count) for side in (16, 32, 64)] for model in ("mlp", "dcgan_wide")]
-    groups += [[("mlp", 64, 28, count) for count in (1_000, 20_000, 50_000)]]
+    groups = [[(model, batch, 28, count) for batch in (16, 32, 64, 128, 256)] for model in ("mlp_plain", "dcgan_wide")]
+    groups += [[(model, 64, side, count) for side in (16, 32, 64)] for model in ("mlp_plain", "dcgan_wide")]
+    groups += [[("mlp_plain", 64, 28, count) for count in (1_000, 20_000, 50_000)]]
     for group in groups:  # its sizes take turns
         variants = {}
         for model, batch, side, count in group:
-            plain = ("model.generator.norm=none",) if model == "mlp" else ()  # as in blog/mlp, whatever the default
-            size = (f"train.batch_size={batch}", f"dataset.image_size={side}")
-            overrides = (f"model={model}", *plain, *size, *common)
+            overrides = (f"model={model}", f"train.batch_size={batch}", f"dataset.image_size={side}", *common)
             variants[model, batch, side, count] = Variant("ours", (*overrides, f"dataset.count={count}"))
         times, peaks = measure(variants, rounds, slice_seconds)
         for (model, batch, side, count), of_size in times.items():

@@ -338,10 +338,8 @@ NO_TARGETS = {  # losses that label smoothing does not go with
 }
 NEEDED = {  # experiments that set what some options do not have, and those options
     "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"residual"}},
-    "blog/mlp": {"model": {"residual"}},
-    "trick/none": {"model": {"residual"}},
-    "trick/label_smoothing": {"loss": NO_TARGETS, "model": {"residual"}},
-    "trick/soft_labels": {"loss": NO_TARGETS, "model": {"residual"}},
+    "trick/label_smoothing": {"loss": NO_TARGETS},
+    "trick/soft_labels": {"loss": NO_TARGETS},
     "trick/separate_batches": {"model": {"maxout", "residual"}},
     "trick/mixed_batches": {"model": {"maxout", "residual"}},
 }
