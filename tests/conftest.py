@@ -21,6 +21,7 @@ from hypothesis import HealthCheck
 from omegaconf import DictConfig
 from torch import nn
 
+from gan.cli.overrides import with_steps_alone
 from gan.config import check
 from gan.data.image_shape import ImageShape
 from gan.losses import Hinge, Loss
@@ -181,7 +182,7 @@ def train_here(cache):
     """`train` in this process, which is faster and writes no .hydra folder."""
 
     def call(folder: Path, *overrides: str, resume: bool = False) -> None:
-        cfg = composed(*TINY, f"cache_dir={cache}", *overrides)
+        cfg = composed(*TINY, f"cache_dir={cache}", *with_steps_alone(list(overrides)))
         run = build.build_run(cfg, check.check_config(cfg), {"model": "mlp", "seed": 0})
         if resume:
             resume_run(run, folder)

@@ -198,6 +198,7 @@ def test_a_tiny_gan_learns_a_constant_image(make_run, loss):
         "dataset.image_size=8",
         "noise.dim=2",
         "model.generator.hidden=[16]",
+        "model.generator.norm=none",
         "model.discriminator.hidden=[16]",
         "model.discriminator.dropout=0",
         "optim.generator.lr=2e-3",

@@ -57,7 +57,7 @@ def test_a_sweep_that_is_extended_trains_only_what_is_new(train, tmp_path):
     """Also where one value was typed before, and where arguments come in another order."""
     sweep = ["-m", STEPS, f"hydra.sweep.dir={tmp_path}"]
     assert train(*sweep, "optim=adam").returncode == 0
-    assert jobs_in(tmp_path) == ["optim-adam"]
+    assert jobs_in(tmp_path) == ["model-mlp_optim-adam"]
     assert train(*sweep, "optim=adam,sgd", "loss=hinge,nonsaturating").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/checkpoints/last.pt")}
     assert len(before) == 4
@@ -79,8 +79,9 @@ def test_a_job_whose_option_was_edited_is_another_job(train, tmp_path):
         assert done.returncode == 0, done.stderr
         if rate == 0.02:
             assert "optim.discriminator.lr was 0.01 and is now 0.02" in done.stdout
-            assert [row[0] for row in table_of(done, tmp_path / "sweep")] == ["optim-quick_2"]
-    assert "optim-quick: skipped" in done.stdout and jobs_in(tmp_path / "sweep") == ["optim-quick", "optim-quick_2"]
+            assert [row[0] for row in table_of(done, tmp_path / "sweep")] == ["model-mlp_optim-quick_2"]
+    assert "optim-quick: skipped" in done.stdout
+    assert jobs_in(tmp_path / "sweep") == ["model-mlp_optim-quick", "model-mlp_optim-quick_2"]
     rates = [
         yaml.safe_load((tmp_path / "sweep" / name / ".hydra" / "config.yaml").read_text())["optim"]["discriminator"][
             "lr"

@@ -14,7 +14,7 @@ from gan.system import files, status
 from gan.training import loop
 from tests.training.conftest import read_metrics
 
-OFTEN = ["watch.log_every=50", "watch.samples_every=100", "train.epochs=8", "train.max_steps=300"]
+OFTEN = ["watch.log_every=50", "watch.samples_every=100", "train.max_steps=300"]
 
 
 def read_events(folder):

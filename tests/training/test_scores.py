@@ -109,6 +109,7 @@ def test_a_run_without_scores_has_no_objective(tmp_path):
 @pytest.mark.slow
 def test_a_search_finds_the_settings_with_the_lowest_fid(program, tmp_path, cache):
     small = [
+        "model=mlp",
         "train.max_steps=20",
         "watch.scores_every=20",
         "watch.scores_images=100",
