@@ -96,7 +96,9 @@ class Reference:
             return {}
         name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
         kind = "parzen" if parzen else "quick"
-        path = cache_dir / f"baseline-{name}-{count}-{kind}-{len(METRICS)}.json"  # without a metric added since: another
+        path = (
+            cache_dir / f"baseline-{name}-{count}-{kind}-{len(METRICS)}.json"
+        )  # without a metric added since: another
         return from_cache(path, read_baseline, lambda: self.compute_baseline(count, parzen), write_baseline)
 
     def compute_baseline(self, count: int, parzen: bool) -> dict[str, float]:
