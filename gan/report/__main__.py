@@ -11,7 +11,11 @@ from gan.report.page import Report
 from gan.report.runs import find_runs
 from gan.system import files
 
-KEPT_RUNS = DOCS / "results" / "runs"  # without weights, so that the page can be made again
+
+def kept_runs() -> list[Path]:
+    """The folder of runs that are kept without weights, so that the page can be made again; none where it is missing."""
+    folder = Path(files.relative_path(DOCS / "results" / "runs"))
+    return [folder] if folder.is_dir() else []
 
 
 def main() -> None:
@@ -31,8 +35,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     if args.claims:
-        kept = [KEPT_RUNS] if KEPT_RUNS.is_dir() else []
-        text = "\n".join(claims_page(find_runs([*kept, *args.paths]), args.out)) + "\n"
+        text = "\n".join(claims_page(find_runs([*kept_runs(), *args.paths]), args.out)) + "\n"
         if args.out:
             with files.atomic_write(args.out / "results.md") as file:
                 file.write(text.encode())

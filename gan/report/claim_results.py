@@ -95,7 +95,7 @@ def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: l
 def check_run(run: RunFolder, claim: Claim, epochs: int, all_runs: list[RunFolder]) -> CheckResult:
     """What a run of `epochs` epochs or more says about a claim."""
     if run.status["state"] == "diverged":
-        if not claim.evaluate_diverged:
+        if not claim.evaluate_diverged and run.status["epoch"] < epochs:
             return CheckResult(False, f"it diverged at step {run.status['step']}")
     elif reason := why_incomplete(run, epochs):
         return CheckResult(None, reason)

@@ -4,7 +4,7 @@ import re
 
 from PIL import Image
 
-from gan.report.__main__ import KEPT_RUNS
+from gan.report.__main__ import kept_runs
 from gan.report.claim_files import load_claims
 from gan.report.claim_page import claims_page
 from gan.report.claim_results import evaluate_claims
@@ -95,8 +95,9 @@ def test_figures_are_written_beside_the_page_and_damaged_ones_left_out(tmp_path)
     assert row_of(text, "`blog/log_sigmoid` 2")[-1] == "-"
 
 
-def test_the_page_and_readme_are_what_the_program_prints():
-    runs = find_runs([KEPT_RUNS] if KEPT_RUNS.is_dir() else [])
+def test_the_page_and_readme_are_what_the_program_prints(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runs = find_runs(kept_runs())
     text = "\n".join(claims_page(runs)) + "\n"
     assert text == PAGE.read_text("utf-8"), "python -m gan.report --claims --out docs"
     assert len(text.splitlines()) <= 150

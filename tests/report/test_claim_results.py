@@ -70,9 +70,14 @@ def test_a_run_without_the_numbers_is_not_counted_and_named(tmp_path):
 
 def test_a_claim_does_not_hold_for_a_run_that_diverged_unless_it_is_checked_too(tmp_path):
     runs = write_seeds(tmp_path, 0, state="diverged")
-    assert evaluate(runs).verdict == (0, 1)
-    assert evaluate(runs).counted[0].result.evidence == "it diverged at step 100"
-    assert evaluate(runs, evaluate_diverged=True).verdict == (1, 1)
+    result = evaluate(runs, epochs=20)
+    assert result.verdict == (0, 1) and result.counted[0].result.evidence == "it diverged at step 100"
+    assert evaluate(runs, epochs=20, evaluate_diverged=True).verdict == (1, 1)
+
+
+def test_a_run_that_diverged_only_after_the_epochs_of_a_claim_decides_it(tmp_path):
+    runs = write_seeds(tmp_path, 0, state="diverged", epochs=10)
+    assert evaluate(runs, epochs=10).verdict == (1, 1) and evaluate(runs, epochs=11).verdict == (0, 1)
 
 
 def test_a_claim_can_want_seeds_and_a_length_of_its_own(tmp_path):

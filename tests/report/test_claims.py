@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections import Counter
 
 import pytest
@@ -229,6 +230,19 @@ def test_claims_on_images_have_a_second_reader():
         "modern",
         "paper/goodfellow2014_mnist",
     }
+
+
+@pytest.mark.parametrize("key", CLAIMS, ids=lambda key: f"{key[0]}-{key[1]}")
+def test_a_run_as_printed_is_scored_when_the_claim_wants_it(key):
+    """A run is scored every so many epochs, and not at its end where that is no multiple."""
+    claim, arguments = CLAIMS[key], CLAIMS[key].arguments
+    ends = [(key[0], claim.epochs or load_claims()[key[0]].epochs)]
+    ends += [(baseline.experiment, baseline.epochs or ends[0][1]) for baseline in claim.baselines]
+    if not (isinstance(arguments.get("by"), dict) or "readers" in arguments) or "epochs" in arguments:
+        ends = []
+    for experiment, epochs in ends:
+        (every,) = re.findall(r"scores_every=(\d+) epochs", " ".join(load_claims()[experiment].watch))
+        assert epochs % int(every) == 0
 
 
 def test_every_published_set_up_has_its_claims_and_its_seeds():
