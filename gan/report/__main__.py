@@ -13,7 +13,7 @@ from gan.system import files
 
 
 def kept_runs() -> list[Path]:
-    """The folder of runs that are kept without weights, so that the page can be made again; none where it is missing."""
+    """The folder of runs that are kept, without weights, for the page to be made again; none where it is missing."""
     folder = Path(files.relative_path(DOCS / "results" / "runs"))
     return [folder] if folder.is_dir() else []
 
