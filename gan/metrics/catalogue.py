@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gan.metrics.comparison import Comparison
 
 Direction = Literal["lower", "higher"]
-Input = Literal["classes", "inception", "pixels", "discriminator"]  # what a comparison may lack
+Input = Literal["classes", "inception", "images", "pixels", "discriminator"]  # what a comparison may lack
 INCEPTION = "inception"  # the features that are not from a classifier of the dataset
 
 # Two scores may be compared where these are equal.
@@ -126,8 +126,7 @@ def modes(comparison: "Comparison") -> float:
 @metric(unit="classes", better="higher", needs="classes")
 def modes_in_100(comparison: "Comparison") -> float:
     """Expected number of classes among 100 generated images: the sum of 1 - (1 - p)^100."""
-    present = comparison.class_fractions[comparison.class_fractions > 0]
-    return (1 - (1 - present) ** 100).sum().item()
+    return (1 - (1 - comparison.class_fractions) ** 100).sum().item()
 
 
 @metric(unit="fraction", better="lower", needs="classes")
@@ -143,6 +142,18 @@ def kl(comparison: "Comparison") -> float:
     fractions = comparison.class_fractions
     present = fractions[fractions > 0]
     return (present * (present * len(fractions)).log()).sum().item()
+
+
+@metric(unit="fraction", better="higher", needs="images")
+def pixel_precision(comparison: "Comparison") -> float:
+    """Generated images as similar in pixels to a real image as nine in ten real ones are to another; no features."""
+    return comparison.similar_fractions.sum().item()
+
+
+@metric(unit="classes", better="higher", needs="images")
+def pixel_modes_in_100(comparison: "Comparison") -> float:
+    """Expected number of classes among 100 generated images, of those that `pixel_precision` counts."""
+    return (1 - (1 - comparison.similar_fractions) ** 100).sum().item()
 
 
 @metric(unit="nats", better="higher", needs="pixels")

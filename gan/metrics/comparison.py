@@ -48,6 +48,11 @@ class FeatureStats:
                 kept += len(all_features[-1])
         self.features, self.logits, self.images = map(torch.cat, (all_features, all_logits, all_images))
 
+    @cached_property
+    def usual_similarity(self) -> Tensor:
+        """See formulas: what an image needs to count as similar to one of these."""
+        return formulas.usual_similarity(self.images)
+
     @property
     def mean(self) -> Tensor:
         """Of the features, float64 (d,)."""
@@ -80,6 +85,8 @@ class Comparison:
     def inputs(self) -> set[Input]:
         """Those that it has, of the inputs that some metrics need."""
         inputs: set[Input] = {"inception" if self.features == INCEPTION else "classes"}
+        if "classes" in inputs and len(self.generated.images) and len(self.real.images):
+            inputs.add("images")
         if self.parzen_images is not None:
             inputs.add("pixels")
         if self.discriminator_gap is not None:
@@ -105,6 +112,13 @@ class Comparison:
     def class_fractions(self) -> Tensor:
         """Fraction of the generated images that the classifier assigns to each class, float64 (K,)."""
         return self.generated.class_counts.double() / self.generated.count
+
+    @cached_property
+    def similar_fractions(self) -> Tensor:
+        """For each class the fraction of generated images that are similar in pixels to a real image of it, (K,)."""
+        similarity, indices = formulas.most_similar(self.generated.images, self.real.images)
+        classes = self.real.logits.argmax(dim=1)[indices[similarity >= self.real.usual_similarity]]
+        return classes.bincount(minlength=self.real.logits.shape[1]).double() / len(similarity)
 
     @cached_property
     def parzen(self) -> formulas.ParzenEstimate:

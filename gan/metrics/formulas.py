@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NEIGHBORS = 5  # of density and coverage (Naeem et al. 2020); precision and recall use 3
 
@@ -64,3 +65,30 @@ def nearest_neighbors(generated: Tensor, real: Tensor) -> Tensor:
     distances, indices = torch.stack([each.values for each in nearest]), torch.stack([each.indices for each in nearest])
     block = distances.argmin(dim=0)
     return indices.gather(0, block[None])[0] + block * block_size
+
+
+def most_similar(generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of `generated` uint8 (n, C, H, W) its greatest correlation with one of `real`, and that one's index.
+
+    Correlation, from -1 to 1, is of pixels averaged over 2x2, which speckle changes little; 0 for a constant image.
+    """
+    points, others = pooled_pixels(generated), pooled_pixels(real).T
+    similar = [(part @ others).max(dim=1) for part in points.split(1000)]
+    return torch.cat([each.values for each in similar]), torch.cat([each.indices for each in similar])
+
+
+def usual_similarity(real: Tensor) -> Tensor:
+    """The correlation that nine in ten of `real` uint8 (n, C, H, W) have with the most similar other one."""
+    points, start, found = pooled_pixels(real), 0, []
+    for part in points.split(1000):
+        correlations = part @ points.T
+        correlations[torch.arange(len(part)), torch.arange(start, start + len(part))] = -1  # with itself
+        found.append(correlations.amax(dim=1))
+        start += len(part)
+    return torch.cat(found).quantile(0.1)
+
+
+def pooled_pixels(images: Tensor) -> Tensor:
+    """Pixels of uint8 (n, C, H, W) averaged over 2x2, float (n, d), of mean 0 and length 1: products correlate them."""
+    pixels = F.avg_pool2d(images.float(), 2).flatten(1)
+    return F.normalize(pixels - pixels.mean(dim=1, keepdim=True))

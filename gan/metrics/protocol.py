@@ -18,7 +18,7 @@ from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
-from gan.metrics.catalogue import INCEPTION, compute_metrics, metric_of
+from gan.metrics.catalogue import INCEPTION, METRICS, compute_metrics, metric_of
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
 from gan.metrics.features import FeatureNetwork, Inception, PerChannel, dataset_classifier, fingerprint
 from gan.models.base import Discriminator, Generator
@@ -95,7 +95,10 @@ class Reference:
         if self.split == "train":
             return {}
         name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
-        path = cache_dir / f"baseline-{name}-{count}-{'parzen' if parzen else 'quick'}.json"
+        kind = "parzen" if parzen else "quick"
+        path = (
+            cache_dir / f"baseline-{name}-{count}-{kind}-{len(METRICS)}.json"
+        )  # without a metric added since: another
         return from_cache(path, read_baseline, lambda: self.compute_baseline(count, parzen), write_baseline)
 
     def compute_baseline(self, count: int, parzen: bool) -> dict[str, float]:

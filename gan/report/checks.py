@@ -1,7 +1,7 @@
-"""Checks that a claim can name. Each takes a run and thresholds, and returns whether the claim held, with the evidence.
+"""Checks of claims on logged numbers. Each takes a run and thresholds, and returns whether the claim held for its seed.
 
 They read the run's files only, and raise MissingData where those lack what they need. A logged row is confident where
-D(x) > 0.9 and D(G(z)) < 0.1. D wins over some rows where nine in ten are confident.
+D(x) > 0.9 and D(G(z)) < 0.1. D wins over some rows where nine in ten are confident. `image_checks` has those on images.
 """
 
 import math
@@ -9,74 +9,98 @@ import statistics
 from itertools import pairwise
 from typing import NamedTuple
 
-from gan.metrics.catalogue import protocol_line
-from gan.report.measurements import (
-    MissingData,
-    Score,
-    complete_scores,
-    final_score,
-    logged,
-    tenth_means,
-    training_scores,
-)
+from gan.report.measurements import logged, parts, tenth_means
 from gan.report.runs import RunFolder
 
 CONFIDENT, MOST_ROWS = 0.9, 0.9
 NEGLIGIBLE = 0.01  # a smaller change of a loss cannot be seen in a figure
+GAVE_UP = 0.02  # where D(x) is not this far above D(G(z)), D does not tell real images from fake ones
 
 
 class CheckResult(NamedTuple):
-    """Whether the claim held, None where it is undecided; and the numbers or the reason behind it."""
+    """Whether the claim held, None where the run does not decide it; and the numbers or the reason behind it."""
 
     held: bool | None
     evidence: str
 
 
-def stays_level(
-    run: RunFolder, *, names: list[str], from_epoch: float, until_epoch: float, within: float, at: float | None = None
+def are_on_par(
+    run: RunFolder, *, names: tuple[str, str], from_epoch: float, until_epoch: float, times: float
 ) -> CheckResult:
-    """Between two epochs each of `names` stays near its median, or near `at`, without a trend.
+    """In nine of ten rows between two epochs the greater of two numbers is at most `times` the smaller."""
+    pairs = list(zip(*(logged(run, name, from_epoch, until_epoch) for name in names), strict=True))
+    count = sum(0 < max(pair) <= times * min(pair) for pair in pairs)
+    medians = " and ".join(f"{statistics.median(column):.3g}" for column in zip(*pairs, strict=True))
+    evidence = f"medians {medians}, on a par in {count} of {len(pairs)} rows"
+    return CheckResult(count >= MOST_ROWS * len(pairs), evidence)
 
-    `within` is the largest allowed deviation, and the largest allowed difference between the means of the first and
-    the last tenth, both as a fraction of that reference. Up to 0.01 is always allowed.
+
+def stays_near(
+    run: RunFolder, *, name: str, at: float, within: float, from_epoch: float, until_epoch: float
+) -> CheckResult:
+    """Between two epochs the number is never farther than `within` from `at`."""
+    deviation = max(abs(value - at) for value in logged(run, name, from_epoch, until_epoch))
+    return CheckResult(deviation <= within, f"at most {deviation:.2g} from {at:g}")
+
+
+def does_not_fall(run: RunFolder, *, names: list[str], after_epoch: float) -> CheckResult:
+    """After an epoch none of `names` falls visibly: see `visible_change`."""
+    changes = {name: visible_change(run, name, after_epoch) for name in names}
+    return CheckResult(not any(change < 0 for change, _ in changes.values()), describe_changes(changes))
+
+
+def hardly_changes(run: RunFolder, *, names: list[str], after_epoch: float) -> CheckResult:
+    """After an epoch none of `names` changes visibly: see `visible_change`."""
+    changes = {name: visible_change(run, name, after_epoch) for name in names}
+    return CheckResult(not any(change for change, _ in changes.values()), describe_changes(changes))
+
+
+def visible_change(run: RunFolder, name: str, after_epoch: float) -> tuple[float, str]:
+    """The change from the first third of the rows after an epoch to the last, 0 where it cannot be seen; and both.
+
+    It can be seen where it is greater than 0.01 and than twice the mean standard deviation within these thirds, which
+    is the height of the curve's own noise.
     """
-    held, evidence = True, []
-    for name in names:
-        values = logged(run, name, from_epoch, until_epoch)
-        median, (first, last) = statistics.median(values), tenth_means(values)
-        reference, reference_name = (median, "the median") if at is None else (at, f"{at:g}")
-        deviation = max(abs(value - reference) for value in values)
-        held = held and max(deviation, abs(last - first)) <= max(within * abs(reference), NEGLIGIBLE)
-        evidence.append(
-            f"{name} in epochs {from_epoch:g} to {until_epoch:g}: median {median:.3g}, at most {deviation:.2g} from "
-            f"{reference_name}, mean {first:.3g} in the first tenth and {last:.3g} in the last"
-        )
-    return CheckResult(held, "; ".join(evidence))
+    first, _, last = parts(logged(run, name, after_epoch), 3)
+    change = statistics.fmean(last) - statistics.fmean(first)
+    noise = (statistics.pstdev(first) + statistics.pstdev(last)) / 2
+    text = f"{statistics.fmean(first):.3g} to {statistics.fmean(last):.3g} ± {noise:.2g}"
+    return (change if abs(change) > max(2 * noise, NEGLIGIBLE) else 0.0), text
 
 
-def does_not_fall(run: RunFolder, *, names: list[str], by: float) -> CheckResult:
-    """For each of `names` the mean over the last tenth is less than a fraction `by` below that over the first."""
-    means = {name: tenth_means(logged(run, name)) for name in names}
-    evidence = [f"{name} from {first:.3g} to {last:.3g}" for name, (first, last) in means.items()]
-    held = all(last > (1 - by) * first for first, last in means.values())
-    return CheckResult(held, f"{'; '.join(evidence)} (means of the first and the last tenth of the run)")
+def describe_changes(changes: dict[str, tuple[float, str]]) -> str:
+    return ", ".join(f"{name} {text}" for name, (_, text) in changes.items())
+
+
+def does_not_converge(run: RunFolder, *, names: list[str], to: float, within: float) -> CheckResult:
+    """Over the last tenth of the run not all of `names` come to rest near `to`: nine in ten of their rows `within`."""
+    rows = list(zip(*(logged(run, name) for name in names), strict=True))
+    rows = rows[-math.ceil(len(rows) / 10) :]
+    count = sum(all(abs(value - to) <= within for value in row) for row in rows)
+    means = " and ".join(f"{statistics.fmean(column):.3g}" for column in zip(*rows, strict=True))
+    return CheckResult(count < MOST_ROWS * len(rows), f"{means} at the end, {count} of {len(rows)} rows near {to:g}")
 
 
 def rises(run: RunFolder, *, name: str, after_epoch: float, times: float) -> CheckResult:
     """The mean over the last tenth of the run is at least `times` the mean until `after_epoch`."""
     before, (_, last) = statistics.fmean(logged(run, name, 0, after_epoch)), tenth_means(logged(run, name))
-    evidence = f"mean {name} {before:.3g} until epoch {after_epoch:g}, {last:.3g} in the last tenth of the run"
-    return CheckResult(last >= times * before, evidence)
+    return CheckResult(last >= times * before, f"{before:.3g} until epoch {after_epoch:g}, {last:.3g} at the end")
 
 
-def keeps_order(run: RunFolder, *, greatest_first: list[str | float], fraction: float) -> CheckResult:
-    """In at least this `fraction` of the logged rows the named numbers and the constants come in this order."""
-    columns = [logged(run, name) if isinstance(name, str) else [name] * len(run.rows) for name in greatest_first]
-    count = sum(all(upper > lower for upper, lower in pairwise(row)) for row in zip(*columns, strict=True))
-    named = [(name, column) for name, column in zip(greatest_first, columns, strict=True) if isinstance(name, str)]
-    ranges = [f"{name} from {min(column):.3g} to {max(column):.3g}" for name, column in named]
-    evidence = f"true in {count} of {len(run.rows)} logged rows; {', '.join(ranges)}"
-    return CheckResult(count >= fraction * len(run.rows), evidence)
+def settles(run: RunFolder, *, name: str, after_epoch: float, to: float) -> CheckResult:
+    """After an epoch the number changes from row to row less and less, while D tells real images from fake ones.
+
+    Less: on average over the last third of the rows at most a fraction `to` of what it does over the first.
+    """
+    first, last = (
+        statistics.fmean(abs(after - before) for before, after in pairwise(part))
+        for part in parts(logged(run, name, after_epoch), 3, at_least=2)[::2]
+    )
+    (_, real), (_, fake) = (tenth_means(logged(run, f"discriminator/{kind}")) for kind in ("real", "fake"))
+    gave_up = real - fake < GAVE_UP
+    evidence = f"changes by {first:.2g}, then {last:.2g} from row to row"
+    ending = f"D gave up (D(x) {real:.3g}, D(G(z)) {fake:.3g})" if gave_up else "D goes on"
+    return CheckResult(last <= to * first and not gave_up, f"{evidence}; {ending}")
 
 
 def discriminator_wins(run: RunFolder, *, from_epoch: float, until_epoch: float) -> CheckResult:
@@ -96,9 +120,9 @@ def diverges(run: RunFolder, *, from_step: int) -> CheckResult:
     state, step = run.status["state"], run.status["step"]
     if state == "diverged":
         return CheckResult(step >= from_step, run.status["error"] or f"diverged at step {step}")
-    losses = [f"{player}/loss" for player in ("discriminator", "generator")]
-    last = ", ".join(f"{name} {tenth_means(logged(run, name))[1]:.3g}" for name in losses)
-    return CheckResult(False, f"all losses and gradients finite in {step} steps ({last} in the last tenth of the run)")
+    losses = [f"{player} {tenth_means(logged(run, name))[1]:.3g}" for player, name in
+              (("D", "discriminator/loss"), ("G", "generator/loss"))]  # fmt: skip
+    return CheckResult(False, f"finite in {step} steps, losses of {' and '.join(losses)} at the end")
 
 
 def vanishes(run: RunFolder, *, name: str, below: float, until_epoch: float) -> CheckResult:
@@ -107,53 +131,14 @@ def vanishes(run: RunFolder, *, name: str, below: float, until_epoch: float) -> 
     count = math.ceil(len(values) / 10)
     last = statistics.median(values[-count:])
     wins = are_won(confident[-count:])
-    evidence = f"{name} from {values[0]:.3g} to {last:.2g} at epoch {until_epoch:g}, where D "
-    return CheckResult(wins and last < below * values[0], evidence + ("wins" if wins else "does not win"))
+    evidence = f"{name} from {values[0]:.3g} to {last:.2g}, D {'wins' if wins else 'does not win'}"
+    return CheckResult(wins and last < below * values[0], evidence)
 
 
-def score_within(
-    run: RunFolder,
-    *,
-    metric: str,
-    at_least: float = -math.inf,
-    at_most: float = math.inf,
-    images: int | None = None,
-    epochs: tuple[float, float] | None = None,
-) -> CheckResult:
-    """A score is in a range: the final one, of `images` generated images if given, or the mean between two `epochs`."""
-    if epochs is None:
-        column, value, _ = final_score(run, metric, images)
-        return CheckResult(at_least <= value <= at_most, f"{column} {value:.4g} at the end")
-    scores = training_scores(run, metric, *epochs)
-    value = statistics.fmean(score.value for score in scores)
-    evidence = f"{scores[0].column} {value:.4g} on average between epochs {epochs[0]:g} and {epochs[1]:g}"
-    return CheckResult(at_least <= value <= at_most, evidence)
-
-
-def hardly_improves(run: RunFolder, *, from_epoch: float, until_epoch: float, by: float) -> CheckResult:
-    """The final FID is less than a fraction `by` below the first one between two epochs."""
-    early, *_ = training_scores(run, "fid", from_epoch, until_epoch)
-    *_, last = complete_scores(run, "fid")
-    return CheckResult(last.value > (1 - by) * early.value, compare_scores(run, early, last))
-
-
-def deteriorates(run: RunFolder, *, times: float) -> CheckResult:
-    """The final FID is at least `times` the lowest one before it."""
-    *before, last = complete_scores(run, "fid")
-    best = min(before, key=lambda score: score.value)
-    return CheckResult(last.value >= times * best.value, compare_scores(run, best, last))
-
-
-def beats(run: RunFolder, *, baseline: RunFolder, by: float, slack: float) -> CheckResult:
-    """Its FID is a fraction `by` or more below the baseline's, and training took at most a fraction `slack` longer."""
-    ours, theirs = final_score(run, "fid"), final_score(baseline, "fid")
-    if protocol_line(ours.row) != protocol_line(theirs.row):
-        raise MissingData(f"its scores have another protocol than those of {baseline.name}")
-    if run.status["machine"] != baseline.status["machine"]:
-        raise MissingData(f"it was trained on another machine than {baseline.name}")
-    in_time = run.status["seconds"] <= (1 + slack) * baseline.status["seconds"]
-    evidence = f"{ours.column} {ours.value:.3g} after {minutes(run)}; {theirs.value:.3g} after {minutes(baseline)}"
-    return CheckResult(ours.value <= (1 - by) * theirs.value and in_time, f"{evidence} in {baseline.name}")
+def takes_hours(run: RunFolder, *, at_least: float) -> CheckResult:
+    """Its training took so many hours or more, on the machine that the page names."""
+    hours = run.status["seconds"] / 3600
+    return CheckResult(hours >= at_least, f"{hours:.2g} hours, {run.status['machine'] or 'machine unknown'}")
 
 
 def confident_rows(run: RunFolder, until_epoch: float = math.inf) -> list[bool]:
@@ -171,19 +156,8 @@ def winning_epoch(run: RunFolder) -> tuple[float | None, str]:
     """The epoch from which on D wins, None where it does not over the last tenth of the run; and the evidence."""
     confident = confident_rows(run)
     (_, real), (_, fake) = (tenth_means(logged(run, f"discriminator/{kind}")) for kind in ("real", "fake"))
-    ending = f"D(x) {real:.3g}, D(G(z)) {fake:.3g} over the last tenth of the run"
+    ending = f"D(x) {real:.3g}, D(G(z)) {fake:.3g} at the end"
     if not are_won(confident[-math.ceil(len(confident) / 10) :]):
-        return None, f"D does not win ({ending})"
+        return None, f"D does not win, {ending}"
     epoch = next(row["epoch"] for i, row in enumerate(run.rows) if confident[i] and are_won(confident[i:]))
-    return epoch, f"D wins from epoch {epoch:.3g} on ({ending})"
-
-
-def minutes(run: RunFolder) -> str:
-    """The duration of its training."""
-    return f"{run.status['seconds'] / 60:.1f} minutes"
-
-
-def compare_scores(run: RunFolder, *scores: Score) -> str:
-    """Scores of one column with their epochs: `fid_mnist 63.2 at epoch 10 and 3.63 at epoch 200`."""
-    parts = [f"{score.value:.3g} at epoch {run.epoch_of(score.row['step']):.3g}" for score in scores]
-    return f"{scores[0].column} {' and '.join(parts)}"
+    return epoch, f"D wins from epoch {epoch:.3g} on, {ending}"

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from gan.metrics.catalogue import PROTOCOL, find_column, protocol_line
@@ -38,6 +39,14 @@ def tenth_means(values: list[float]) -> tuple[float, float]:
     return statistics.fmean(values[:count]), statistics.fmean(values[-count:])
 
 
+def parts(values: list[float], count: int, at_least: int = 1) -> list[list[float]]:
+    """The values in `count` parts of nearly equal length, `at_least` so many in each."""
+    if len(values) < count * at_least:
+        raise MissingData(f"{len(values)} logged rows are too few")
+    ends = [round(index * len(values) / count) for index in range(count + 1)]
+    return [values[start:end] for start, end in pairwise(ends)]
+
+
 def read_scores(rows: Iterable[dict[str, Any]], metric: str) -> list[Score]:
     """The metric in each row that has it as a number, and a complete protocol."""
     columns = [(find_column(row, metric), row) for row in rows if set(PROTOCOL) <= row.keys()]
@@ -65,9 +74,13 @@ def complete_scores(run: RunFolder, metric: str) -> list[Score]:
 def final_score(run: RunFolder, metric: str, images: int | None = None) -> Score:
     """The score of the last checkpoint, by gan.evaluate or during training, with `images` or else the most images.
 
-    Only scores against test images and with the dataset's own features count, since our thresholds are for those.
+    Of a run that diverged, the last one. Only scores against test images and with the dataset's own features count,
+    since our thresholds are for those.
     """
-    rows = [row for row in (*run.evaluations, *run.training_scores[::-1]) if row.get("step") == run.status["step"]]
+    rows = [row for row in (*run.evaluations, *run.training_scores[::-1]) if is_number(row.get("step"))]
+    diverged = run.status["state"] == "diverged"
+    step = max((row["step"] for row in rows), default=0) if diverged else run.status["step"]
+    rows = [row for row in rows if row["step"] == step]
     scores = [
         score
         for score in read_scores(rows, metric)

@@ -30,8 +30,8 @@ def digits(cache):
 def stats_of(points, logits=None):
     """The statistics of features (n, d), and of logits (n, K) or of one class."""
     logits = torch.zeros(len(points), 2) if logits is None else logits
-    batches = torch.arange(len(points)).split(100)
-    return FeatureStats(lambda indices: (points[indices], logits[indices]), batches, CPU)
+    images = torch.arange(len(points)).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)  # each of its index
+    return FeatureStats(lambda batch: (points[batch[:, 0, 0, 0]], logits[batch[:, 0, 0, 0]]), images.split(100), CPU)
 
 
 def compare(generated, real, logits=None, **inputs):

@@ -83,12 +83,29 @@ def test_classifier_score_by_hand():
 def test_metrics_are_those_that_the_comparison_has_inputs_for():
     points = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     plain = catalogue.compute_metrics(compare(points, points))
-    assert list(plain) == [m.column("mnist") for m in catalogue.METRICS if m.needs in (None, "classes")]
+    assert list(plain) == [m.column("mnist") for m in catalogue.METRICS if m.needs in (None, "classes", "images")]
     images = torch.zeros(20, 1, 1, 1, dtype=torch.uint8)
     stats = FeatureStats(lambda batch: (points, points), [images], CPU)
     inception = catalogue.compute_metrics(Comparison("inception", stats, stats, (images, images), 0.25))
-    assert list(inception) == [m.column("inception") for m in catalogue.METRICS if m.needs != "classes"]
+    assert list(inception) == [m.column("inception") for m in catalogue.METRICS if m.needs not in ("classes", "images")]
     assert inception["discriminator_gap"] == 0.25
+
+
+def test_recognizable_classes_are_those_of_the_most_similar_real_images():
+    shapes = torch.zeros(4, 1, 4, 4, dtype=torch.uint8)
+    for index, (row, column) in enumerate([(0, 0), (0, 2), (2, 0), (2, 2)]):
+        shapes[index, 0, row : row + 2, column : column + 2] = 255
+    real, flat = shapes.repeat_interleave(30, dim=0), torch.zeros(20, 1, 4, 4, dtype=torch.uint8)
+
+    def stats(images):
+        logits = images[:, 0, ::2, ::2].flatten(1).float()  # the class is the corner
+        return FeatureStats(lambda batch: (torch.ones(len(batch), 1), logits), [images], CPU)
+
+    generated = torch.cat([shapes[:1].expand(60, -1, -1, -1), shapes[3:].expand(20, -1, -1, -1), flat])
+    found = Comparison("mnist", stats(generated), stats(real))
+    assert found.similar_fractions.tolist() == pytest.approx([0.6, 0, 0, 0.2])
+    assert catalogue.pixel_precision.compute(found) == pytest.approx(0.8)
+    assert catalogue.pixel_modes_in_100.compute(found) == pytest.approx(2)
 
 
 @pytest.fixture(scope="module")

@@ -60,3 +60,33 @@ def test_the_nearest_image_is_found():
     real = torch.randint(0, 256, (5000, 1, 64, 64), dtype=torch.uint8)  # two blocks
     indices = torch.tensor([4999, 0, 4096])
     assert torch.equal(formulas.nearest_neighbors(real[indices], real), indices)
+
+
+def test_similarity_in_pixels_is_the_correlation_after_averaging():
+    real = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    real[0, 0, :2, :2], real[1, 0, 2:, 2:], real[2, 0, :2] = 200, 100, 50
+    speckled = real[:1].clone()
+    speckled[0, 0, 0, 0], speckled[0, 0, 1, 1] = 100, 100  # brightness 150 in place of 200: the same after scaling
+    generated = torch.cat([speckled, 255 - real[:1], torch.full((1, 1, 4, 4), 7, dtype=torch.uint8)])
+    similarity, indices = formulas.most_similar(generated, real)
+    assert similarity.tolist() == pytest.approx([1, 1 / 3, 0], abs=1e-6) and indices[:2].tolist() == [0, 1]
+    # the first and the third have a correlation of 1 / sqrt(3), the second at most -1 / 3 with another
+    lowest, middle = -1 / 3, 3**-0.5
+    assert formulas.usual_similarity(real).item() == pytest.approx(lowest + 0.2 * (middle - lowest), abs=1e-6)
+
+
+@needs_mnist
+def test_the_second_reader_knows_speckled_digits_from_noise_where_the_features_do_not():
+    train, test = mnist("train"), mnist("test")
+    random = torch.Generator().manual_seed(0)
+    speckled = train.images[:300].clone()
+    dots = torch.rand(speckled.shape, generator=random) < 0.05
+    speckled[dots] = 255
+    cloud = (torch.rand((1, 1, 28, 28), generator=random) < 0.3).to(torch.uint8).mul(255)
+    needed = formulas.usual_similarity(test.images[:3000])
+
+    def fraction(images):
+        return (formulas.most_similar(images, test.images[:3000])[0] >= needed).double().mean().item()
+
+    assert fraction(train.images[:300]) == pytest.approx(0.9, abs=0.06)
+    assert fraction(speckled) > 0.5 and fraction(cloud) == 0

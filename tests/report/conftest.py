@@ -48,14 +48,21 @@ def write_run(
 
 
 def write_claim_run(folder: Path, *overrides, rows=(), scores=(), steps=100, generated=2000, **status) -> RunFolder:
-    """A run for claims, of 10 steps an epoch: `rows` are (epoch, D loss, G loss, D(x), D(G(z))), `scores` (epoch, FID)."""
+    """A run for claims, of 10 steps an epoch.
+
+    `rows` are (epoch, D loss, G loss, D(x), D(G(z)) and more by name), `scores` (epoch, FID or metrics by column).
+    """
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.dump(list(overrides)))
     names = "discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake"
-    logged = [{"step": 10 * row[0], "epoch": row[0]} | dict(zip(names, row[1:], strict=True)) for row in rows]
+    logged = [
+        {"step": 10 * row[0], "epoch": row[0]} | dict(zip(names, row[1:5], strict=True)) | (row[5] if row[5:] else {})
+        for row in rows
+    ]
     write_rows(folder / "metrics.jsonl", logged)
     protocol = COMPLETE_PROTOCOL | {"generated": generated}
-    write_rows(folder / "scores.jsonl", [protocol | {"step": round(10 * e), "fid_mnist": fid} for e, fid in scores])
+    columns = [(epoch, values if isinstance(values, dict) else {"fid_mnist": values}) for epoch, values in scores]
+    write_rows(folder / "scores.jsonl", [protocol | {"step": round(10 * epoch)} | values for epoch, values in columns])
     complete = {"state": "finished", "step": steps, "epoch": steps / 10, "seconds": 60.0, "machine": "a box"}
     (folder / "status.json").write_text(json.dumps(complete | status))
     return RunFolder(folder)

@@ -23,16 +23,23 @@ def test_a_path_that_does_not_exist_is_one_line_on_stderr(program, tmp_path):
 
 
 def test_claims_are_printed_or_written_with_images(program, tmp_path):
-    run = write_claim_run(tmp_path / "run", "experiment=blog/log_sigmoid", state="diverged", steps=20_000, error="NaN.")
+    overrides = "experiment=blog/log_sigmoid", "seed=0"
+    run = write_claim_run(tmp_path / "run", *overrides, state="diverged", steps=20_000, error="NaN.")
     done = program("gan.report", "--claims", str(tmp_path))
-    assert done.returncode == 0 and "| **held** | run: NaN. |" in done.stdout and not list(tmp_path.glob("*.*"))
-    Image.new("RGB", (20, 10), (255, 0, 0)).save(run.folder / "final.png")
+    assert done.returncode == 0 and "| 0: NaN. |" in done.stdout and not list(tmp_path.glob("*.*"))
+    (run.folder / "figures").mkdir()
+    Image.new("L", (20, 10)).save(run.folder / "figures" / "losses.png")
     written = program("gan.report", "--claims", str(tmp_path), "--out", str(tmp_path / "out"))
-    text = (tmp_path / "out" / "claims.md").read_text()
-    assert written.returncode == 0 and "![samples of run](blog-log_sigmoid_samples.png)\n" in text
-    assert "losses of" not in text
-    with Image.open(tmp_path / "out" / "blog-log_sigmoid_samples.png") as image:
-        assert image.size == (20, 10) and image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+    assert written.returncode == 0 and (tmp_path / "out" / "results.md").read_text() == written.stdout
+    assert [path.name for path in (tmp_path / "out" / "results").iterdir()] == ["blog-log_sigmoid_losses.png"]
+
+
+def test_only_claims_need_no_path(program, process):
+    done = process("-X", "importtime", "-m", "gan.report", "--claims")
+    assert done.returncode == 0 and "**Of " in done.stdout
+    assert not re.search(r"\|\s+(torch|matplotlib|numpy)\b", done.stderr)
+    done = program("gan.report")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "PATH" in done.stderr
 
 
 def test_a_closed_pipe_is_no_error(tmp_path):

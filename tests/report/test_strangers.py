@@ -14,7 +14,7 @@ from PIL import Image
 
 from gan import sampling
 from gan.metrics.catalogue import PROTOCOL
-from gan.report.claim_results import claims_markdown
+from gan.report.claim_page import claims_page
 from gan.report.page import Report
 from gan.report.runs import find_runs
 from gan.system import status
@@ -51,7 +51,7 @@ def test_a_report_reads_the_files_of_a_run_within_bounds(sweep, tmp_path, name, 
     assert "0_mlp_adam" in report.html() and "1_mlp_adam" in report.csv()
     if name in ("status.json", "metrics.jsonl") and kind not in ("digits", "depth"):
         assert any(run.name == "0_mlp_adam" and name in sentence for run, sentence in report.problems())
-    assert "".join(claims_markdown(report.runs))
+    assert "".join(claims_page(report.runs))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_any_value_in_a_status_or_a_row_costs_its_own_cell(sweep, tmp_path, valu
         (folder / ".hydra" / "hydra.yaml").write_text(json.dumps({"hydra": {"runtime": {"choices": [1]}}}))
         runs = find_runs([sweep])
         report = Report(runs, tmp_path)
-        assert "1_mlp_adam" in report.html() and report.markdown() and report.csv() and "".join(claims_markdown(runs))
+        assert "1_mlp_adam" in report.html() and report.markdown() and report.csv() and "".join(claims_page(runs))
 
 
 # Links
@@ -128,7 +128,7 @@ def test_a_report_shows_nothing_that_a_link_leads_to(sweep, tmp_path, name, open
     outside = move_out(run, name)
     opened.clear()
     report = Report(find_runs([run, sweep / "1_mlp_adam"]), tmp_path)
-    text = report.html() + report.markdown() + report.csv() + "".join(claims_markdown(report.runs, tmp_path / "out"))
+    text = report.html() + report.markdown() + report.csv() + "".join(claims_page(report.runs, tmp_path / "out"))
     assert not any(run.evaluations for run in report.runs)  # which not every claim reads
     assert "1_mlp_adam" in text and sweep / "1_mlp_adam" / "status.json" in opened
     assert not [path for path in opened if path.is_relative_to(outside)]
@@ -200,16 +200,23 @@ def render_as_commonmark(text):
 
 @pytest.mark.parametrize("render", [render_as_python, render_as_commonmark])
 def test_text_has_no_effect_in_markdown(nasty, tmp_path, render):
-    claim = write_claim_run(nasty / "cl`a|im", "experiment=blog/mlp", f"seed={NASTY}", error=NASTY, machine=NASTY)
-    Image.new("L", (4, 4)).save(claim.folder / "final.png")
+    overrides, diverged = ("experiment=blog/log_sigmoid", f"seed={NASTY}"), {"state": "diverged", "steps": 20_000}
+    claim = write_claim_run(nasty / "cl`a|im", *overrides, error=NASTY, machine=NASTY, **diverged)
+    write_claim_run(nasty / "sh`o|rt", "experiment=blog/mlp", f"loss={NASTY}", error=NASTY)
+    (claim.folder / "figures").mkdir()
+    Image.new("L", (4, 4)).save(claim.folder / "figures" / "losses.png")
     runs = find_runs([nasty])
-    texts = [Report(runs, tmp_path).markdown(), "\n".join(claims_markdown(runs, tmp_path / "out"))]
+    texts = [Report(runs, tmp_path).markdown(), "\n".join(claims_page(runs, tmp_path / "out"))]
     for text in texts:
         assert "cmd" in text and all(line.isprintable() for line in text.splitlines())
         page = Rendered(render(text))
-        assert "table" in page.tags and not page.tags & {"script", "b", "a"}
+        assert "table" in page.tags and not page.tags & {"script", "b"}
         assert not any("evil" in address for address in page.addresses)
-    assert "img" in Rendered(render(texts[0])).tags and "img" in Rendered(render(texts[1])).tags
+    report, claims = (Rendered(render(text)) for text in texts)
+    assert "img" in report.tags and "a" not in report.tags
+    ours = {"../gan/", "results/", "metrics.md"}  # the links of the page itself
+    assert all(any(address.startswith(start) for start in ours) for address in claims.addresses)
+    assert "results/blog-log_sigmoid_losses.png" in claims.addresses
 
 
 def test_text_has_no_effect_in_html(nasty, tmp_path):

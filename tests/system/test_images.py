@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from gan import sampling
 from gan.config.errors import ConfigError
 from gan.data import image_folder
-from gan.report.claim_results import claims_markdown
+from gan.report.claim_page import claims_page
 from gan.report.page import Report
 from gan.report.runs import find_runs
 from gan.system import images
@@ -42,7 +42,7 @@ def roads(folder: Path, content: bytes) -> list:
         lambda: image_folder.read_images(folder / "images.zip", folder / "2", 16, 1, None)[0].shape[0] == 1,
         lambda: sampling.write_samples_gif(run, 4) is None and not (run / "samples.gif").exists(),
         lambda: "<img" not in Report(runs, folder).html() and "step_0000001" in Report(runs, folder).markdown(),
-        lambda: "![" not in "\n".join(claims_markdown(runs, folder / "out")),
+        lambda: "[losses]" not in "\n".join(claims_page(runs, folder / "out")),
     ]
 
 

@@ -1,0 +1,105 @@
+"""The page about claims, and what README says of it."""
+
+import re
+
+from PIL import Image
+
+from gan.report.__main__ import kept_runs
+from gan.report.claim_files import load_claims
+from gan.report.claim_page import claims_page
+from gan.report.claim_results import evaluate_claims
+from gan.report.runs import find_runs
+from gan.report.verdicts import count_verdicts
+from tests.conftest import ROOT
+from tests.report.conftest import write_claim_run
+
+PAGE = ROOT / "docs" / "results.md"
+
+
+def write_sigmoid_runs(folder, *diverged):
+    for seed, state in enumerate("diverged" if each else "finished" for each in diverged):
+        overrides = ["experiment=blog/log_sigmoid", f"seed={seed}", "watch.samples_every=2 epochs", "threads=1"]
+        status = {"state": state, "steps": 20_000 if state == "diverged" else 5_000, "error": f"NaN {seed}."}
+        write_claim_run(folder / f"s{seed}", *overrides, rows=[(500, 1.0, 2.0, 0.5, 0.5)], **status)
+
+
+def row_of(text, name):
+    return next(line for line in text.splitlines() if line.startswith(f"| {name} |")).strip("| ").split(" | ")
+
+
+def test_a_claim_is_a_row_with_the_evidence_of_each_seed(tmp_path):
+    write_sigmoid_runs(tmp_path, True, False)
+    text = "\n".join(claims_page(find_runs([tmp_path])))
+    words, ours, seeds, verdict, figure = row_of(text, "`blog/log_sigmoid` 2")[1:]
+    assert words.startswith("The loss becomes NaN")
+    assert ours == "0: NaN 0.<br>1: finite in 5000 steps, losses of D 1 and G 2 at the end"
+    assert (seeds, verdict) == ("1 of 2 (0.09 to 0.91)", "depends on the seed")
+    assert figure == "[losses](results/blog-log_sigmoid_losses.png)"
+    command = "`python train.py experiment=blog/log_sigmoid 'watch.samples_every=2 epochs'`"
+    assert f"* {command}, to epoch 2000; a box; seeds 0; 1.0 minutes" in text
+    assert f"* {command}, to epoch 500; a box; seeds 1; 1.0 minutes" in text
+    assert "1 depend on the seed" in text
+
+
+def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path):
+    write_claim_run(tmp_path / "a" / "run", "experiment=blog/mlp", steps=1990)
+    write_claim_run(tmp_path / "b" / "run", "experiment=blog/mlp", "trick=[r1, r2]")
+    write_claim_run(tmp_path / "c", "experiment=blog/mlp", "loss=minimax")  # a baseline
+    write_claim_run(tmp_path / "d", "model=mlp")
+    text = "\n".join(claims_page(find_runs([tmp_path])))
+    assert "* Not counted for blog/mlp 1, a/run: it is at epoch 199 of 200: python train.py resume=" in text
+    assert "* Not counted, b/run: no claim is about its overrides `trick=[r1,r2]`" in text
+    assert not re.search(r"^\* .*\b[cd]\b", text, re.M)
+
+
+def test_a_claim_without_runs_says_what_was_seen_before_as_no_verdict():
+    text = "\n".join(claims_page([]))
+    _, _, ours, seeds, verdict, _ = row_of(text, "`blog/paper_sgd` 2")
+    assert ours.startswith("*Before: seeds 0 to 2:") and (seeds, verdict) == ("-", "not run")
+    count = sum(len(published.claims) for published in load_claims().values())
+    assert f"**Of {count} claims 0 held," in text and f"and {count} were not run.**" in text
+
+
+def test_missing_seeds_and_baselines_are_printed_as_lines_to_type_with_their_time(tmp_path):
+    def commands(runs):
+        return {line for line in "\n".join(claims_page(runs)).splitlines() if line.startswith("python train.py")}
+
+    before = commands([])
+    sgd = "python train.py -m experiment=blog/paper_sgd train.epochs=75 seed=0,1,2,3,4,5,6,7,8,9 threads=1 "
+    sgd += "'watch.scores_every=5 epochs'  # 6.2 hours"
+    assert sgd in before
+    assert {line.split(" threads")[0] for line in before} >= {
+        f"python train.py -m experiment=blog/mlp loss={loss} train.epochs=20 seed=0,1,2"
+        for loss in ("nonsaturating", "minimax")
+    }
+    rows = [(epoch, 1, 1, 0.5, 0.5) for epoch in range(1, 76)]
+    scores = [(epoch, {"fid_mnist": 1.0, "pixel_precision": 1.0}) for epoch in (30, 35, 75)]
+    for seed in range(9):
+        overrides = ["experiment=blog/paper_sgd", f"seed={seed}"]
+        write_claim_run(tmp_path / str(seed), *overrides, rows=rows, scores=scores, steps=750)
+    after = {line.split(" threads")[0] for line in commands(find_runs([tmp_path]))}
+    assert "python train.py experiment=blog/paper_sgd train.epochs=75 seed=9" in after
+
+
+def test_figures_are_written_beside_the_page_and_damaged_ones_left_out(tmp_path):
+    write_sigmoid_runs(tmp_path / "runs", True, True)
+    figures = tmp_path / "runs" / "s0" / "figures"
+    figures.mkdir()
+    Image.new("RGB", (20, 10), (255, 0, 0)).save(figures / "losses.png")
+    text = "\n".join(claims_page(find_runs([tmp_path / "runs"]), tmp_path / "out"))
+    assert row_of(text, "`blog/log_sigmoid` 2")[-1] == "[losses](results/blog-log_sigmoid_losses.png)"
+    with Image.open(tmp_path / "out" / "results" / "blog-log_sigmoid_losses.png") as image:
+        assert image.size == (20, 10) and image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+    (figures / "losses.png").write_bytes(b"no image")
+    text = "\n".join(claims_page(find_runs([tmp_path / "runs"]), tmp_path / "other"))
+    assert row_of(text, "`blog/log_sigmoid` 2")[-1] == "-"
+
+
+def test_the_page_and_readme_are_what_the_program_prints(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runs = find_runs(kept_runs())
+    text = "\n".join(claims_page(runs)) + "\n"
+    assert text == PAGE.read_text("utf-8"), "python -m gan.report --claims --out docs"
+    assert len(text.splitlines()) <= 150
+    counted = count_verdicts(result.verdict for result in evaluate_claims(runs))
+    assert counted in " ".join((ROOT / "README.md").read_text("utf-8").split())
