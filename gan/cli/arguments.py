@@ -19,7 +19,6 @@ from gan.config.errors import ConfigError, shell_words
 from gan.config.suggestions import known_settings, nearest_options, nearest_settings
 
 PROGRAMS = {"train": "train.py", "sample": "sample.py", "evaluate": "gan.evaluate"}
-FOLDERS = ("resume", "run")  # settings whose values are taken as they stand
 PARAMS = "hydra.sweeper.params"
 
 
@@ -46,10 +45,7 @@ def check_arguments(arguments: list[str], program: str) -> list[str]:
     overrides = [each for text in args.overrides for each in plain_params(text)]
     typed = {override.key_or_group: override.value() for override in map(parse, overrides) if override}
     check_folders(typed if "resume" not in typed else {})
-    return [
-        *flags,
-        *(each if parse(each) or program == "train" else quote_override(*each.split("=", 1)) for each in overrides),
-    ]
+    return [*flags, *overrides]
 
 
 def search_folders(args: Any) -> None:
@@ -177,8 +173,8 @@ def readable(word: str, program: str) -> str:
 
 
 def takes_folder(word: str) -> bool:
-    """Whether an override names a run, whose folder may have any name."""
-    return word.partition("=")[0] in FOLDERS
+    """Whether an override is `resume=RUN`, whose folder may have any name."""
+    return word.startswith("resume=")
 
 
 def parse(word: str) -> Any:

@@ -5,10 +5,7 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-
+from gan.cli.arguments import parse
 from gan.cli.overrides import quote
 from gan.config.errors import ConfigError
 from gan.config.schema import Sampling
@@ -38,14 +35,6 @@ def read_arguments(arguments: list[str], paths: Collection[str]) -> list[str]:
             raise ConfigError(f"{argument}: must be one value; call this program once for each.")
         read.append(argument)
     return read
-
-
-def parse(argument: str) -> Override | None:
-    """The override in an argument; None where there is none that Hydra can read."""
-    try:
-        return OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return None
 
 
 def find_run(text: str) -> Path:
