@@ -22,7 +22,7 @@ FOLDERS = ("samples", "figures", "checkpoints")  # of a run
 FILES = (  # of a run that are written while it trains, by pattern
     *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
     *("samples/real.png", "samples/step_*.png", "samples/normalized_*.png"),
-    *("figures/losses.png", "figures/predictions.png"),
+    *("figures/losses.png", "figures/predictions.png", "figures/scores.png"),
 )
 
 
