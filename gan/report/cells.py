@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from gan.metrics.catalogue import direction
 
+DIGITS = 3  # significant ones; whole numbers keep all of theirs
+
 
 class Number(NamedTuple):
     """A mean, and the standard deviation if it is one of several numbers."""
@@ -15,7 +17,14 @@ class Number(NamedTuple):
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" + (f" ± {self.spread:.2g}" if self.spread else "")
+        return format_number(self.mean) + (f" ± {format_number(self.spread, 2)}" if self.spread else "")
+
+
+def format_number(value: float, digits: int = DIGITS) -> str:
+    """A number with some significant digits, and in full if it is large: 3.14, 0.0012, 4.5e-06, 1,234."""
+    if 10 ** (digits - 1) <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
 
 
 def mean_over(values: Iterable[float | None]) -> Number | None:
