@@ -21,10 +21,9 @@ class Number(NamedTuple):
 
 
 def format_number(value: float, digits: int = DIGITS) -> str:
-    """A number with some significant digits, and in full if it is large: 3.14, 0.0012, 4.5e-06, 1,234."""
-    if 10 ** (digits - 1) <= abs(value) < 1e9:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    """A number with some significant digits, and in full if it is whole or large: 3.10, 0.00120, 4.50e-06, 1,234."""
+    is_whole = float(value).is_integer() or abs(value) >= 10 ** (digits - 1)
+    return f"{value:,.0f}" if is_whole and abs(value) < 1e9 else f"{value:#.{digits}g}"
 
 
 def mean_over(values: Iterable[float | None]) -> Number | None:

@@ -1,5 +1,6 @@
 """What a report says about a list of runs, whatever the form: groups, table, baseline, matrices and problems."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,10 @@ class Matrix:
     column_labels: list[str]
     cells: list[list[Group | None]]
 
-    @property
-    def is_sparse(self) -> bool:
-        """Whether most of its cells are empty."""
-        cells = [cell for row in self.cells for cell in row]
-        return 2 * cells.count(None) > len(cells)
+
+def is_headline(column: Column) -> bool:
+    """Whether it is of the metric that decides which run is best."""
+    return column.protocol is not None and metric_of(column.name) == HEADLINE
 
 
 class Report:
@@ -41,8 +41,9 @@ class Report:
             for column, value in run.real_data.items():
                 self.real_data.setdefault(column, value)
         self.protocols = list(dict.fromkeys(run.protocol for run in runs if run.protocol))
-        columns = dict.fromkeys(column for results in self.results for column in results)
-        self.columns = sorted(columns, key=lambda column: [None, *self.protocols].index(column.protocol))
+        columns = list(dict.fromkeys(column for results in self.results for column in results))
+        self.headline = self.find_headline(columns)
+        self.columns = sorted(columns, key=self.column_order)
         self.best = {
             column: best(column.name, (results.get(column) for results in self.results)) for column in self.columns
         }
@@ -57,11 +58,15 @@ class Report:
         states = [run.status["state"] for run in self.runs]
         return dict(sorted(((state, states.count(state)) for state in dict.fromkeys(states)), key=lambda pair: -pair[1]))
 
-    @property
-    def headline(self) -> Column | None:
+    def find_headline(self, columns: list[Column]) -> Column | None:
         """The column that decides which run is best: the FID that most groups have; None without any."""
-        candidates = [column for column in self.columns if column.protocol and metric_of(column.name) == HEADLINE]
+        candidates = [column for column in columns if is_headline(column)]
         return max(candidates, key=lambda column: sum(column in results for results in self.results), default=None)
+
+    def column_order(self, column: Column) -> tuple[bool, bool, bool, int]:
+        """Sort key: the headline, its likes by other protocols, other scores by protocol, and what is no score."""
+        number = self.protocols.index(column.protocol) if column.protocol else 0
+        return column.protocol is None, column != self.headline, not is_headline(column), number
 
     def ranked(self) -> list[Group]:
         """The groups that have the headline score, the best first."""
@@ -103,8 +108,21 @@ class Report:
             numbers = [(results.get(column), self.best[column]) for column in self.columns]
             yield group, [(number, number is not None and number.mean == best_mean) for number, best_mean in numbers]
 
+    @property
+    def is_grid(self) -> bool:
+        """Whether the groups fill most of a grid of two or more settings."""
+        values = [len({group.settings[name] for group in self.groups}) for name in self.settings]
+        return len(values) > 1 and math.prod(values) <= 1.5 * len(self.groups) + 1
+
     def matrices(self) -> list[Matrix]:
-        """The groups in a grid by two of the settings in which they differ, one grid for each choice of the others."""
+        """The groups in a grid by two of the settings in which they differ, one grid for each choice of the others.
+
+        One row of all of them, the best first, where they fill no grid.
+        """
+        if not self.is_grid:
+            ranked = self.ranked()
+            groups = [*ranked, *(group for group in self.groups if group not in ranked)]
+            return [Matrix("", [""], [group.label for group in groups], [list(groups)])]
         row_setting, column_setting = self.axes()
         others = [name for name in self.settings if name not in (row_setting, column_setting)]
         parts: dict[str, list[Group]] = {}
@@ -119,9 +137,7 @@ class Report:
         return matrices
 
     def axes(self) -> tuple[str, str]:
-        """The settings of the rows and of the columns of a matrix, "" for none; a single one is that of the columns."""
-        if len(self.settings) < 2:
-            return "", self.settings[0] if self.settings else ""
+        """The settings of the rows and of the columns of a matrix."""
         row = ROW_SETTING if ROW_SETTING in self.settings else next(n for n in self.settings if n != COLUMN_SETTING)
         others = [name for name in self.settings if name != row]
         return row, COLUMN_SETTING if COLUMN_SETTING in others else others[0]

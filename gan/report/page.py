@@ -16,7 +16,7 @@ from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
 from gan.report.frames import Frame, embed_file, embed_grids
-from gan.report.runs import Column, Group, RunFolder
+from gan.report.runs import Column, Group, RunFolder, short_value
 from gan.report.search import list_trials, searched_settings
 from gan.system import files
 
@@ -134,7 +134,7 @@ class Page:
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(WEB), autoescape=True, finalize=finalize, trim_blocks=True, lstrip_blocks=True
         )
-        environment.filters |= {"number": format_number, "thousands": "{:,}".format, "duration": format_duration}
+        environment.filters |= {"number": format_number, "thousands": "{:,}".format, "duration": format_duration, "short": short_value}
         css, scripts = (
             "\n".join((WEB / name).read_text("utf-8") for name in names)
             for names in (("uPlot.min.css", "page.css"), SCRIPTS)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, TypeVar
@@ -181,10 +181,12 @@ class Group:
 
     Args:
         settings: those in which this group differs from the others, by name.
+        name: short and for the eye: `mlp sgd lr=0.01`.
     """
 
     settings: dict[str, str]
     runs: list[RunFolder]
+    name: str = ""
 
     @property
     def label(self) -> str:
@@ -193,16 +195,6 @@ class Group:
     def label_of(self, setting: str) -> str:
         """One of its settings with the value; empty for the empty name."""
         return f"{setting}={self.settings[setting]}" if setting else ""
-
-    @property
-    def name(self) -> str:
-        """Short and for the eye: `mlp sgd lr=0.01`; the folder's name where there is but one group."""
-        words = [
-            value if re.match(r"[^\W\d]", value) and value not in ("true", "false", "null") else f"{name.split('.')[-1]}={value}"
-            for name, value in self.settings.items()
-            if value != "-"
-        ]
-        return " ".join(words) or self.runs[0].name
 
     @property
     def final_grid(self) -> Path | None:
@@ -309,10 +301,48 @@ def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, t
 def group_runs(runs: list[RunFolder]) -> list[Group]:
     """Groups of runs that differ in the seed alone."""
     names = [name for name in differing_settings(runs) if name != "seed"]
-    parts = same_settings(runs, names)
-    groups = [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in parts.items()]
+    groups = [
+        Group(dict(zip(names, values, strict=True)), members)
+        for (_, values), members in same_settings(runs, names).items()
+    ]
     order = {value: number for number, value in enumerate(dict.fromkeys(run.setting(n) for run in runs for n in names))}
-    return sorted(groups, key=lambda group: [value_order(value, order) for value in group.settings.values()])
+    groups.sort(key=lambda group: [value_order(value, order) for value in group.settings.values()])
+    return [replace(group, name=name) for group, name in zip(groups, short_names(groups), strict=True)]
+
+
+def short_names(groups: list[Group]) -> list[str]:
+    """A name for each group, of as few of its settings as tell the groups apart, options of config groups first."""
+    if len(groups) == 1:
+        return [groups[0].runs[0].name]
+    names = sorted(groups[0].settings, key=lambda name: ("." in name, name.startswith(("train.", "watch."))))
+    ends = [name.split(".")[-1] for name in names]
+    short = {name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:]) for name, end in zip(names, ends, strict=True)}
+    fewest = max(1, sum("." not in name for name in names))
+    for count in range(fewest, len(names) + 1):
+        texts = [
+            " ".join(short_setting(short[name], group.settings[name]) for name in names[:count] if group.settings[name] != "-")
+            for group in groups
+        ]
+        if len(set(texts)) == len(groups):
+            break
+    return [
+        text if text and texts.count(text) == 1 else f"{text} ({group.runs[0].name})".strip()
+        for text, group in zip(texts, groups, strict=True)
+    ]
+
+
+def short_setting(name: str, value: str) -> str:
+    """A setting in a name: the option of a group alone, other values with their names."""
+    is_word = re.match(r"[^\W\d]", value) and value not in ("true", "false", "null")
+    return value if is_word else f"{name}={short_value(value)}"
+
+
+def short_value(value: str) -> str:
+    """A setting's value for the eye: of a number three significant digits."""
+    try:
+        return value if len(value) <= 7 else f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def value_order(value: str, order: dict[str, int]) -> tuple[int, float]:

@@ -91,11 +91,26 @@ function align(lines) {
   }];
 }
 
-function axes(log) {
-  const common = {stroke: () => color("--soft"), grid: {stroke: () => color("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif"};
+function logSplits(plot, axis, low, high) { // 1, 10, 100; also 2 and 5 where there are few
+  const splits = [], factors = high / low > 1e3 ? [1] : high / low > 3 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    splits.push(...factors.map(factor => Number(`${factor}e${power}`)).filter(value => value >= low && value <= high));
+  }
+  const every = Math.ceil(splits.length / 8);
+  return splits.filter((_, index) => index % every === 0);
+}
+
+function logRange(low, high) { // with room around
+  const room = Math.max(1.1, (high / low) ** .05);
+  return [low / room, high * room];
+}
+
+function axes(logX, logY) {
+  const log = {splits: logSplits, filter: (_, splits) => splits};
+  const common = {stroke: () => color("--soft"), grid: {stroke: () => color("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif", values: (_, values) => values.map(tick)};
   return [
-    {...common, values: (_, values) => values.map(tick), space: 60},
-    {...common, values: (_, values) => values.map(value => log && value !== null && !Number.isInteger(Math.log10(value)) ? "" : tick(value)), size: (plot, values) => Math.max(36, 12 + 6.5 * Math.max(0, ...(values ?? []).map(value => value.length)))},
+    {...common, ...(logX ? log : {}), space: 60},
+    {...common, ...(logY ? log : {}), size: (_, values) => Math.max(36, 12 + 6.5 * Math.max(0, ...(values ?? []).map(value => value.length)))},
   ];
 }
 
@@ -142,10 +157,11 @@ function drawMarks(lines, baseline) { // a cross where a run diverged, a dashed 
     ctx.rect(bbox.left - 6, bbox.top - 6, bbox.width + 12, bbox.height + 12);
     ctx.clip();
     ctx.lineWidth = 2 * devicePixelRatio;
-    lines.forEach((line, index) => {
+    lines.forEach(line => {
       if (!line.isDiverged || !plot.series[line.series]?.show) return;
       const last = line.ys.findLastIndex(value => value !== null);
-      const x = plot.valToPos(line.xs[last], "x", true), y = plot.valToPos(line.ys[last], "y", true), arm = 5 * devicePixelRatio;
+      const arm = 5 * devicePixelRatio, x = plot.valToPos(line.xs[last], "x", true);
+      const y = Math.min(Math.max(plot.valToPos(line.ys[last], "y", true), bbox.top + arm), bbox.top + bbox.height - arm);
       ctx.strokeStyle = color("--bad");
       ctx.beginPath();
       for (const sign of [1, -1]) {
@@ -179,7 +195,7 @@ function drawPanel(figure, data, panel, choice) {
     const isPoint = line.ys.filter(value => value !== null).length < 2;
     line.series = series.length;
     const width = line.run && group.runs.length > 1 ? 1 : 1.6;
-    series.push({label: name, stroke, dash, width, show, spanGaps: false, points: {show: isPoint, size: 7, fill: stroke}, group: line.group});
+    series.push({label: name, stroke, dash, width, show, spanGaps: false, auto: isLog || !line.isDiverged || lines.every(other => other.isDiverged), points: {show: isPoint, size: 7, fill: stroke}, group: line.group});
     columns.push(usable(alignTo(line, line.ys)));
     names.push(line.run && group.runs.length > 1 ? `${name} seed ${line.run.seed}` : name);
     if (!line.low) continue;
@@ -192,14 +208,14 @@ function drawPanel(figure, data, panel, choice) {
   }
   const limits = panel.limits ?? (panel.baseline === null || isLog ? null : [panel.baseline, panel.baseline]);
   const options = {
-    width: Math.max(200, figure.clientWidth), height: HEIGHT, series, bands, legend: {show: false}, axes: axes(isLog),
+    width: Math.max(200, figure.clientWidth), height: HEIGHT, series, bands, legend: {show: false}, axes: axes(false, isLog),
     focus: {alpha: .15}, plugins: [tooltip(names, choice.axis), drawMarks(lines, panel.baseline)],
     cursor: {drag: {x: true, y: false}, points: {show: false}, focus: {prox: -1}},
     scales: {
       x: {time: false, range: (_, low, high) => low === high ? [low - 1, high + 1] : [low, high]},
       y: {distr: isLog ? 3 : 1, range: (_, low, high) => {
         if (low === null) return isLog ? [.1, 10] : [0, 1];
-        if (isLog) return uPlot.rangeLog(low, high, 10, true);
+        if (isLog) return logRange(low, high);
         const [bottom, top] = limits ? [Math.min(low, limits[0]), Math.max(high, limits[1])] : [low, high];
         const room = (top - bottom || Math.abs(top) || 1) * .05;
         return [bottom - room, top + room];
@@ -333,11 +349,11 @@ function setUpScatter(data) {
       const order = xs.map((_, index) => index).sort((a, b) => xs[a] - xs[b]);
       const rest = order.map(index => index ? scores[index] : null), best = order.map(index => index ? null : scores[index]);
       const dots = (stroke, size) => ({stroke, width: 0, paths: () => null, points: {show: true, size, fill: stroke, stroke}});
-      const frame = axes(logScore);
+      const frame = axes(logX, logScore);
       if (words) {
         frame[0].splits = () => words.map((_, index) => index);
         frame[0].values = (_, splits) => splits.map(index => words[index].slice(0, 14));
-      } else if (logX) frame[0].values = (_, splits) => splits.map(value => Number.isInteger(Math.log10(value)) ? tick(value) : "");
+      }
       const pad = (low, high) => [low - (high - low || 1) * .06, high + (high - low || 1) * .06];
       const labels = order.map(index => data.groups[data.trials[index].group].name);
       new uPlot({
@@ -345,8 +361,8 @@ function setUpScatter(data) {
         series: [{}, dots("#6b7785", 6), dots("#d9730d", 11)],
         cursor: {drag: {x: false, y: false}, points: {show: false}},
         scales: {
-          x: {time: false, distr: logX ? 3 : 1, range: (_, low, high) => logX ? [low / 1.3, high * 1.3] : words ? [-.5, words.length - .5] : pad(low, high)},
-          y: {distr: logScore ? 3 : 1, range: (_, low, high) => logScore ? uPlot.rangeLog(low, high, 10, true) : pad(low, high)},
+          x: {time: false, distr: logX ? 3 : 1, range: (_, low, high) => logX ? logRange(low, high) : words ? [-.5, words.length - .5] : pad(low, high)},
+          y: {distr: logScore ? 3 : 1, range: (_, low, high) => logScore ? logRange(low, high) : pad(low, high)},
         },
         plugins: [{hooks: {
           init: plot => plot.over.append(plot.tip = Object.assign(document.createElement("div"), {className: "tip"})),

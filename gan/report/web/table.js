@@ -70,8 +70,13 @@ function setUpTable() {
   applyFilter();
 
   for (const box of document.querySelectorAll("#columns input")) {
-    box.addEventListener("change", () => {
+    const show = () => {
       for (const row of table.rows) row.cells[box.value].hidden = !box.checked;
-    });
+    };
+    box.addEventListener("change", show);
+    if (box.dataset.setting && innerWidth < 600) { // a phone has no room for what the name says as well
+      box.checked = false;
+      show();
+    }
   }
 }
