@@ -10,6 +10,7 @@ from gan.report.cells import Number, best
 from gan.report.runs import Column, Group, RunFolder, differing_settings, group_runs
 
 ROW_SETTING, COLUMN_SETTING = "model", "optim"  # the axes of the sample matrix, where they were swept
+MANY_VALUES = 6  # of a setting, which a page is not wide enough for
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Report:
     def states(self) -> dict[str, int]:
         """How many runs are in each state, the most frequent first."""
         states = [run.status["state"] for run in self.runs]
-        return dict(sorted(((state, states.count(state)) for state in dict.fromkeys(states)), key=lambda pair: -pair[1]))
+        return dict(
+            sorted(((state, states.count(state)) for state in dict.fromkeys(states)), key=lambda pair: -pair[1])
+        )
 
     def find_headline(self, columns: list[Column]) -> Column | None:
         """The column that decides which run is best: the FID that most groups have; None without any."""
@@ -137,8 +140,11 @@ class Report:
         return matrices
 
     def axes(self) -> tuple[str, str]:
-        """The settings of the rows and of the columns of a matrix."""
-        row = ROW_SETTING if ROW_SETTING in self.settings else next(n for n in self.settings if n != COLUMN_SETTING)
+        """The settings of the rows and of the columns of a matrix. One with many values is that of the rows."""
+        counts = {name: len({group.settings[name] for group in self.groups}) for name in self.settings}
+        row = max(
+            self.settings, key=lambda name: (counts[name] > MANY_VALUES, name == ROW_SETTING, name != COLUMN_SETTING)
+        )
         others = [name for name in self.settings if name != row]
         return row, COLUMN_SETTING if COLUMN_SETTING in others else others[0]
 

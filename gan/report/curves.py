@@ -48,7 +48,13 @@ def list_panels(report: Report) -> list[Panel]:
     baselines = {column.name: value for column, value in report.real_data.items()}
     headline = report.headline.name if report.headline else None
     panels = [
-        Panel(name, LOGGED.get(name, name), (0.0, 1.0) if name in PROBABILITIES else None, None, name in list(LOGGED)[:MAIN])
+        Panel(
+            name,
+            LOGGED.get(name, name),
+            (0.0, 1.0) if name in PROBABILITIES else None,
+            None,
+            name in list(LOGGED)[:MAIN],
+        )
         for name in logged
         if name not in IN_TABLE_ONLY
     ]

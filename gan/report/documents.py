@@ -18,9 +18,7 @@ def markdown_report(report: Report) -> str:
     for group, cells in report.rows():
         values = ", ".join(group.settings.values()) or group.runs[0].name
         count = [str(len(group.counted))] if run_count else []
-        numbers = [
-            "-" if number is None else f"**{number}**" if is_best else str(number) for number, is_best in cells
-        ]
+        numbers = ["-" if number is None else f"**{number}**" if is_best else str(number) for number, is_best in cells]
         lines.append([markdown(values), markdown(group.state), *count, *numbers])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     finals = [(markdown(group.label), group.final_grid) for group in report.groups]
@@ -30,7 +28,13 @@ def markdown_report(report: Report) -> str:
         if path
     ]
     problems = [f"* {markdown(run.name)}: {markdown(sentence)}" for run, sentence in report.problems()]
-    parts = [f"# {markdown(report.title)}", table, *report.footnotes(markdown), *map(markdown, report.machines), *images]
+    parts = [
+        f"# {markdown(report.title)}",
+        table,
+        *report.footnotes(markdown),
+        *map(markdown, report.machines),
+        *images,
+    ]
     if problems:
         parts += ["## Problems", "\n".join(problems)]
     return "\n\n".join(parts) + "\n"

@@ -57,14 +57,7 @@ def embed_grids(runs: list[RunFolder]) -> tuple[dict[Path, list[Frame]], Encodin
     """
     share = PAGE_BYTES // len(runs)
     steps = {run.folder: {grid_step(path): path for path in run.sample_grids} for run in runs}
-    most = max(map(len, steps.values()), default=0)
-    largest = max((run for run in runs if run.sample_grids), key=lambda run: run.sample_grids[-1].stat().st_size, default=None)
-    encoding, size = ENCODINGS[0], 1
-    if largest and (sample := read_grid(largest, largest.sample_grids[-1])):
-        for encoding in ENCODINGS:
-            size = len(encoding.frame(0, sample).url) * 3 // 4
-            if size * min(most, FEW_STEPS) <= share:
-                break
+    encoding, size = choose_encoding(runs, share)
     shown = set(thin_out(common_steps(list(steps.values())), max(1, min(share // size, MAX_STEPS))))
     frames = {}
     for run in runs:
@@ -73,6 +66,23 @@ def embed_grids(runs: list[RunFolder]) -> tuple[dict[Path, list[Frame]], Encodin
         grids = [(step, read_grid(run, path)) for step, path in wanted[-MAX_STEPS:]]
         frames[run.folder] = [encoding.frame(step, grid) for step, grid in grids if grid]
     return frames, encoding
+
+
+def choose_encoding(runs: list[RunFolder], share: int) -> tuple[Encoding, int]:
+    """The best encoding with which the grids of a run fit into `share` bytes, and the bytes of the largest one in it.
+
+    Those of FEW_STEPS steps fit, or of all steps if they are fewer.
+    """
+    count = min(FEW_STEPS, max(len(run.sample_grids) for run in runs))
+    lasts = [(run.sample_grids[-1].stat().st_size, run) for run in runs if run.sample_grids]
+    by_size = (run for _, run in sorted(lasts, key=lambda pair: pair[0], reverse=True))
+    largest = next((grid for run in by_size if (grid := read_grid(run, run.sample_grids[-1]))), None)
+    encoding, size = ENCODINGS[0], 1
+    for encoding in ENCODINGS if largest else []:
+        size = len(encoding.frame(0, largest).url) * 3 // 4
+        if size * count <= share:
+            break
+    return encoding, size
 
 
 def common_steps(steps: list[dict[int, Path]]) -> list[int]:

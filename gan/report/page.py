@@ -15,7 +15,7 @@ from gan.report import run_details
 from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
-from gan.report.frames import Frame, embed_file, embed_grids
+from gan.report.frames import ENCODINGS, Frame, embed_file, embed_grids, grid_step, read_grid
 from gan.report.runs import Column, Group, RunFolder, short_value
 from gan.report.search import list_trials, searched_settings
 from gan.system import files
@@ -70,14 +70,20 @@ class Page:
         others = [column for column in report.columns if not column.protocol and column.name not in MAIN_NUMBERS]
         return {*report.settings[MAX_SETTINGS:], *scores[MAX_SCORES:], *(others if scores else [])}
 
+    def best_frame(self) -> Frame | None:
+        """The last sample grid of the best group, as complete as the page is wide."""
+        path = self.best.final_grid
+        run = next((run for run in self.best.runs if path in run.sample_grids), None)
+        grid = read_grid(run, path) if run and path else None
+        return ENCODINGS[0].frame(grid_step(path), grid) if path and grid else None
+
     def final_frame(self, group: Group) -> Frame | None:
         """The last sample grid of the first run of a group that has any."""
         return next((self.frames[run.folder][-1] for run in group.runs if self.frames[run.folder]), None)
 
-    def real_frame(self) -> Frame | None:
+    def real_frame(self, tiles: int = ENCODINGS[0].tiles) -> Frame | None:
         """Real images of the best run, or of any other."""
         candidates = [*self.best.runs, *self.report.runs]
-        tiles = self.encoding.tiles
         return next((frame for run in candidates if (frame := embed_file(run, "samples/real.png", tiles))), None)
 
     def neighbors(self) -> list[tuple[RunFolder, Frame]]:
@@ -132,9 +138,18 @@ class Page:
 
     def html(self) -> str:
         environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(WEB), autoescape=True, finalize=finalize, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.FileSystemLoader(WEB),
+            autoescape=True,
+            finalize=finalize,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
-        environment.filters |= {"number": format_number, "thousands": "{:,}".format, "duration": format_duration, "short": short_value}
+        environment.filters |= {
+            "number": format_number,
+            "thousands": "{:,}".format,
+            "duration": format_duration,
+            "short": short_value,
+        }
         css, scripts = (
             "\n".join((WEB / name).read_text("utf-8") for name in names)
             for names in (("uPlot.min.css", "page.css"), SCRIPTS)

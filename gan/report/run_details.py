@@ -35,7 +35,9 @@ def differences(run: RunFolder) -> dict[str, tuple[str, str]]:
         return {}
     own = {name: value for name, value in run.settings.items() if name.split(".")[0] not in OPERATIONAL}
     changed = {name: (defaults.get(name, "-"), value) for name, value in own.items()}
-    return {name: values for name, values in changed.items() if values[0] != values[1] and values[1] not in ("None", "[]")}
+    return {
+        name: values for name, values in changed.items() if values[0] != values[1] and values[1] not in ("None", "[]")
+    }
 
 
 def default_settings(choices: dict[str, str]) -> dict[str, str]:

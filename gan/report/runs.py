@@ -316,11 +316,18 @@ def short_names(groups: list[Group]) -> list[str]:
         return [groups[0].runs[0].name]
     names = sorted(groups[0].settings, key=lambda name: ("." in name, name.startswith(("train.", "watch."))))
     ends = [name.split(".")[-1] for name in names]
-    short = {name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:]) for name, end in zip(names, ends, strict=True)}
+    short = {
+        name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:])
+        for name, end in zip(names, ends, strict=True)
+    }
     fewest = max(1, sum("." not in name for name in names))
     for count in range(fewest, len(names) + 1):
         texts = [
-            " ".join(short_setting(short[name], group.settings[name]) for name in names[:count] if group.settings[name] != "-")
+            " ".join(
+                short_setting(short[name], group.settings[name])
+                for name in names[:count]
+                if group.settings[name] != "-"
+            )
             for group in groups
         ]
         if len(set(texts)) == len(groups):
