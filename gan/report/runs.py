@@ -1,9 +1,10 @@
 """Run folders: what each one holds, in which settings they differ, and which differ in the seed alone."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, TypeVar
@@ -74,11 +75,17 @@ class RunFolder:
         return current | texts | numbers
 
     @cached_property
-    def overrides(self) -> dict[str, str]:
-        """What was typed on the command line, by setting or group."""
+    def typed(self) -> list[str]:
+        """What was typed on the command line, without what does not define the run."""
         lines = self.read(files.read_yaml, ".hydra/overrides.yaml")
-        pairs = [str(line).lstrip("+~").partition("=") for line in (lines if isinstance(lines, list) else [])]
-        return {name: value for name, _, value in pairs if name not in OPERATIONAL}
+        words = [str(line) for line in (lines if isinstance(lines, list) else [])]
+        return [word for word in words if word.lstrip("+~").partition("=")[0] not in OPERATIONAL]
+
+    @cached_property
+    def overrides(self) -> dict[str, str]:
+        """What was typed, by setting or group."""
+        pairs = [word.lstrip("+~").partition("=") for word in self.typed]
+        return {name: value for name, _, value in pairs}
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -138,11 +145,20 @@ class RunFolder:
         return [path for path in grids.values() if self.read(Path.stat, f"samples/{path.name}")]
 
     @property
+    def problems(self) -> list[str]:
+        """Files that cannot be read, the error that ended the run, and training failures, a sentence each."""
+        sentences = list(self.damage.values())
+        if self.status["error"]:
+            sentences.append(f"{self.status['state']}: {self.status['error']}")
+        failures = [failure for failure in self.status["failures"] if isinstance(failure, dict)]
+        return sentences + [f"step {failure.get('step')}: {failure.get('what')}" for failure in failures]
+
+    @cached_property
     def protocol(self) -> str | None:
         """The protocol of the latest scores, on a line; None where there are none."""
         return protocol_line(self.status["scores"]) if self.status["scores"] else None
 
-    @property
+    @cached_property
     def results(self) -> dict[Column, float]:
         """Every number of the results table: progress, the last logged row and the latest scores."""
         values = {Column(name): self.status[key] for name, key in FROM_STATUS.items()}
@@ -151,6 +167,13 @@ class RunFolder:
         values |= {Column(name, self.protocol): value for name, value in scores if name not in PROTOCOL}
         return {column: value for column, value in values.items() if is_number(value)}
 
+    @property
+    def real_data(self) -> dict[Column, float]:
+        """The real-data baseline of the scores, by the columns of the results table."""
+        baseline = self.status.get("real_data")
+        numbers = baseline if isinstance(baseline, dict) else {}
+        return {Column(name, self.protocol): value for name, value in numbers.items() if is_number(value)}
+
 
 @dataclass(frozen=True)
 class Group:
@@ -158,10 +181,12 @@ class Group:
 
     Args:
         settings: those in which this group differs from the others, by name.
+        name: short and for the eye: `mlp sgd lr=0.01`.
     """
 
     settings: dict[str, str]
     runs: list[RunFolder]
+    name: str = ""
 
     @property
     def label(self) -> str:
@@ -170,6 +195,11 @@ class Group:
     def label_of(self, setting: str) -> str:
         """One of its settings with the value; empty for the empty name."""
         return f"{setting}={self.settings[setting]}" if setting else ""
+
+    @property
+    def final_grid(self) -> Path | None:
+        """The last sample grid of its first run that has any."""
+        return next((run.sample_grids[-1] for run in self.runs if run.sample_grids), None)
 
     @property
     def state(self) -> str:
@@ -271,5 +301,54 @@ def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, t
 def group_runs(runs: list[RunFolder]) -> list[Group]:
     """Groups of runs that differ in the seed alone."""
     names = [name for name in differing_settings(runs) if name != "seed"]
-    groups = same_settings(runs, names)
-    return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in groups.items()]
+    groups = [
+        Group(dict(zip(names, values, strict=True)), members)
+        for (_, values), members in same_settings(runs, names).items()
+    ]
+    order = {value: number for number, value in enumerate(dict.fromkeys(run.setting(n) for run in runs for n in names))}
+    groups.sort(key=lambda group: [value_order(value, order) for value in group.settings.values()])
+    return [replace(group, name=name) for group, name in zip(groups, short_names(groups), strict=True)]
+
+
+def short_names(groups: list[Group]) -> list[str]:
+    """A name for each group, of as few of its settings as tell the groups apart, options of config groups first."""
+    if len(groups) == 1:
+        return [groups[0].runs[0].name]
+    names = sorted(groups[0].settings, key=lambda name: ("." in name, name.startswith(("train.", "watch."))))
+    ends = [name.split(".")[-1] for name in names]
+    short = {name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:]) for name, end in zip(names, ends, strict=True)}
+    fewest = max(1, sum("." not in name for name in names))
+    for count in range(fewest, len(names) + 1):
+        texts = [
+            " ".join(short_setting(short[name], group.settings[name]) for name in names[:count] if group.settings[name] != "-")
+            for group in groups
+        ]
+        if len(set(texts)) == len(groups):
+            break
+    return [
+        text if text and texts.count(text) == 1 else f"{text} ({group.runs[0].name})".strip()
+        for text, group in zip(texts, groups, strict=True)
+    ]
+
+
+def short_setting(name: str, value: str) -> str:
+    """A setting in a name: the option of a group alone, other values with their names."""
+    is_word = re.match(r"[^\W\d]", value) and value not in ("true", "false", "null")
+    return value if is_word else f"{name}={short_value(value)}"
+
+
+def short_value(value: str) -> str:
+    """A setting's value for the eye: of a number three significant digits."""
+    try:
+        return value if len(value) <= 7 else f"{float(value):.3g}"
+    except ValueError:
+        return value
+
+
+def value_order(value: str, order: dict[str, int]) -> tuple[int, float]:
+    """Sort key of a setting's value: numbers by size, others in the order in which they come."""
+    try:
+        number = float(value)
+    except ValueError:
+        return 1, order[value]
+    return (0, number) if math.isfinite(number) else (1, order[value])
