@@ -142,8 +142,8 @@ def save_scores(
         }
         files.write_json(path, [*others, key | parts])
     if settings.checkpoint == "last" and settings.ema:  # as during training
-        means = {column: number.mean for column, number in scores.items()}
-        status.update(folder, scores=means | record)
+        means, baseline = ({column: it.mean for column, it in numbers.items()} for numbers in (scores, real_data))
+        status.update(folder, scores=means | record, real_data=baseline | record if baseline else {})
         with SummaryWriter(folder) as board:
             for column, mean in means.items():
                 board.add_scalar(f"evaluation/{column}", mean, step)

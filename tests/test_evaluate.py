@@ -135,11 +135,15 @@ def test_status_has_the_scores_of_the_ema_at_the_last_checkpoint_only(train_here
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false", "ema=false")
     assert read_status(tmp_path)["scores"] == {}
     evaluate_here(f"run={tmp_path}", "n=100", "parzen=false")
-    assert read_status(tmp_path)["scores"]["fid_digits"] > 0
+    status, (_, evaluated) = read_status(tmp_path), json.loads((tmp_path / "scores.json").read_text())
+    assert status["scores"]["fid_digits"] > 0 and status["real_data"]["generated"] == 100
+    assert {name: number["mean"] for name, number in evaluated["real_data"].items()}.items() <= status[
+        "real_data"
+    ].items()
     rows = json.loads((tmp_path / "scores.json").read_text())
     assert [row["ema"] for row in rows] == [False, True]  # the first is still there
     train_here(tmp_path, "train.max_steps=4", resume=True)
-    assert read_status(tmp_path)["scores"] == {}
+    assert read_status(tmp_path)["scores"] == read_status(tmp_path)["real_data"] == {}
 
 
 def test_an_evaluation_updates_the_one_with_the_same_protocol(train_here, evaluate_here, tmp_path):

@@ -18,7 +18,8 @@ INITIAL = {
     "process": None,  # {"host": ..., "pid": ...} of the one that trains, or has trained
     "last": {},  # the last row of logged numbers
     "failures": [],  # of training, found by trick=track_failures: {"step": ..., "what": ...}
-    "scores": {},
+    "scores": {},  # the latest, by column, with their protocol
+    "real_data": {},  # the scores of real images by the protocol of `scores`, with it; empty where they have none
 }
 
 

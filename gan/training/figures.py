@@ -1,60 +1,69 @@
-"""The figures of one run, from its metrics.jsonl."""
+"""The figures of one run, from its metrics.jsonl, scores.jsonl and status.json."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from gan.metrics.catalogue import HEADLINE, PROTOCOL, find_column
+from gan.report.drawing import Curve, Linestyle, Panel, write_figure
+from gan.system import files, status
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-from gan.system import files
+BLUE, ORANGE = "tab:blue", "tab:orange"
+Row = dict[str, Any]
 
 
 def plot_figures(folder: Path, undecided: float | None) -> None:
-    """Draw figures/losses.png (D above G) and figures/predictions.png (D(x) and D(G(z)) in one).
+    """Draw figures/losses.png (D above G), predictions.png (D(x) and D(G(z)) in one), and scores.png of two scores.
 
     `undecided` is the prediction of a D that cannot tell real from fake; None where its logits say no such thing.
     """
-    logged = files.read_rows(folder / "metrics.jsonl")
-    (folder / "figures").mkdir(exist_ok=True)
+    rows = files.read_rows(folder / "metrics.jsonl")
+    losses = [
+        curve(rows, "discriminator/loss", "discriminator's loss", BLUE),
+        curve(rows, "discriminator/loss_real", "its term on real images", BLUE, "--"),
+        curve(rows, "discriminator/loss_fake", "its term on fakes", BLUE, ":"),
+        curve(rows, "generator/loss", "generator's loss", ORANGE),
+    ]
+    panels = [Panel("loss of D", logged(losses[:3])), Panel("loss of G", logged(losses[3:]))]
+    write_figure(panels, "epoch", [folder / "figures" / "losses.png"])
 
-    panels = [("discriminator", "tab:blue"), ("generator", "tab:orange")]
-    figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
-    for axis, (player, color) in zip(axes, panels, strict=True):
-        curve(axis, logged, f"{player}/loss", f"{player}'s loss", color)
-    terms = [("loss_real", "its term on real images"), ("loss_fake", "its term on fakes")]
-    for style, (term, label) in zip(("--", ":"), terms, strict=True):
-        curve(axes[0], logged, f"discriminator/{term}", label, "tab:blue", linestyle=style, alpha=0.6)
-    finish(figure, axes, folder / "figures" / "losses.png")
+    predictions = [
+        curve(rows, "discriminator/real", "D(x), real images", BLUE),
+        curve(rows, "discriminator/fake", "D(G(z)), fakes, in D's step", ORANGE),
+        curve(rows, "generator/fake", "D(G(z)), in G's step", ORANGE, ":"),
+    ]
+    levels = {} if undecided is None else {"D cannot tell": undecided}
+    panel = Panel("prediction", logged(predictions), (0, 1), levels)
+    write_figure([panel], "epoch", [folder / "figures" / "predictions.png"])
 
-    figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    curve(axis, logged, "discriminator/real", "D(x), real images", "tab:blue")
-    curve(axis, logged, "discriminator/fake", "D(G(z)), fakes, in D's step", "tab:orange")
-    curve(axis, logged, "generator/fake", "D(G(z)), in G's step", "tab:orange", linestyle=":", alpha=0.6)
-    if undecided is not None:
-        axis.axhline(undecided, color="gray", linewidth=0.8, linestyle=":")
-    axis.set_ylim(0, 1)
-    finish(figure, [axis], folder / "figures" / "predictions.png")
+    plot_scores(files.read_rows(folder / "scores.jsonl"), status.read(folder)["real_data"], folder / "figures")
 
 
-def curve(axis: plt.Axes, logged: list[dict[str, Any]], name: str, label: str, color: str, **style: Any) -> None:
+def curve(rows: list[Row], name: str, label: str, color: str, linestyle: Linestyle = "-") -> Curve:
     """One number over the epochs, where it was logged; a gap where it was not finite."""
-    points = [(row.get("epoch"), math.nan if row[name] is None else row[name]) for row in logged if name in row]
-    points = [point for point in points if all(isinstance(number, (int, float)) for number in point)]
-    if points:
-        epochs, values = zip(*points, strict=True)
-        marker = "." if len(points) < 20 else None
-        axis.plot(epochs, values, label=label, color=color, linewidth=1, marker=marker, **style)
+    numbered = [row for row in rows if isinstance(row.get("epoch"), (int, float)) and name in row]
+    values = [math.nan if row[name] is None else row[name] for row in numbered]
+    points = [(row["epoch"], y) for row, y in zip(numbered, values, strict=True) if isinstance(y, (int, float))]
+    return Curve(label, [x for x, _ in points], [y for _, y in points], color, linestyle)
 
 
-def finish(figure: plt.Figure, axes: list[plt.Axes], path: Path) -> None:
-    """Label and save."""
-    axes[-1].set_xlabel("epoch")
-    for axis in axes:
-        axis.grid(alpha=0.3)
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="best", fontsize="small")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def logged(curves: Iterable[Curve]) -> list[Curve]:
+    """Those with points, since not every loss has every term."""
+    return [curve for curve in curves if curve.xs]
+
+
+def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
+    """Draw scores.png: the FID over the steps, with the real-data baseline; not where there is one score or none."""
+    path = folder / "scores.png"
+    path.unlink(missing_ok=True)  # of scores that were removed because the run went back to an earlier step
+    column = find_column(rows[-1], HEADLINE.name) if rows else None
+    if column is None:
+        return
+    protocol = {name: rows[-1].get(name) for name in PROTOCOL}
+    rows = [row for row in rows if protocol.items() <= row.items() and isinstance(row.get(column), (int, float))]
+    if len(rows) < 2:
+        return
+    levels = {"real images": real_data[column]} if protocol.items() <= real_data.items() and column in real_data else {}
+    scores = Curve(column, [row["step"] for row in rows], [row[column] for row in rows], BLUE)
+    write_figure([Panel(f"{column} (lower is better)", [scores], (0, 0), levels)], "step", [path])

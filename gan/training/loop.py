@@ -36,6 +36,7 @@ def train(run: TrainingRun, folder: Path) -> int:
         with RunLogger(run, folder) as logger:
             about = {"version": __version__, "machine": describe_device(run.device), "data": run.data_record()}
             about |= {"process": locks.this_process(), "scores": logger.last_scores}
+            about["real_data"] = outputs.real_data_beside(logger.last_scores, run, folder)
             status.update(folder, state="running", error=None, **about, **run.progress())
             outputs.save_real_images(run, folder, logger)
             if run.step == 0:

@@ -3,13 +3,14 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan import sampling
 from gan.metrics import catalogue, protocol
-from gan.metrics.catalogue import HEADLINE
+from gan.metrics.catalogue import HEADLINE, PROTOCOL
 from gan.system import console, files, randomness, status
 from gan.training import checkpoint
 from gan.training.description import describe_progress
@@ -21,7 +22,7 @@ FOLDERS = ("samples", "figures", "checkpoints")  # of a run
 FILES = (  # of a run that are written while it trains, by pattern
     *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
     *("samples/real.png", "samples/step_*.png", "samples/normalized_*.png"),
-    *("figures/losses.png", "figures/predictions.png"),
+    *("figures/losses.png", "figures/predictions.png", "figures/scores.png"),
 )
 
 
@@ -69,10 +70,24 @@ def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     record, fid = reference.record(watch.scores_images), HEADLINE.column(reference.features)
     best = checkpoint.best_fid(folder, fid, record)
     logger.log_scores(run.step, scores, record)
-    status.update(folder, scores=scores | record)
+    status.update(folder, scores=scores | record, real_data=run.real_data)
     log.info("step %d: %s", run.step, catalogue.summary(scores, reference.features))
     if scores[fid] < best:
         checkpoint.save(folder, run.state_dict() | {"scores": scores | record}, "best")
+
+
+def real_data_beside(scores: dict[str, Any], run: TrainingRun, folder: Path) -> dict[str, Any]:
+    """The real-data baseline by the protocol of `scores`, of status.json or computed now; empty where neither has it.
+
+    The one of status.json may belong to an evaluation since then.
+    """
+    wanted = {name: scores[name] for name in PROTOCOL if name in scores}
+    if not wanted:
+        return {}
+    kept: dict[str, Any] = status.read(folder)["real_data"]
+    if wanted.items() <= kept.items():
+        return kept
+    return run.real_data if wanted.items() <= run.real_data.items() else {}
 
 
 def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,6 +139,19 @@ class TrainingRun:
             return self.generator
         batch_size, local_slice = self.settings.train.batch_size, self.batches.local_slice
         return sampling.recompute_batch_norm(self.ema.network, self.noise, batch_size, self.device, local_slice)
+
+    @cached_property
+    def real_data(self) -> dict[str, Any]:
+        """The real-data baseline of this run's scores, with its protocol; empty without scores or without test images.
+
+        Computed from the reference alone, so that no result of the run depends on it.
+        """
+        watch = self.settings.watch
+        if self.reference is None:
+            return {}
+        cache_dir = Path(self.settings.cache_dir)
+        baseline = self.reference.real_data_baseline(watch.scores_images, watch.scores_parzen, cache_dir)
+        return baseline | self.reference.record(watch.scores_images) if baseline else {}
 
     def state_dict(self) -> dict[str, Any]:
         """The content of a checkpoint: enough to resume, and to sample without the data."""

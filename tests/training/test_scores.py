@@ -13,7 +13,7 @@ from gan.config.errors import ConfigError
 from gan.metrics import features, protocol
 from gan.metrics.catalogue import METRICS, PROTOCOL
 from gan.system import files, status
-from gan.training import build, checkpoint
+from gan.training import build, checkpoint, outputs
 from tests.conftest import composed, read_status, weights
 from tests.metrics.conftest import CPU
 
@@ -40,6 +40,42 @@ def test_scores_are_logged_and_the_best_checkpoint_is_kept(train_here, tmp_path)
     board = EventAccumulator(str(tmp_path))
     board.Reload()
     assert [event.step for event in board.Scalars("scores/fid_digits")] == [10, 20, 30, 40]
+
+
+def test_the_status_has_real_images_beside_the_scores_computed_once(train_here, tmp_path, monkeypatch):
+    reference, calls = protocol.Reference, []
+    compute = reference.compute_baseline
+    monkeypatch.setattr(reference, "compute_baseline", lambda *args: calls.append(args) or compute(*args))
+    monkeypatch.setattr(protocol, "from_cache", lambda path, read, make, write: make())  # a cache that keeps nothing
+    train_here(tmp_path, "train.max_steps=3", "watch.scores_every=1", "watch.scores_images=200")
+    status, real_data = read_status(tmp_path), read_status(tmp_path)["real_data"]
+    assert real_data.keys() == status["scores"].keys() and len(calls) == 1
+    assert {name: real_data[name] for name in PROTOCOL} == {name: status["scores"][name] for name in PROTOCOL}
+    assert real_data["fid_digits"] < status["scores"]["fid_digits"] / 5
+    train_here(tmp_path / "plain", "train.max_steps=3")
+    assert read_status(tmp_path / "plain")["real_data"] == {} and len(calls) == 1
+
+
+def test_scores_against_training_images_have_no_real_images_beside_them(train_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.Reference, "real_data_baseline", lambda *_: {})  # as with split=train
+    train_here(tmp_path, "train.max_steps=2", "watch.scores_every=1", "watch.scores_images=200")
+    assert read_status(tmp_path)["real_data"] == {} and read_status(tmp_path)["scores"]
+
+
+def test_a_resumed_run_has_the_real_images_of_its_own_scores(train_here, tmp_path, monkeypatch):
+    """gan.evaluate may have written others, by another protocol, since the run stopped."""
+    scoring = ["watch.scores_every=2", "watch.scores_images=200"]
+    train_here(tmp_path, "train.max_steps=3", *scoring)
+    own, evaluated = read_status(tmp_path)["real_data"], {"fid_digits": 1.0, "generated": 100}
+    monkeypatch.setattr(outputs, "log_scores", lambda *_: None)  # what the status has is of its beginning
+    train_here(tmp_path, "train.max_steps=4", resume=True)
+    assert read_status(tmp_path)["real_data"] == own and own
+    status.update(tmp_path, scores=evaluated, real_data=evaluated)
+    train_here(tmp_path, "train.max_steps=6", *scoring, resume=True)
+    assert read_status(tmp_path)["real_data"] == own and read_status(tmp_path)["scores"]["generated"] == 200
+    status.update(tmp_path, scores=evaluated, real_data=evaluated)
+    train_here(tmp_path, "train.max_steps=8", resume=True)  # which scores nothing, so it has nothing to compare with
+    assert read_status(tmp_path)["real_data"] == {} and read_status(tmp_path)["scores"]["generated"] == 200
 
 
 def test_scoring_does_not_change_the_run_and_survives_a_stop(train_here, tmp_path):
