@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -198,19 +199,29 @@ def test_ci_fails_without_exactly_one_test_command(tmp_path, text):
 
 @pytest.fixture
 def run_ci(tmp_path):
-    """Run .ci/run on a stand-in for the project. Returns its exit code and the programs it called, in order."""
+    """Run .ci/run on a stand-in for the project, where no program exists but those it needs.
 
-    def call(test_line: str, failing: str | None = None) -> tuple[int, list[str]]:
+    Returns its exit code and the programs it called, in order.
+    """
+
+    def call(test_line: str, failing: str | None = None, browser: str | None = "chromium") -> tuple[int, list[str]]:
         (tmp_path / ".ci").mkdir()
         for path in CI.iterdir():
             (tmp_path / ".ci" / path.name).write_bytes(path.read_bytes())
+        (tmp_path / "bin").mkdir()
+        for name in ("bash", "sh", "dirname"):
+            (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+        (tmp_path / "bin" / "python3").symlink_to(sys.executable)
         (tmp_path / ".venv" / "bin").mkdir(parents=True)
-        for name in ("python", "ruff", "mypy"):
-            program = tmp_path / ".venv" / "bin" / name
-            program.write_text(f'#!/bin/sh\necho {name} "$@" >> calls\ntest "{name}${{*:+ $*}}" != "{failing}"\n')
+        programs = [f".venv/bin/{name}" for name in ("python", "ruff", "mypy")]
+        for name in [*programs, "bin/apt-get", *([f"bin/{browser}"] if browser else [])]:
+            program = tmp_path / name
+            line = f"{program.name}${{*:+ $*}}"
+            program.write_text(f'#!/bin/sh\necho {program.name} "$@" >> calls\ntest "{line}" != "{failing}"\n')
             program.chmod(0o755)
         (tmp_path / "README.md").write_text(f"```bash\n{test_line}\n```\n")
-        ended = subprocess.run(["bash", ".ci/run"], cwd=tmp_path, capture_output=True, timeout=60)
+        only_these = {"PATH": str(tmp_path / "bin")}
+        ended = subprocess.run(["bash", ".ci/run"], cwd=tmp_path, env=only_these, capture_output=True, timeout=60)
         calls = tmp_path / "calls"
         return ended.returncode, calls.read_text().splitlines() if calls.exists() else []
 
@@ -229,6 +240,21 @@ STEPS = [
 
 def test_ci_runs_the_tests_the_slow_ones_the_checks_and_the_benchmarks(run_ci):
     assert run_ci(TEST_LINE.format("tests")) == (0, STEPS)
+
+
+@pytest.mark.parametrize("browser", ["chromium", "google-chrome"])
+def test_ci_takes_the_browser_that_is_there(run_ci, browser):
+    assert run_ci(TEST_LINE.format("tests"), browser=browser) == (0, STEPS)
+
+
+INSTALLING = ["apt-get update", "apt-get install -y --no-install-recommends chromium"]
+
+
+@pytest.mark.parametrize("failing", [None, *INSTALLING])
+def test_ci_installs_a_browser_where_there_is_none_and_goes_on_without(run_ci, failing):
+    code, calls = run_ci(TEST_LINE.format("tests"), failing, browser=None)
+    assert code == 0
+    assert calls[-len(STEPS) :] == STEPS and calls[: -len(STEPS)] == INSTALLING[: 1 if failing == INSTALLING[0] else 2]
 
 
 @pytest.mark.parametrize("failing", STEPS[1:])

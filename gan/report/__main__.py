@@ -7,8 +7,10 @@ from pathlib import Path
 from gan.cli import messages
 from gan.config.errors import printable
 from gan.report.claim_page import DOCS, claims_page
-from gan.report.page import Report
-from gan.report.runs import find_runs
+from gan.report.contents import Report
+from gan.report.documents import csv_table, markdown_report
+from gan.report.page import Page
+from gan.report.runs import RunFolder, find_runs
 from gan.system import files
 
 
@@ -16,6 +18,16 @@ def kept_runs() -> list[Path]:
     """The folder of runs that are kept, without weights, for the page to be made again; none where it is missing."""
     folder = Path(files.relative_path(DOCS / "results" / "runs"))
     return [folder] if folder.is_dir() else []
+
+
+def write_report(runs: list[RunFolder], out: Path) -> list[Path]:
+    """Write report.html, report.md and runs.csv into `out` and return their paths. Raises OSError where that fails."""
+    report = Report(runs, out)
+    texts = {"report.html": Page(report).html(), "report.md": markdown_report(report), "runs.csv": csv_table(report)}
+    for name, text in texts.items():
+        with files.atomic_write(out / name, durable=False) as file:
+            file.write(text.encode())
+    return [out / name for name in texts]
 
 
 def main() -> None:
@@ -45,7 +57,7 @@ def main() -> None:
         parser.error("the following arguments are required: PATH")
     runs = find_runs(args.paths)
     out = args.out or Path(os.path.commonpath([path.resolve() for path in args.paths]))
-    for path in Report(runs, out).write():
+    for path in write_report(runs, out):
         print(printable(files.relative_path(path)))
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from gan.metrics.catalogue import direction
 
+DIGITS = 3  # significant ones; whole numbers keep all of theirs
+
 
 class Number(NamedTuple):
     """A mean, and the standard deviation if it is one of several numbers."""
@@ -15,7 +17,13 @@ class Number(NamedTuple):
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" + (f" ± {self.spread:.2g}" if self.spread else "")
+        return format_number(self.mean) + (f" ± {format_number(self.spread, 2)}" if self.spread else "")
+
+
+def format_number(value: float, digits: int = DIGITS) -> str:
+    """A number with some significant digits, and in full if it is whole or large: 3.10, 0.00120, 4.50e-06, 1,234."""
+    is_whole = float(value).is_integer() or abs(value) >= 10 ** (digits - 1)
+    return f"{value:,.0f}" if is_whole and abs(value) < 1e9 else f"{value:#.{digits}g}"
 
 
 def mean_over(values: Iterable[float | None]) -> Number | None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 from gan.cli.overrides import OPERATIONAL
 from gan.config.errors import ConfigError, first_line
 from gan.metrics.catalogue import PROTOCOL, protocol_line
-from gan.report.cells import Number, mean_over
 from gan.system import files, status
 
 LARGEST = 1e300  # sums of a few are finite
@@ -74,11 +73,17 @@ class RunFolder:
         return current | texts | numbers
 
     @cached_property
-    def overrides(self) -> dict[str, str]:
-        """What was typed on the command line, by setting or group."""
+    def typed(self) -> list[str]:
+        """What was typed on the command line, without what does not define the run."""
         lines = self.read(files.read_yaml, ".hydra/overrides.yaml")
-        pairs = [str(line).lstrip("+~").partition("=") for line in (lines if isinstance(lines, list) else [])]
-        return {name: value for name, _, value in pairs if name not in OPERATIONAL}
+        words = [str(line) for line in (lines if isinstance(lines, list) else [])]
+        return [word for word in words if word.lstrip("+~").partition("=")[0] not in OPERATIONAL]
+
+    @cached_property
+    def overrides(self) -> dict[str, str]:
+        """What was typed, by setting or group."""
+        pairs = [word.lstrip("+~").partition("=") for word in self.typed]
+        return {name: value for name, _, value in pairs}
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -138,11 +143,20 @@ class RunFolder:
         return [path for path in grids.values() if self.read(Path.stat, f"samples/{path.name}")]
 
     @property
+    def problems(self) -> list[str]:
+        """Files that cannot be read, the error that ended the run, and training failures, a sentence each."""
+        sentences = list(self.damage.values())
+        if self.status["error"]:
+            sentences.append(f"{self.status['state']}: {self.status['error']}")
+        failures = [failure for failure in self.status["failures"] if isinstance(failure, dict)]
+        return sentences + [f"step {failure.get('step')}: {failure.get('what')}" for failure in failures]
+
+    @cached_property
     def protocol(self) -> str | None:
         """The protocol of the latest scores, on a line; None where there are none."""
         return protocol_line(self.status["scores"]) if self.status["scores"] else None
 
-    @property
+    @cached_property
     def results(self) -> dict[Column, float]:
         """Every number of the results table: progress, the last logged row and the latest scores."""
         values = {Column(name): self.status[key] for name, key in FROM_STATUS.items()}
@@ -151,46 +165,12 @@ class RunFolder:
         values |= {Column(name, self.protocol): value for name, value in scores if name not in PROTOCOL}
         return {column: value for column, value in values.items() if is_number(value)}
 
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ in the seed alone. Runs that never started (state `refused`) form groups of their own.
-
-    Args:
-        settings: those in which this group differs from the others, by name.
-    """
-
-    settings: dict[str, str]
-    runs: list[RunFolder]
-
     @property
-    def label(self) -> str:
-        return ", ".join(map(self.label_of, self.settings)) or self.runs[0].name
-
-    def label_of(self, setting: str) -> str:
-        """One of its settings with the value; empty for the empty name."""
-        return f"{setting}={self.settings[setting]}" if setting else ""
-
-    @property
-    def state(self) -> str:
-        states = [run.status["state"] for run in self.runs]
-        if len(set(states)) == 1:
-            return states[0]
-        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-
-    @cached_property
-    def counted(self) -> list[RunFolder]:
-        """One run of each seed, if possible a finished one: the others repeat it."""
-        by_seed: dict[str, RunFolder] = {}
-        for run in sorted(self.runs, key=lambda run: (run.status["state"] != "finished", -run.status["step"])):
-            by_seed.setdefault(run.seed, run)
-        return [run for run in self.runs if run in by_seed.values()]
-
-    @property
-    def results(self) -> dict[Column, Number | None]:
-        """The results of its runs, each with mean and standard deviation over the seeds."""
-        columns = dict.fromkeys(column for run in self.counted for column in run.results)
-        return {column: mean_over(run.results.get(column) for run in self.counted) for column in columns}
+    def real_data(self) -> dict[Column, float]:
+        """The real-data baseline of the scores, by the columns of the results table."""
+        baseline = self.status.get("real_data")
+        numbers = baseline if isinstance(baseline, dict) else {}
+        return {Column(name, self.protocol): value for name, value in numbers.items() if is_number(value)}
 
 
 def read_evaluations(folder: Path) -> list[dict[str, Any]]:
@@ -245,31 +225,3 @@ def sort_key(folder: Path) -> tuple[str, list[str | int]]:
     """By name, with numbers in it as numbers: seed-2 before seed-10."""
     parts = re.split(r"(\d+)", folder.name)  # text and digits in turn
     return str(folder.parent), [int(part) if number % 2 else part for number, part in enumerate(parts)]
-
-
-def differing_settings(runs: list[RunFolder]) -> list[str]:
-    """The settings that were typed and are not the same in all runs, and others where an option was edited."""
-    names = dict.fromkeys(name for run in runs for name in run.overrides)
-    names = {name: None for name in names if len({run.setting(name) for run in runs}) > 1}
-    for members in same_settings(runs, [name for name in names if name != "seed"]).values():
-        known = [run.settings for run in members if run.settings]
-        shared = [name for name in known[0] if all(name in settings for settings in known)] if known else []
-        edited = [name for name in shared if len({settings[name] for settings in known}) > 1]
-        names |= dict.fromkeys(name for name in edited if name != "seed" and name.split(".")[0] not in OPERATIONAL)
-    return list(names)
-
-
-def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, tuple[str, ...]], list[RunFolder]]:
-    """The runs by whether they never started, and by the values of some settings."""
-    groups: dict[tuple[bool, tuple[str, ...]], list[RunFolder]] = {}
-    for run in runs:
-        values = tuple(run.setting(name) for name in names)
-        groups.setdefault((run.status["state"] == "refused", values), []).append(run)
-    return groups
-
-
-def group_runs(runs: list[RunFolder]) -> list[Group]:
-    """Groups of runs that differ in the seed alone."""
-    names = [name for name in differing_settings(runs) if name != "seed"]
-    groups = same_settings(runs, names)
-    return [Group(dict(zip(names, values, strict=True)), members) for (_, values), members in groups.items()]

@@ -1,0 +1,71 @@
+"""What is to be known about one run: what was typed, what differs from the defaults, its log, and what to type next."""
+
+from typing import Any
+
+from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
+from gan.config import CONF
+from gan.config.options import option_files
+from gan.report.runs import RunFolder, flatten
+from gan.system import files
+
+LOG_LINES = 200  # from the end
+RESUMABLE = ("stopped", "interrupted", "failed")
+
+
+def next_commands(run: RunFolder) -> dict[str, str]:
+    """What to type for this run, by what it does."""
+    path = files.relative_path(run.folder)
+    folder = quote_override("run", path)
+    commands = {
+        "Sample": shell_line("sample.py", folder, "n=100"),
+        "Evaluate": shell_line("gan.evaluate", folder),
+        "Train again": shell_line("train.py", *run.typed),
+    }
+    if run.status["state"] in RESUMABLE:
+        commands = {"Resume": shell_line("train.py", quote_override("resume", path))} | commands
+    if run.status["state"] == "refused":
+        return {"Train again": commands["Train again"]}
+    return commands
+
+
+def differences(run: RunFolder) -> dict[str, tuple[str, str]]:
+    """Settings whose value is not the default of the run's options: (default, value) by name; "-" for none."""
+    defaults = default_settings({name: value for name, value in run.settings.items() if value in option_files(name)})
+    if not defaults:
+        return {}
+    own = {name: value for name, value in run.settings.items() if name.split(".")[0] not in OPERATIONAL}
+    changed = {name: (defaults.get(name, "-"), value) for name, value in own.items()}
+    return {
+        name: values for name, values in changed.items() if values[0] != values[1] and values[1] not in ("None", "[]")
+    }
+
+
+def default_settings(choices: dict[str, str]) -> dict[str, str]:
+    """Every setting of `python train.py` with these options of groups; empty where they cannot be composed."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    import gan.config.resolvers  # noqa: F401 - that conf/ calls
+
+    groups = {name: value for name, value in choices.items() if name not in ("experiment", "trick")}
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base=None):
+            config = compose("train", [f"{name}={value}" for name, value in groups.items()])
+            return dict(flatten(dict(OmegaConf.to_container(config, resolve=True)))) | groups  # type: ignore[arg-type]
+    except (HydraException, OmegaConfBaseException):
+        return {}
+
+
+def read_log(run: RunFolder) -> str:
+    """The last lines of train.log; empty without one."""
+    return "\n".join((run.read(files.read_text, "train.log") or "").splitlines()[-LOG_LINES:])
+
+
+def config_tree(run: RunFolder) -> dict[str, Any]:
+    """The resolved configuration, as nested mappings; empty where it cannot be read."""
+    config = run.read(files.read_yaml, ".hydra/config.yaml")
+    return config if isinstance(config, dict) else {}
