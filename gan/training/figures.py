@@ -66,4 +66,4 @@ def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
         return
     levels = {"real images": real_data[column]} if protocol.items() <= real_data.items() and column in real_data else {}
     scores = Curve(column, [row["step"] for row in rows], [row[column] for row in rows], BLUE)
-    write_figure([Panel(f"{column} (lower is better)", [scores], (0, 0), levels)], "step", [path])
+    write_figure([Panel(f"{column} (lower is better)", [scores], None, levels, True)], "step", [path])
