@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gan.metrics.catalogue import HEADLINE, metric_of
 from gan.report.cells import Number, best
-from gan.report.runs import Column, Group, RunFolder, differing_settings, group_runs
+from gan.report.groups import Group, differing_settings, group_runs
+from gan.report.runs import Column, RunFolder
 
 ROW_SETTING, COLUMN_SETTING = "model", "optim"  # the axes of the sample matrix, where they were swept
 MANY_VALUES = 6  # of a setting, which a page is not wide enough for
@@ -73,16 +74,12 @@ class Report:
 
     def ranked(self) -> list[Group]:
         """The groups that have the headline score, the best first."""
-        scored = [
-            (results[self.headline].mean, number)
-            for number, results in enumerate(self.results)
-            if self.headline and results.get(self.headline)
-        ]
-        return [self.groups[number] for _, number in sorted(scored, reverse=HEADLINE.better == "higher")]
+        scores = [(score.mean, number) for number, group in enumerate(self.groups) if (score := self.score(group))]
+        return [self.groups[number] for _, number in sorted(scores, reverse=HEADLINE.better == "higher")]
 
     def score(self, group: Group) -> Number | None:
         """The headline score of a group."""
-        return self.results[self.groups.index(group)].get(self.headline) if self.headline else None
+        return group.results.get(self.headline) if self.headline else None
 
     def number(self, run: RunFolder, column: Column) -> Number | None:
         """A number of one run."""

@@ -4,7 +4,7 @@ import csv
 import io
 
 from gan.report.contents import Report
-from gan.report.runs import differing_settings
+from gan.report.groups import differing_settings
 from gan.system import files
 from gan.system.escape import csv_cell, markdown, markdown_path
 

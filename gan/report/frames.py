@@ -11,7 +11,7 @@ from PIL import Image
 
 from gan.cli.contact_sheet import spans
 from gan.report.runs import RunFolder, thin_out
-from gan.system.images import damage, read_image
+from gan.system.images import read_image
 
 PAGE_BYTES = 20 * 2**20  # of all images in a page; base64 makes a third more of them
 MAX_STEPS = 24  # at which sample grids are shown
@@ -78,10 +78,11 @@ def choose_encoding(runs: list[RunFolder], share: int) -> tuple[Encoding, int]:
     by_size = (run for _, run in sorted(lasts, key=lambda pair: pair[0], reverse=True))
     largest = next((grid for run in by_size if (grid := read_grid(run, run.sample_grids[-1]))), None)
     encoding, size = ENCODINGS[0], 1
-    for encoding in ENCODINGS if largest else []:
-        size = len(encoding.frame(0, largest).url) * 3 // 4
-        if size * count <= share:
-            break
+    if largest:
+        for encoding in ENCODINGS:
+            size = len(encoding.frame(0, largest).url) * 3 // 4
+            if size * count <= share:
+                break
     return encoding, size
 
 

@@ -1,7 +1,6 @@
 """The report as one HTML page that needs no other file and no network."""
 
 import datetime
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
 from gan.report.frames import ENCODINGS, Frame, embed_file, embed_grids, grid_step, read_grid
-from gan.report.runs import Column, Group, RunFolder, short_value
+from gan.report.groups import Group, short_value
+from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
 from gan.system import files
 

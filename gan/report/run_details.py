@@ -48,14 +48,14 @@ def default_settings(choices: dict[str, str]) -> dict[str, str]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from gan.config import resolvers
+    import gan.config.resolvers  # noqa: F401 - that conf/ calls
 
     groups = {name: value for name, value in choices.items() if name not in ("experiment", "trick")}
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base=None):
             config = compose("train", [f"{name}={value}" for name, value in groups.items()])
-            return dict(flatten(OmegaConf.to_container(config, resolve=True))) | groups
+            return dict(flatten(dict(OmegaConf.to_container(config, resolve=True)))) | groups  # type: ignore[arg-type]
     except (HydraException, OmegaConfBaseException):
         return {}
 

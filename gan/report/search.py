@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from gan.report.contents import Report
-from gan.report.runs import Group
+from gan.report.groups import Group
 
 MIN_TRIALS = 6  # with fewer, the table says it all
 MAX_SETTINGS = 12
