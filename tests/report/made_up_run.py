@@ -49,7 +49,8 @@ class MadeUpRun:
         self.log_steps = [*range(watch.log_every, self.steps, watch.log_every), self.steps]
         self.grid_steps = [*range(0, self.steps, watch.samples_every), self.steps]
         period = watch.scores_every
-        self.score_steps = list(range(period, self.steps + 1, period)) if period else []
+        self.score_steps = [*range(period, self.total_steps, period), self.total_steps] if period else []
+        self.score_steps = [step for step in self.score_steps if step <= self.steps]
         self.seed = zlib.crc32(" ".join(overrides).encode())
         self.speed = SPEED.get(self.model, 1500.0) * self.rng("speed").uniform(0.93, 1.04)
 
