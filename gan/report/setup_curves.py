@@ -26,7 +26,7 @@ PREDICTIONS = ("discriminator/real", "discriminator/fake", "generator/fake")
 WIDTH, DPI, COLUMNS = 9.0, 100, 5  # inches, dots per inch, seeds beside each other
 LARGEST = 1e30  # of a drawn value; matplotlib squares some
 FEW = 20  # points, which are marked
-MARGIN = 0.03  # of the height, below a curve that lies at 0
+MARGIN = 0.04  # of the height, above and below the curves
 COLORS = 128  # of the PNG
 MAX_TITLE = 40  # characters
 
@@ -77,7 +77,8 @@ def draw_panel(axis: Axes, run: RunFolder, names: list[str], over: str) -> None:
     if names[0] in PREDICTIONS:
         axis.set_ylim(-MARGIN, 1 + MARGIN)
     elif axis.dataLim.ymin >= 0:
-        axis.set_ylim(bottom=-MARGIN * axis.get_ylim()[1])
+        top = axis.dataLim.ymax or 1.0
+        axis.set_ylim(-MARGIN * top, (1 + MARGIN) * top)
     if axis.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         axis.set_ylabel("D's output" if names[0] in PREDICTIONS else "loss", fontsize="small")
 

@@ -1,5 +1,6 @@
 """The page about one published set-up: settings, reading, differences, claims, curves, images, and what to type."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -100,7 +101,7 @@ def bullets(title: str, items: list[str], otherwise: str) -> Iterator[str]:
 
 def describe_settings(experiment: str, published: Claims, runs: dict[str, RunFolder]) -> Iterator[str]:
     """The author's settings beside ours, from the configuration; and kept runs that were made with other ones."""
-    config = compose_setup(experiment, published.overrides)
+    config = compose_setup(experiment, tuple(published.overrides))
     yield "## Settings\n\n| | the author | ours |\n|---|---|---|"
     for setting in published.settings:
         author = NOT_SAID if setting.author is None else setting.author
@@ -115,7 +116,8 @@ def describe_settings(experiment: str, published: Claims, runs: dict[str, RunFol
             yield f"\nSeed {markdown(run.seed)} was run with other settings: {markdown_code(' '.join(other))}."
 
 
-def compose_setup(experiment: str, overrides: list[str]) -> dict[str, Any]:
+@functools.cache
+def compose_setup(experiment: str, overrides: tuple[str, ...]) -> dict[str, Any]:
     """The configuration of a set-up, as train.py composes it."""
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         config = compose("train", overrides=[f"experiment={experiment}", *overrides])
