@@ -221,7 +221,7 @@ def test_a_run_of_a_stranger_has_no_effect_on_the_page(tmp_path, render):
     config = {"train": {"batch_size": nasty}}
     runs = [
         write_seed(tmp_path / "a`b", nasty, grids=[1, 10], config=config, state="diverged", error=nasty, machine=nasty),
-        write_seed(tmp_path / "c", "$\\frac{", grids=[1], epochs=3, state=nasty),
+        write_seed(tmp_path / "c", "$\\frac{$", grids=[1], epochs=3, state=nasty),
     ]
     rows = [{"step": 5, "epoch": 9e200, "generator/loss": 1e299}, {"step": 6, "epoch": 7, "generator/loss": -1e299}]
     rows += [{"step": 7, "epoch": 8, "generator/loss": text} for text in (nasty, None, True, [1])]
