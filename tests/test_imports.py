@@ -62,6 +62,7 @@ def test_few_modules_know_hydra():
         "runs",
         "claim_results",
         "run_details",
+        "setup_page",
     }
 
 

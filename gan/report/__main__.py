@@ -42,7 +42,7 @@ def main() -> None:
         "--claims",
         action="store_true",
         help="print which claims about published set-ups held in these runs and in those kept in docs/results/runs; "
-        "with --out, write results.md and results/*.png there",
+        "with --out, write results.md there, and in results/ a page and figures for each set-up",
     )
     parser.add_argument(
         "--watch",

@@ -233,7 +233,7 @@ def test_text_has_no_effect_in_markdown(nasty, tmp_path, render):
     assert "img" in report.tags and "a" not in report.tags
     ours = {"../gan/", "results/", "metrics.md"}  # the links of the page itself
     assert all(any(address.startswith(start) for start in ours) for address in claims.addresses)
-    assert "results/blog-log_sigmoid_losses.png" in claims.addresses
+    assert "results/blog-log_sigmoid.md" in claims.addresses
 
 
 def test_text_has_no_effect_in_html(nasty, tmp_path):
