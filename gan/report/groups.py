@@ -102,6 +102,7 @@ def short_names(groups: list[Group]) -> list[str]:
         name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:])
         for name, end in zip(names, ends, strict=True)
     }
+    texts = [""] * len(groups)
     fewest = max(1, sum("." not in name for name in names))
     for count in range(fewest, len(names) + 1):
         texts = [

@@ -7,7 +7,6 @@ from typing import Any
 import jinja2
 
 import gan
-from gan.cli.overrides import shell_line
 from gan.config.errors import printable
 from gan.metrics.catalogue import direction
 from gan.report import run_details
@@ -18,7 +17,6 @@ from gan.report.frames import ENCODINGS, Frame, embed_file, embed_grids, grid_st
 from gan.report.groups import Group, short_value
 from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
-from gan.system import files
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("uPlot.iife.min.js", "table.js", "images.js", "curves.js", "page.js")
@@ -49,18 +47,6 @@ class Page:
         """The versions of the project that trained the runs, or else the one that writes the page."""
         versions = dict.fromkeys(run.status["version"] for run in self.report.runs if run.status["version"])
         return ", ".join(map(str, versions)) or gan.__version__
-
-    @property
-    def command(self) -> str:
-        """The command line of the one run, or of the sweep, as far as it is known; empty where it is not."""
-        runs = self.report.runs
-        if len(runs) == 1:
-            return shell_line("train.py", *runs[0].typed)
-        sweep = RunFolder(runs[0].folder.parent).read(files.read_yaml, "multirun.yaml")
-        for key in ("hydra", "overrides", "task"):
-            sweep = sweep.get(key) if isinstance(sweep, dict) else None
-        same_sweep = len({run.folder.parent for run in runs}) == 1
-        return shell_line("train.py", "-m", *map(str, sweep)) if isinstance(sweep, list) and same_sweep else ""
 
     def hidden_columns(self) -> set[Column | str]:
         """The settings and columns of the table that the reader has to choose to see."""
@@ -126,13 +112,9 @@ class Page:
     def run_data(self, run: RunFolder) -> dict[str, Any]:
         """What the scripts read about one run."""
         return {
-            "name": run.name,
             "seed": run.setting("seed"),
             "state": run.status["state"],
-            "step": run.status["step"],
-            "problems": run.problems,
             "frames": [[frame.step, frame.url] for frame in self.frames[run.folder]],
-            "commands": run_details.next_commands(run),
             **run_curves(run, self.panels, len(self.report.runs)),
         }
 

@@ -12,6 +12,17 @@ LOG_LINES = 200  # from the end
 RESUMABLE = ("stopped", "interrupted", "failed")
 
 
+def command_line(runs: list[RunFolder]) -> str:
+    """What was typed to start one run, or the one sweep that all of them are of; empty where that is not known."""
+    if len(runs) == 1:
+        return shell_line("train.py", *runs[0].typed)
+    folders = list(dict.fromkeys(run.folder.parent for run in runs))
+    typed = RunFolder(folders[0]).read(files.read_yaml, "multirun.yaml") if len(folders) == 1 else None
+    for key in ("hydra", "overrides", "task"):
+        typed = typed.get(key) if isinstance(typed, dict) else None
+    return shell_line("train.py", "-m", *map(str, typed)) if isinstance(typed, list) else ""
+
+
 def next_commands(run: RunFolder) -> dict[str, str]:
     """What to type for this run, by what it does."""
     path = files.relative_path(run.folder)

@@ -1,6 +1,6 @@
 """Folders of made-up runs for pages that are looked at, tested and measured: believable, and without training.
 
-python -m tests.report.made_up sweep FOLDER      # also: one, seeds, search, mixed, many
+python -m tests.report.made_up sweep FOLDER      # also: one, pair, seeds, search, mixed, many
 """
 
 import argparse
@@ -47,6 +47,14 @@ def write_one(folder: Path) -> None:
     """One finished run with scores and nearest training images; `folder` is the run."""
     overrides = ["dataset=mnist", "loss=hinge", "train.epochs=2", "watch.scores_every=500"]
     MadeUpRun(folder, overrides, Fate(quality=0.9, evaluated=True)).write()
+
+
+def write_pair(folder: Path) -> None:
+    """Two runs, to be compared."""
+    for loss, rate, quality in (("hinge", "1e-3", 0.86), ("least_squares", "2e-4", 0.71)):
+        overrides = [f"loss={loss}", f"optim.generator.lr={rate}"]
+        constant = ["dataset=mnist", "train.epochs=2", "watch.scores_every=500"]
+        MadeUpRun(folder / loss, [*overrides, *constant], Fate(quality=quality, evaluated=True)).write()
 
 
 def write_sweep(folder: Path) -> None:
@@ -161,6 +169,7 @@ def write_many(folder: Path, count: int = 500) -> None:
 
 KINDS: dict[str, Callable[[Path], None]] = {
     "one": write_one,
+    "pair": write_pair,
     "sweep": write_sweep,
     "seeds": write_seeds,
     "search": write_search,

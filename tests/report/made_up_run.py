@@ -21,6 +21,7 @@ from tests.report.made_up_numbers import Fate, score_numbers, training_curves
 
 ROOT = Path(__file__).parents[2]
 NEIGHBORS = 16
+TRAINING_SCORES, EVALUATION = 2_000, 10_000  # generated images per score
 MACHINE = "AMD EPYC, 2 threads; torch 2.14.1+cu130, Python 3.11.7"
 DATASETS = {  # training images, side, channels, and the accuracy of the classifier that gives the features
     "digits": (20_000, 28, 1, 0.9985),
@@ -39,9 +40,7 @@ class MadeUpRun:
         self.cfg, self.hydra = composed(folder, with_steps_alone(overrides), search)
         choices = self.hydra.hydra.runtime.choices
         self.dataset, self.model = choices.dataset, choices.model
-        self.image_count, self.size, self.channels, accuracy = DATASETS[self.dataset]
-        features = f"{self.dataset}-{self.size}x{self.size}x{self.channels}-7d2957db"
-        self.protocol = {"dataset": f"{self.dataset}-de55e556", "features": features, "accuracy": accuracy}
+        self.image_count, self.size, self.channels, self.accuracy = DATASETS[self.dataset]
         train, watch = self.cfg.train, self.cfg.watch
         self.steps_per_epoch = self.image_count // train.batch_size
         limits = [train.epochs and train.epochs * self.steps_per_epoch, train.max_steps]
@@ -50,7 +49,8 @@ class MadeUpRun:
         self.log_steps = [*range(watch.log_every, self.steps, watch.log_every), self.steps]
         self.grid_steps = [*range(0, self.steps, watch.samples_every), self.steps]
         period = watch.scores_every
-        self.score_steps = list(range(period, self.steps + 1, period)) if period else []
+        self.score_steps = [*range(period, self.total_steps, period), self.total_steps] if period else []
+        self.score_steps = [step for step in self.score_steps if step <= self.steps]
         self.seed = zlib.crc32(" ".join(overrides).encode())
         self.speed = SPEED.get(self.model, 1500.0) * self.rng("speed").uniform(0.93, 1.04)
 
@@ -67,17 +67,18 @@ class MadeUpRun:
             write_text(self.folder / ".hydra" / f"{name}.yaml", text)
         (self.folder / ".lock").touch()
         if self.fate.state == "refused":
-            self.write_status({}, {})
+            self.write_status({}, {}, {})
             return
-        rows, scores = self.rows(), [self.scores_at(step, 2000) for step in self.score_steps]
+        rows, scores = self.rows(), [self.scores_at(step, TRAINING_SCORES) for step in self.score_steps]
         write_text(self.folder / "metrics.jsonl", json_lines(rows))
         if scores:
             write_text(self.folder / "scores.jsonl", json_lines(scores))
-        last_scores = {name: value for name, value in scores[-1].items() if name != "step"} if scores else {}
+        last_scores, real_data = (scores[-1], self.real_data(TRAINING_SCORES)) if scores else ({}, {})
         self.write_images()
         if self.fate.evaluated:
-            last_scores = self.write_evaluation()
-        self.write_status(rows[-1], last_scores)
+            last_scores, real_data = self.scores_at(self.steps, EVALUATION), self.real_data(EVALUATION)
+            self.write_evaluation(last_scores, real_data)
+        self.write_status(rows[-1], last_scores, real_data)
         self.write_log(rows, scores)
         (self.folder / "checkpoints").mkdir()
         (self.folder / "checkpoints" / "last.pt").write_bytes(b"made up: no weights")
@@ -105,9 +106,19 @@ class MadeUpRun:
 
     def scores_at(self, step: int, generated: int) -> dict[str, Any]:
         """A row of scores.jsonl, of `generated` images."""
-        name = f"scores {step} {generated}"
-        numbers = score_numbers(self.dataset, self.quality_at(step), self.fate.collapsed, self.rng(name))
-        return {"step": step} | numbers | self.protocol | {"generated": generated, "real": 10_000, "split": "test"}
+        rng = self.rng(f"scores {step} {generated}")
+        numbers = score_numbers(self.dataset, self.quality_at(step), self.fate.collapsed, rng)
+        return {"step": step} | numbers | self.protocol(generated)
+
+    def real_data(self, generated: int) -> dict[str, Any]:
+        """The scores of as many real images, the same for all runs on this dataset."""
+        rng = np.random.default_rng(zlib.crc32(self.dataset.encode()))
+        return score_numbers(self.dataset, 0.97, False, rng) | self.protocol(generated)
+
+    def protocol(self, generated: int) -> dict[str, Any]:
+        features = f"{self.dataset}-{self.size}x{self.size}x{self.channels}-7d2957db"
+        data = {"dataset": f"{self.dataset}-de55e556", "features": features, "accuracy": self.accuracy}
+        return data | {"generated": generated, "real": 10_000, "split": "test"}
 
     def write_images(self) -> None:
         """Write the sample grids, real.png, final.png and samples.gif."""
@@ -132,28 +143,22 @@ class MadeUpRun:
         options = {"quality": self.quality_at(step), "collapsed": collapsed, "seed": self.seed + noise}
         return images.generated_images(self.size, self.channels, count, **options)
 
-    def write_evaluation(self) -> dict[str, Any]:
-        """Write scores.json and figures/neighbors.png as gan.evaluate does. Returns the scores for status.json."""
-        record = {**self.protocol, "generated": 10_000, "real": 10_000, "split": "test"}
-        rng = np.random.default_rng(zlib.crc32(self.dataset.encode()))  # real images are the same for all runs
-        parts = {
-            "scores": score_numbers(self.dataset, self.quality_at(self.steps), self.fate.collapsed, self.rng("final")),
-            "real_data": score_numbers(self.dataset, 0.97, False, rng),
+    def write_evaluation(self, scores: dict[str, Any], real_data: dict[str, Any]) -> None:
+        """Write scores.json and figures/neighbors.png as gan.evaluate does."""
+        record = self.protocol(EVALUATION)
+        numbers = {
+            part: {name: {"mean": row[name], "spread": None} for name in row if name not in ("step", *record)}
+            for part, row in (("scores", scores), ("real_data", real_data))
         }
         key = {"step": self.steps, "checkpoint": "last", "ema": True, "seeds": [0], **record}
-        numbers = {
-            part: {name: {"mean": value, "spread": None} for name, value in scores.items()}
-            for part, scores in parts.items()
-        }
         write_text(self.folder / "scores.json", json.dumps([key | numbers], indent=2) + "\n")
         drawn = self.draw(self.steps, NEIGHBORS, 2)
         real = (255 * images.real_images(self.size, self.channels)).astype(np.uint8)
         distances = ((drawn[:, None].astype(np.float32) - real) ** 2).sum((2, 3, 4))
         pairs = np.concatenate([drawn, real[distances.argmin(1)]])
         images.save_png(images.image_grid(pairs, NEIGHBORS), self.folder / "figures" / "neighbors.png")
-        return parts["scores"] | record
 
-    def write_status(self, last: dict[str, Any], scores: dict[str, Any]) -> None:
+    def write_status(self, last: dict[str, Any], scores: dict[str, Any], real_data: dict[str, Any]) -> None:
         """Write status.json; of a run that never started, as it is then."""
         state = self.fate.state
         content = status.INITIAL | {"state": "running" if state == "interrupted" else state, "error": self.fate.error}
@@ -172,7 +177,8 @@ class MadeUpRun:
                 "process": {"host": host, "pid": pid},
                 "last": {name: value if value is None else round(value, 6) for name, value in numbers.items()},
                 "failures": self.failures(),
-                "scores": scores,
+                "scores": {name: value for name, value in scores.items() if name != "step"},
+                "real_data": real_data,
             }
         write_text(self.folder / "status.json", json.dumps(content, indent=2) + "\n")
 

@@ -11,7 +11,7 @@ from tests.report.made_up_run import DATASETS, Fate, MadeUpRun
 def test_a_made_up_run_is_read_without_damage_and_has_every_column(tmp_path):
     made_up.write_one(tmp_path)
     (run,) = find_runs([tmp_path])
-    assert len(run.rows) > 50 and run.rows[-1]["step"] == run.status["step"] == run.training_scores[-1]["step"] + 250
+    assert len(run.rows) > 50 and run.rows[-1]["step"] == run.status["step"] == run.training_scores[-1]["step"]
     assert run.evaluations[0]["generated"] == 10_000 and run.status["scores"]["fid_mnist"] > 0
     assert run.settings["loss"] == "hinge" and run.settings["train.epochs"] == "2"
     assert not run.damage
@@ -25,7 +25,9 @@ def test_the_same_settings_and_fate_make_the_same_files(tmp_path):
         assert path.read_bytes() == same.read_bytes() or path.name == "hydra.yaml", path  # which has the folder's path
 
 
-@pytest.mark.parametrize(("write", "count"), [(made_up.write_sweep, 4), (made_up.write_seeds, 12)])
+@pytest.mark.parametrize(
+    ("write", "count"), [(made_up.write_pair, 2), (made_up.write_sweep, 4), (made_up.write_seeds, 12)]
+)
 def test_a_made_up_sweep_has_its_runs(tmp_path, write, count):
     write(tmp_path)
     assert len(find_runs([tmp_path])) == count

@@ -54,7 +54,7 @@ def build_page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def open_page(browser, build_page):
-    """`open_page(kind, width, scheme)`: a new window of this width, for a reader who likes it `light` or `dark`."""
+    """`open_page(kind, width, scheme)`: a new window of this width, for a reader who prefers `light` or `dark`."""
 
     def open_window(kind: str, width: int = 1400, scheme: str = "light", density: int = 1) -> OpenPage:
         path = build_page(kind)
@@ -73,6 +73,21 @@ def open_page(browser, build_page):
 def shown(open_page):
     """`open_page`, where the same arguments give the same window: for tests that only look."""
     return functools.cache(open_page)
+
+
+@pytest.fixture
+def visit(open_page):
+    """`visit(kind)`: a new window, in which a test does what a reader does; the page must not complain of it."""
+    visited: list[OpenPage] = []
+
+    def visit_page(kind: str, width: int = 1400) -> Page:
+        visited.append(open_page(kind, width))
+        return visited[-1].page
+
+    yield visit_page
+    for opened in visited:
+        opened.page.context.close()
+    assert not [complaint for opened in visited for complaint in opened.complaints]
 
 
 def listen(opened: OpenPage, address: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = pytest.mark.slow
-KINDS = ["one", "sweep", "seeds", "search", "mixed"]
+KINDS = ["one", "pair", "sweep", "seeds", "search", "mixed"]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_width = pytest.mark.parametrize("width", [1400, 390])
 both_schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -78,7 +78,7 @@ def test_the_page_prints_on_a_sensible_number_of_a4_pages(shown, kind):
     pdf = shown(kind).page.pdf(prefer_css_page_size=True, print_background=True)
     boxes = re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", pdf)
     assert {(round(float(width)), round(float(height))) for width, height in boxes} <= A4_POINTS
-    assert 1 <= len(boxes) <= {"one": 6, "sweep": 6, "seeds": 8, "search": 14, "mixed": 25}[kind]
+    assert 1 <= len(boxes) <= {"one": 6, "pair": 6, "sweep": 6, "seeds": 8, "search": 14, "mixed": 25}[kind]
 
 
 PRINTED = """figures => figures.map(figure => {
