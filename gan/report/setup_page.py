@@ -37,8 +37,8 @@ def write_setup(results: list[ClaimResult], all_runs: list[RunFolder], folder: P
     experiment, published = results[0].experiment, results[0].published
     runs = first(seed_runs(experiment, published, all_runs))
     drawn = dict.fromkeys(FIGURES) | ({"curves": draw_curves(published.curves, runs)} if runs else {})
-    found = ((title, run, draw_grids(published.images, title, run)) for title, run in runs.items())
-    drawn["images"] = next((content for _, _, content in found if content), None)
+    grids = (draw_grids(published.images, title, run) for title, run in runs.items())
+    drawn["images"] = next(filter(None, grids), None)
     if runs and (len(runs) > 1 or not drawn["images"]):
         drawn["seeds"] = draw_rows(published.images, runs)
     for kind, content in drawn.items():
@@ -186,8 +186,8 @@ def describe_curves(experiment: str, published: Claims, folder: Path) -> Iterato
     plan = published.curves
     yield f"\n## Curves\n\n{plan.author or 'Nothing is known of curves of the author.'}"
     if (folder / figure_name(experiment, "curves")).exists():
-        if plan.panels and plan.added:
-            yield "The lowest panel of each seed is ours." if len(plan.added) == 1 else "The lower panels are ours."
+        if plan.added:
+            yield "The lowest panel of each seed is our addition." if plan.panels else "The panels are our choice."
         yield f"\n![curves of each seed]({figure_name(experiment, 'curves')})"
     else:
         yield from earlier_figure(experiment, "losses", folder)
@@ -200,7 +200,7 @@ def describe_images(experiment: str, published: Claims, folder: Path) -> Iterato
     shown = [kind for kind in ("images", "seeds") if (folder / figure_name(experiment, kind)).exists()]
     captions = {
         "images": "Grids of the first seed that has any, with real images at the end:",
-        "seeds": f"The first row of the grid of each seed, by {plan.unit}, with real images at the end:",
+        "seeds": f"Of each seed the first images of its grids, by {plan.unit}, with real images at the end:",
     }
     for kind in shown:
         yield f"\n{captions[kind]}\n\n![{kind}]({figure_name(experiment, kind)})"
