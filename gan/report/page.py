@@ -13,7 +13,7 @@ from gan.report import run_details
 from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
-from gan.report.frames import ENCODINGS, Frame, embed_file, embed_grids, grid_step, read_grid
+from gan.report.frames import ENCODINGS, Frame, embed_animation, embed_file, embed_grids, grid_step, read_grid
 from gan.report.groups import Group, short_value
 from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
@@ -76,6 +76,10 @@ class Page:
         """Generated images above their nearest training images, of the runs that were evaluated."""
         found = [(run, embed_file(run, "figures/neighbors.png")) for run in self.report.runs[:MAX_DETAILED]]
         return [(run, frame) for run, frame in found if frame]
+
+    def animation(self, run: RunFolder) -> Frame | None:
+        """The run's samples.gif, where it is small."""
+        return embed_animation(run, "samples.gif", GIF_BYTES // len(self.report.runs))
 
     def details(self) -> list[RunFolder]:
         """The runs whose log and configuration are in the page."""

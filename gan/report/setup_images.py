@@ -19,7 +19,7 @@ WIDTH, MARGIN, LINE, LABEL = 880, 12, 18, 52  # of a sheet, around its tiles, of
 MAX_SIDE = 2000  # of a grid in pixels
 MAX_SCALE, TILES_A_ROW = 3, 3  # small images are enlarged where so many tiles still fit into a row
 MAX_GRIDS_BYTES, MAX_ROWS_BYTES = 120_000, 60_000  # of the PNGs, so that the repository stays small
-GRAYS, COLORS = (16, 8, 4), (64, 32, 16)  # of a PNG, the best first
+GRAYS, COLORS = (16, 8, 4), (128, 64, 32)  # of a PNG, the best first
 TOLERANCE = 0.005  # epochs: those of a step are rounded
 
 
@@ -55,11 +55,10 @@ def draw_rows(plan: Images, runs: dict[str, RunFolder]) -> bytes | None:
         return None
 
     def draw(part: int) -> Image.Image:
-        tiles = []
-        for title, of_run in grids.items():
-            rows = {name: crop(grid, 1, part) for name, grid in of_run.items()}
-            tiles.append(Tile(plain(title), stack_rows(names, rows)))
-        return draw_sheet(f"the first row of each grid, by {plan.unit}", tiles)
+        rows = {title: {name: crop(grid, 1, part) for name, grid in of_run.items()} for title, of_run in grids.items()}
+        count = max(len(parts_of(row)[1]) for of_run in rows.values() for row in of_run.values())
+        tiles = [Tile(plain(title), stack_rows(names, of_run)) for title, of_run in rows.items()]
+        return draw_sheet(f"the first {count} images of each grid, by {plan.unit}", tiles)
 
     return encode_within(MAX_ROWS_BYTES, draw)
 

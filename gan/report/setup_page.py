@@ -1,19 +1,15 @@
 """The page about one published set-up: settings, reading, differences, claims, curves, images, and what to type."""
 
-import functools
 import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-
-from gan.config import CONF
 from gan.report.claim_commands import TIMES, missing_commands
 from gan.report.claim_files import Claims, Setting
 from gan.report.claim_results import ClaimResult, evaluate_claim, is_complete, is_free, is_run_of
+from gan.report.composition import compose_settings
 from gan.report.runs import RunFolder, flatten
 from gan.report.verdicts import count_verdicts
 from gan.system import files
@@ -37,8 +33,8 @@ def write_setup(results: list[ClaimResult], all_runs: list[RunFolder], folder: P
     experiment, published = results[0].experiment, results[0].published
     runs = first(seed_runs(experiment, published, all_runs))
     drawn = dict.fromkeys(FIGURES) | ({"curves": draw_curves(published.curves, runs)} if runs else {})
-    found = ((title, run, draw_grids(published.images, title, run)) for title, run in runs.items())
-    drawn["images"] = next((content for _, _, content in found if content), None)
+    grids = (draw_grids(published.images, title, run) for title, run in runs.items())
+    drawn["images"] = next(filter(None, grids), None)
     if runs and (len(runs) > 1 or not drawn["images"]):
         drawn["seeds"] = draw_rows(published.images, runs)
     for kind, content in drawn.items():
@@ -101,7 +97,7 @@ def bullets(title: str, items: list[str], otherwise: str) -> Iterator[str]:
 
 def describe_settings(experiment: str, published: Claims, runs: dict[str, RunFolder]) -> Iterator[str]:
     """The author's settings beside ours, from the configuration; and kept runs that were made with other ones."""
-    config = compose_setup(experiment, tuple(published.overrides))
+    config = compose_settings(f"experiment={experiment}", *published.overrides)
     yield "## Settings\n\n| | the author | ours |\n|---|---|---|"
     for setting in published.settings:
         author = NOT_SAID if setting.author is None else setting.author
@@ -114,15 +110,6 @@ def describe_settings(experiment: str, published: Claims, runs: dict[str, RunFol
         own = {name: run.settings[name] for name in names if name in run.settings}
         if other := [f"{name}={value}" for name, value in own.items() if value != current[name]]:
             yield f"\nSeed {markdown(run.seed)} was run with other settings: {markdown_code(' '.join(other))}."
-
-
-@functools.cache
-def compose_setup(experiment: str, overrides: tuple[str, ...]) -> dict[str, Any]:
-    """The configuration of a set-up, as train.py composes it."""
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        config = compose("train", overrides=[f"experiment={experiment}", *overrides])
-    tree: Any = OmegaConf.to_container(config, resolve=True)
-    return tree
 
 
 def our_values(setting: Setting, config: dict[str, Any]) -> Iterator[str]:
@@ -186,8 +173,8 @@ def describe_curves(experiment: str, published: Claims, folder: Path) -> Iterato
     plan = published.curves
     yield f"\n## Curves\n\n{plan.author or 'Nothing is known of curves of the author.'}"
     if (folder / figure_name(experiment, "curves")).exists():
-        if plan.panels and plan.added:
-            yield "The lowest panel of each seed is ours." if len(plan.added) == 1 else "The lower panels are ours."
+        if plan.added:
+            yield "The lowest panel of each seed is our addition." if plan.panels else "The panels are our choice."
         yield f"\n![curves of each seed]({figure_name(experiment, 'curves')})"
     else:
         yield from earlier_figure(experiment, "losses", folder)
@@ -200,7 +187,7 @@ def describe_images(experiment: str, published: Claims, folder: Path) -> Iterato
     shown = [kind for kind in ("images", "seeds") if (folder / figure_name(experiment, kind)).exists()]
     captions = {
         "images": "Grids of the first seed that has any, with real images at the end:",
-        "seeds": f"The first row of the grid of each seed, by {plan.unit}, with real images at the end:",
+        "seeds": f"Of each seed the first images of its grids, by {plan.unit}, with real images at the end:",
     }
     for kind in shown:
         yield f"\n{captions[kind]}\n\n![{kind}]({figure_name(experiment, kind)})"

@@ -90,3 +90,17 @@ def test_a_broken_grid_does_not_decide_on_the_size_of_the_others(tmp_path):
     found, encoding = frames.embed_grids(runs)
     assert [len(own) for own in found.values()] == [2, 0] and encoding.tiles == 8
     assert "step_0000002.png" in " ".join(runs[1].problems)
+
+
+def test_an_animation_is_embedded_as_it_is_unless_it_is_large(tmp_path):
+    write_run(tmp_path / "0")
+    (run,) = find_runs([tmp_path])
+    path = tmp_path / "0" / "samples.gif"
+    assert frames.embed_animation(run, "samples.gif", 10**6) is None and not run.problems
+    stills = [grid_of(2, 8, seed) for seed in range(3)]
+    stills[0].save(path, save_all=True, append_images=stills[1:])
+    frame = frames.embed_animation(run, "samples.gif", 10**6)
+    assert base64.b64decode(frame.url.partition(",")[2]) == path.read_bytes() and frame.width == stills[0].width
+    assert frames.embed_animation(run, "samples.gif", 100) is None and not run.problems
+    path.write_bytes(b"x")
+    assert frames.embed_animation(run, "samples.gif", 10**6) is None and "samples.gif" in run.problems[0]

@@ -1,5 +1,6 @@
 """The pages about published set-ups: what they say, and that each number of ours is the configuration's."""
 
+import functools
 import json
 import math
 import re
@@ -31,6 +32,12 @@ def evaluate(experiment, runs):
 
 def page(experiment, runs, folder):
     return "\n".join(setup_page(evaluate(experiment, runs), runs, folder)) + "\n"
+
+
+@functools.cache
+def find_kept():
+    """The kept runs, each of whose files is read once."""
+    return find_runs(kept_runs())
 
 
 def section(text, title):
@@ -74,7 +81,7 @@ def grid_image(side=28, count=2, shade=0):
 @pytest.mark.parametrize("experiment", PUBLISHED)
 def test_the_pages_are_what_the_program_prints(experiment, monkeypatch):
     monkeypatch.chdir(ROOT)
-    text = page(experiment, find_runs(kept_runs()) if kept_runs() else [], RESULTS)
+    text = page(experiment, find_kept(), RESULTS)
     assert text == (RESULTS / page_name(experiment)).read_text("utf-8"), "python -m gan.report --claims --out docs"
     assert len(text.splitlines()) <= 150
     links = re.findall(r"\]\(([^):#]+)", text)

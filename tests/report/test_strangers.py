@@ -78,7 +78,7 @@ def test_a_broken_grid_costs_its_own_cell_and_is_named(sweep, tmp_path):
     (sweep / "0_mlp_adam" / "samples" / "step_0000002.png").write_bytes(b"x")
     report = Report(find_runs([sweep]), tmp_path)
     text = Page(report).html()
-    assert text.count('alt="Generated images of mlp') == 3 and ">no image<" not in text
+    assert text.count('alt="Generated images of mlp') == 2 and text.count(">no image<") == 1
     assert any(run.name == "0_mlp_adam" and "step_0000002.png" in sentence for run, sentence in report.problems())
     assert text == Page(Report(find_runs([sweep]), tmp_path)).html()  # without a memory address
 
