@@ -18,7 +18,6 @@ from gan.report.runs import RunFolder
 
 MAX_CELLS = 200
 TEXT_SIZE, LINE_SPACING, MAX_LINES = 13, 1.3, 3  # of a text: pixels, and times the size
-CAPTION_HEIGHT = 60  # of the texts of a cell, about
 REAL_IMAGES = 10
 ROW_LABEL_WIDTH = 150
 TILINGS = [(1, (10, 5)), (4, (6, 5)), (12, (5, 4)), (50, (4, 3)), (MAX_CELLS, (3, 2))]  # up to so many cells: of each
@@ -50,11 +49,6 @@ class Layout:
     def width(self) -> int:
         """Of a cell, in pixels."""
         return self.tiling[0] * (TILE + GAP) - GAP
-
-    def lines(self, count: int, width: int) -> int:
-        """In how many lines, or rows, so many cells of `width` make a sheet of about the usual aspect."""
-        height = self.tiling[1] * (TILE + GAP) + CAPTION_HEIGHT
-        return max(1, round(math.sqrt(count * (width + MARGIN) / height / ASPECT)))
 
 
 def report_sheet(report: Report) -> bytes:
@@ -130,7 +124,7 @@ def draw_matrix(matrix: Matrix, layout: Layout) -> Image.Image:
         pairs = zip(matrix.cells[0], matrix.column_labels, strict=False)
         named = [(group, (group.name if group else "") or label) for group, label in pairs]
         cells = [draw_cell(group, layout, label if len(named) > 1 else "") for group, label in named]
-        lines = in_parts(cells, layout.lines(len(cells), layout.width))
+        lines = in_parts(cells, round(len(cells) / fitting_columns(cells)))
         return below([*title, *(beside(line, MARGIN) for line in lines)], MARGIN)
     labels = [draw_text(label, layout.width) for label in matrix.column_labels]
     head = beside([draw_text("", ROW_LABEL_WIDTH), *labels], MARGIN)
@@ -138,13 +132,19 @@ def draw_matrix(matrix: Matrix, layout: Layout) -> Image.Image:
         beside([draw_text(label, ROW_LABEL_WIDTH), *(draw_cell(group, layout) for group in row)], MARGIN)
         for label, row in zip(matrix.row_labels, matrix.cells, strict=True)
     ]
-    parts = in_parts(rows, max(1, round(len(rows) / layout.lines(len(rows), head.width))))
+    parts = in_parts(rows, fitting_columns(rows))
     return below([*title, beside([below([head, *part], MARGIN // 2) for part in parts], MARGIN)], MARGIN // 2)
 
 
+def fitting_columns(images: Sequence[Image.Image]) -> int:
+    """In how many columns the images make a sheet of about the usual aspect."""
+    width, height = max(image.width for image in images), sum(image.height + MARGIN for image in images)
+    return max(1, round(math.sqrt(ASPECT * height / (width + MARGIN))))
+
+
 def in_parts(images: Sequence[Image.Image], count: int) -> list[Sequence[Image.Image]]:
-    """The images in so many parts of about one length."""
-    length = -(-len(images) // count)
+    """The images in so many parts, or one, of about one length."""
+    length = -(-len(images) // max(count, 1))
     return [images[start : start + length] for start in range(0, len(images), length)]
 
 
