@@ -46,6 +46,7 @@ class Curve:
         ys: interrupted where one is not finite.
         spread: half the height of a band around the line at each point; empty: no band.
         has_diverged: whether it ends with a mark.
+        width: of the line, in points.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Curve:
     linestyle: Linestyle = "-"
     spread: Sequence[float] = ()
     has_diverged: bool = False
+    width: float = 1.1
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,7 @@ def draw_curve(axis: Axes, curve: Curve) -> Line2D:
     around = np.concatenate([[False], is_finite, [False]])
     is_marked = is_finite & (~around[:-2] & ~around[2:] | (len(xs) <= FEW))
     marker = MARKERS[curve.linestyle] if is_marked.any() else ""
-    width = 0.8 if curve.has_diverged else 1.1
-    (line,) = axis.plot(xs, ys, color=curve.color, linestyle=curve.linestyle, linewidth=width)
+    (line,) = axis.plot(xs, ys, color=curve.color, linestyle=curve.linestyle, linewidth=curve.width)
     line.set(marker=marker, markevery=is_marked.tolist(), markersize=3.5)
     if len(curve.spread):
         spread = np.asarray(curve.spread, dtype=float)

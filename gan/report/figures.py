@@ -32,8 +32,8 @@ Point = tuple[int, float]  # step and value; NaN where it was not finite
 def write_figures(groups: list[Group], out: Path) -> list[Path]:
     """Write figures/{losses,predictions,scores}.{pdf,svg} below `out`, those that have data, and return their paths.
 
-    A curve is the mean over a group's seeds, its band the standard deviation. Runs that diverged are not in it: they
-    have thin curves of the same color, with a mark at the end. The same runs give the same bytes.
+    A curve is the mean over a group's seeds that finished, its band the standard deviation. The others have thin curves
+    of the same color, with a mark at the end of one that diverged. The same runs give the same bytes.
 
     Raises ConfigError where `figures` is a link out of `out`, and OSError where the files cannot be written.
     """
@@ -104,13 +104,13 @@ def read_points(rows: Iterable[dict[str, Any]], name: str) -> list[Point]:
 def draw_groups(groups: list[Group], read: Callable[[RunFolder], list[Point]]) -> Iterator[Curve]:
     """The curves of each group that has points."""
     for group, color in zip(groups, COLORS, strict=False):
-        label, diverged = group.name or group.label, [run.status["state"] == "diverged" for run in group.counted]
-        points = list(map(read, group.counted))
-        if curve := mean_curve([of_run for of_run, has in zip(points, diverged, strict=True) if not has], label, color):
+        label, points = group.name or group.label, [(run.status["state"], read(run)) for run in group.counted]
+        if curve := mean_curve([of_run for state, of_run in points if state == "finished"], label, color):
             yield curve
-        for of_run in (of_run for of_run, has in zip(points, diverged, strict=True) if has and of_run):
-            steps, values = zip(*thin_out(of_run, MAX_POINTS), strict=True)
-            yield Curve(label, steps, values, color, has_diverged=True)
+        for state, of_run in points:
+            if state != "finished" and of_run:
+                steps, values = zip(*thin_out(of_run, MAX_POINTS), strict=True)
+                yield Curve(label, steps, values, color, has_diverged=state == "diverged", width=0.8)
 
 
 def mean_curve(runs: Sequence[list[Point]], label: str, color: str) -> Curve | None:
