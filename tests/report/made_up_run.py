@@ -48,9 +48,8 @@ class MadeUpRun:
         self.steps = int(self.total_steps * fate.progress)
         self.log_steps = [*range(watch.log_every, self.steps, watch.log_every), self.steps]
         self.grid_steps = [*range(0, self.steps, watch.samples_every), self.steps]
-        period = watch.scores_every
-        self.score_steps = [*range(period, self.total_steps, period), self.total_steps] if period else []
-        self.score_steps = [step for step in self.score_steps if step <= self.steps]
+        due = [*range(0, self.total_steps, watch.scores_every), self.total_steps] if watch.scores_every else []
+        self.score_steps = [step for step in due[1:] if step <= self.steps]
         self.seed = zlib.crc32(" ".join(overrides).encode())
         self.speed = SPEED.get(self.model, 1500.0) * self.rng("speed").uniform(0.93, 1.04)
 
@@ -150,8 +149,8 @@ class MadeUpRun:
             part: {name: {"mean": row[name], "spread": None} for name in row if name not in ("step", *record)}
             for part, row in (("scores", scores), ("real_data", real_data))
         }
-        key = {"step": self.steps, "checkpoint": "last", "ema": True, "seeds": [0], **record}
-        write_text(self.folder / "scores.json", json.dumps([key | numbers], indent=2) + "\n")
+        key = {"step": self.steps, "checkpoint": "last", "ema": True, "seeds": [0]}
+        write_text(self.folder / "scores.json", json.dumps([key | record | numbers], indent=2) + "\n")
         drawn = self.draw(self.steps, NEIGHBORS, 2)
         real = (255 * images.real_images(self.size, self.channels)).astype(np.uint8)
         distances = ((drawn[:, None].astype(np.float32) - real) ** 2).sum((2, 3, 4))
