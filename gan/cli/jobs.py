@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gan.cli import sweep_results
 from gan.cli.arguments import check_folders
 from gan.cli.job_settings import already_done, drop_replaced, to_yaml
 from gan.cli.messages import exit_with, os_error_message, outlive_console
@@ -93,10 +94,8 @@ def check_job(cfg: DictConfig, hydra: Any) -> None:
 
 
 def objective(folder: Path) -> float | None:
-    """What a search minimizes: the last FID of the run, or None if it diverged."""
-    run = status.read(folder)
-    score = headline(run["scores"])
-    return None if run["state"] == "diverged" or score is None else score[1]
+    """What a search minimizes, of the run in `folder`."""
+    return sweep_results.objective(status.read(folder))
 
 
 def typed_overrides() -> list[str]:

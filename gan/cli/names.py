@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from gan.cli.overrides import NO_EPOCHS, OPERATIONAL, group_options
 
 PLAIN_OVERRIDE = r"[\w.-]+(=\[?[\w.-]+([,/][\w.-]+)*\]?)?"  # one without special characters
+NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
 MAX_RUN_LENGTH = 80  # of the part of a run folder's name that `folder_name` makes
 MAX_JOB_LENGTH = 120  # of the name of a job's folder
 
@@ -55,3 +56,14 @@ def value_text(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(value_text, value)) or "none"
     return value if isinstance(value, str) else Override._get_value_element_as_str(value).lower()
+
+
+def sort_key(text: object) -> list[tuple[int, float, str]]:
+    """A key for names and values of settings: numbers by value, and before other text, in which they count too.
+
+    So 1e-3 comes before 9, 9 before 10, 10 before mlp, and seed-9 before seed-10.
+    """
+    if re.fullmatch(f"[+-]?{NUMBER}", str(text)):
+        return [(0, float(str(text)), "")]
+    parts = re.split(f"({NUMBER})", str(text))  # text and numbers in turn
+    return [(1, float(part) if number % 2 else 0.0, part) for number, part in enumerate(parts)]

@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan.cli.job_settings import describe_difference, drop_replaced, is_done, is_unused, read_settings, to_yaml
 from gan.cli.messages import exit_with, explain_error
-from gan.cli.names import job_name
+from gan.cli.names import job_name, sort_key
 from gan.cli.overrides import CONFIG_NAME, OPERATIONAL, parse_settings, quote, quote_override, shell_line, single_choice
-from gan.cli.sweep_results import SweepRun, table_lines, write_results
+from gan.cli.sweep_results import Search, SweepRun, search_table, table_lines, write_results
 from gan.config.comparison import comparable
 from gan.config.errors import ConfigError, invalid_value, printable
 from gan.system import files, locks, status
@@ -39,14 +39,19 @@ def own_yaml_flags(hydra: Any) -> list[str]:
     return flags if hydra.job.config_name == CONFIG_NAME else [*flags, "--config-name", hydra.job.config_name]
 
 
-def label_of(folder: Path, overrides: Any, swept: set[str]) -> str:
-    """Those of a run's overrides that were swept, or else the name of its folder.
+def is_search(config: DictConfig) -> bool:
+    """Whether Optuna chooses the jobs."""
+    return config.hydra.sweeper._target_.endswith("OptunaSweeper")
+
+
+def swept_values(overrides: Any, swept: set[str]) -> dict[str, str]:
+    """Those of a run's overrides that were swept, by name as it was typed.
 
     Args:
         overrides: may come from the run's files, and be anything.
     """
-    lines = [str(line) for line in overrides] if isinstance(overrides, list) else []
-    return " ".join(line for line in lines if line.lstrip("+").partition("=")[0] in swept) or folder.name
+    pairs = [str(line).partition("=") for line in overrides] if isinstance(overrides, list) else []
+    return {name: value for name, _, value in pairs if name.lstrip("+") in swept}
 
 
 class Job(NamedTuple):
@@ -98,7 +103,7 @@ class Sweep(Callback):
             exit_with(error)
         if WORLD_SIZE > 1:
             exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
-        if "optuna" in config.hydra.sweeper._target_ and config.watch.scores_every is None:
+        if is_search(config) and config.watch.scores_every is None:
             exit_with(invalid_value("watch.scores_every", None, "steps, such as 2000: a search minimizes the FID"))
         from hydra_plugins import _gan_launchers as ours
 
@@ -175,7 +180,7 @@ class Sweep(Callback):
         taken = {str(job.folder).casefold() for job in self.jobs}
         first = next(candidates)
         if first.parent not in self.found:
-            folders = sorted(first.parent.iterdir()) if first.parent.is_dir() else []
+            folders = sorted(first.parent.iterdir(), key=sort_key) if first.parent.is_dir() else []
             runs = {folder: read_settings(folder) for folder in folders if not is_unused(folder)}
             self.found[first.parent] = {folder: comparable(runs[folder], OPERATIONAL) for folder in runs}
         found, wanted = self.found[first.parent], comparable(settings, OPERATIONAL)
@@ -196,19 +201,24 @@ class Sweep(Callback):
     def print_outcomes(self) -> bool:
         """Print a table of the jobs, what to type if some are not done, and where the results are.
 
-        Returns whether all are done.
+        Returns whether all are done, and in a search whether a trial has a score.
         """
         folder = Path(self.config.hydra.sweep.dir)
         swept = self.swept_settings()
-        runs = [SweepRun(job.folder, label_of(job.folder, job.overrides, swept), job.outcome()) for job in self.jobs]
-        lines = ["", str(folder), *table_lines(runs, folder)]
+        runs = [SweepRun(job.folder, swept_values(job.overrides, swept), job.outcome()) for job in self.jobs]
+        search = self.search()
+        best = search.best(runs) if search else None
+        lines = ["", str(folder), *(search_table(runs, search) if search else table_lines(runs, folder))]
+        if search:
+            rerun = [self.rerun_line(job) for job in self.jobs if best and job.folder == best.folder]
+            lines.append(f"  best trial  {rerun[0] if rerun else 'none: no trial has a score'}")
         states = [run.outcome["state"] for run in runs if not is_done(run.outcome)]
         if set(states) - {"failed", "refused"}:
             lines.append(f"  resume      {self.resume_line()}")
         print("\n".join(map(printable, lines)), flush=True)
         if runs:
-            print("\n".join(map(printable, write_results([*runs, *self.earlier_runs(swept)], folder))))
-        return not states
+            print("\n".join(map(printable, write_results([*runs, *self.earlier_runs(swept)], folder, search))))
+        return not states and (search is None or best is not None)
 
     def earlier_runs(self, swept: set[str]) -> list[SweepRun]:
         """The runs that were there before the sweep, and are not among its jobs."""
@@ -217,8 +227,19 @@ class Sweep(Callback):
             overrides = None
             with contextlib.suppress(OSError, ValueError):
                 overrides = files.read_yaml(folder / ".hydra" / "overrides.yaml")
-            runs.append(SweepRun(folder, label_of(folder, overrides, swept), status.outcome(folder)))
+            runs.append(SweepRun(folder, swept_values(overrides, swept), status.outcome(folder)))
         return runs
+
+    def search(self) -> Search | None:
+        """What Optuna's sweeper looks for; None in a sweep."""
+        if not is_search(self.config):
+            return None
+        return Search(maximizes=str(self.config.hydra.sweeper.direction).endswith("maximize"))
+
+    def rerun_line(self, job: Job) -> str:
+        """The command line that makes the run of a job again, by itself."""
+        overrides = [line for line in job.overrides if not line.startswith("hydra.")]
+        return shell_line("train.py", *own_yaml_flags(self.config.hydra), *overrides, "hydra.mode=RUN")
 
     def resume_line(self) -> str:
         """The command line that goes on with this sweep."""

@@ -1,16 +1,14 @@
 """The command `python -m gan.report PATHS...`: a report about the runs in these folders."""
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
 
 from gan.cli import messages
 from gan.config.errors import printable
 from gan.report.claim_page import DOCS, claims_page
-from gan.report.contents import Report
-from gan.report.documents import csv_table, markdown_report
-from gan.report.page import Page
-from gan.report.runs import RunFolder, find_runs
+from gan.report.runs import find_runs
 from gan.system import files
 
 
@@ -20,14 +18,15 @@ def kept_runs() -> list[Path]:
     return [folder] if folder.is_dir() else []
 
 
-def write_report(runs: list[RunFolder], out: Path) -> list[Path]:
-    """Write report.html, report.md and runs.csv into `out` and return their paths. Raises OSError where that fails."""
-    report = Report(runs, out)
-    texts = {"report.html": Page(report).html(), "report.md": markdown_report(report), "runs.csv": csv_table(report)}
-    for name, text in texts.items():
-        with files.atomic_write(out / name, durable=False) as file:
-            file.write(text.encode())
-    return [out / name for name in texts]
+def watch_seconds(text: str) -> float:
+    """The argument of --watch. Raises ArgumentTypeError for what is no time to wait."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text}: must be seconds, from 1 to 86400, or left out for 10")
+    return seconds
 
 
 def main() -> None:
@@ -43,7 +42,15 @@ def main() -> None:
         "--claims",
         action="store_true",
         help="print which claims about published set-ups held in these runs and in those kept in docs/results/runs; "
-        "with --out, write results.md and results/*.png there",
+        "with --out, write results.md there, and in results/ a page and figures for each set-up",
+    )
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=watch_seconds,
+        const=10,
+        metavar="SECONDS",
+        help="write report.html again every so many seconds, 10 by default, as long as a run goes on",
     )
     args = parser.parse_args()
     if args.claims:
@@ -55,9 +62,14 @@ def main() -> None:
         return
     if not args.paths:
         parser.error("the following arguments are required: PATH")
-    runs = find_runs(args.paths)
+    from gan.report.writer import watch_report, write_report  # whose libraries claims do not need
+
     out = args.out or Path(os.path.commonpath([path.resolve() for path in args.paths]))
-    for path in write_report(runs, out):
+    if args.watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            watch_report(args.paths, out, args.watch)
+        return
+    for path in write_report(find_runs(args.paths), out):
         print(printable(files.relative_path(path)))
 
 

@@ -1,5 +1,6 @@
-"""The claims about published set-ups, as data: `claims/` has a YAML file for each, named like its experiment."""
+"""What is known of each published set-up, and the claims about it: `claims/` has a YAML, named like its experiment."""
 
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,8 +54,53 @@ class Claim(Strict):
     former: str | None = None
 
 
+class Setting(Strict):
+    """A setting of the author's, and ours that stand for it.
+
+    Args:
+        what: its name in words.
+        author: what the text says, in words or as the value itself; None: nothing.
+        ours: names of settings; their values are those of the configuration.
+    """
+
+    what: str
+    author: str | int | float | None = None
+    ours: list[str] = Field(min_length=1)
+
+
+class Curves(Strict):
+    """The author's curves.
+
+    Args:
+        author: what is known of them; None: nothing.
+        axis: what they are drawn over.
+        panels: the logged numbers in each panel, from top to bottom.
+        added: panels of ours below them.
+    """
+
+    author: str | None = None
+    axis: Literal["epoch", "step"] = "epoch"
+    panels: list[list[str]] = Field(default=[])
+    added: list[list[str]] = Field(default=[])
+
+
+class Images(Strict):
+    """The author's sample images.
+
+    Args:
+        author: what is known of them; None: nothing.
+        unit: of `at`, the times after which ours are shown.
+        normalized: whether each grid is shown in its own pixel range.
+    """
+
+    author: str | None = None
+    unit: Literal["epoch", "step"] = "epoch"
+    at: list[int]
+    normalized: bool = False
+
+
 class Claims(Strict):
-    """All claims about a set-up.
+    """All claims about a set-up, and what its page says of it.
 
     Args:
         source: the publication.
@@ -62,6 +108,8 @@ class Claims(Strict):
         seeds: of which seeds runs are wanted.
         minutes: of one epoch on one CPU core, as far as measured.
         watch: overrides with which a run measures what the checks need.
+        reading: what the text leaves open, and what we chose.
+        differences: in what ours differs from the text all the same.
     """
 
     source: str
@@ -69,10 +117,38 @@ class Claims(Strict):
     seeds: list[int]
     minutes: float
     watch: list[str] = Field(default=[])
+    settings: list[Setting] = Field(default=[])
+    reading: list[str] = Field(default=[])
+    differences: list[str] = Field(default=[])
+    curves: Curves = Curves()
+    images: Images = Images(at=[])
     claims: list[Claim]
 
+    @property
+    def overrides(self) -> list[str]:
+        """What a run of the set-up itself needs besides `experiment=`; claims with others are about variants of it."""
+        return self.claims[0].overrides
 
+
+@functools.cache
 def load_claims() -> dict[str, Claims]:
     """The claims about each set-up, by its experiment."""
-    paths = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
-    return {name: Claims.model_validate(yaml.safe_load(path.read_text("utf-8"))) for name, path in paths.items()}
+    paths = sorted(FOLDER.rglob("*.yaml"))
+    names = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths]
+    return {name: Claims.model_validate(read_claims(name)) for name in names}
+
+
+def read_claims(name: str) -> dict[str, Any]:
+    """The content of a file, with what it does not say of its set-up from that of the set-up that it is `like`.
+
+    Settings of the same name are replaced; reading and differences are added to.
+    """
+    own: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    if "like" not in own:
+        return own
+    other = read_claims(own.pop("like"))
+    replaced = {setting["what"]: setting for setting in own.get("settings", [])}
+    settings = {setting["what"]: setting for setting in other["settings"]} | replaced
+    texts = {key: other.get(key, []) + own.get(key, []) for key in ("reading", "differences")}
+    drawn = {key: own.get(key, other[key]) for key in ("curves", "images")}
+    return own | texts | drawn | {"settings": list(settings.values())}

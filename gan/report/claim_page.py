@@ -1,21 +1,27 @@
 """The page about claims: one table, the runs behind it, and what to type for those that are missing."""
 
+import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from gan.cli.overrides import shell_line
 from gan.config import CONF
+from gan.report.claim_commands import TIMES, missing_commands
 from gan.report.claim_files import load_claims
-from gan.report.claim_results import ClaimResult, describe_run, evaluate_claims, extra_overrides, is_complete, is_run_of
+from gan.report.claim_results import ClaimResult, describe_run, evaluate_claims, extra_overrides, is_run_of
 from gan.report.runs import RunFolder
+from gan.report.setup_page import figure_name, page_name, replace, write_setup
 from gan.report.verdicts import count_verdicts
-from gan.system import files
 from gan.system.escape import markdown, markdown_code
 from gan.system.images import read_image
 
 DOCS = CONF.parent / "docs"
 FIGURES = {"losses": "figures/losses.png", "predictions": "figures/predictions.png", "samples": "final.png"}
+DRAWN = {  # the figures of a set-up that show it, by the label of the link
+    "losses": [("curves", "curves")],
+    "predictions": [("curves", "curves")],
+    "samples": [("images", "seeds"), ("images", "images")],
+}
 IMAGES = "results"  # the folder of the images, beside the page
 INTRODUCTION = """\
 # Results of the published set-ups
@@ -26,6 +32,9 @@ program ([gan/report/claims](../gan/report/claims), [checks](../gan/report/check
 ```bash
 python -m gan.report --claims --out docs    # of the runs in docs/results/runs, and in folders that are named
 ```
+
+Each set-up has a page, linked below: the author's settings beside ours, our reading of the text and what differs,
+curves as the author drew them, images after the same epochs, and what to type.
 
 * **Seeds**: for how many of those that decide the claim it held, with the 95 % interval of that share (Wilson).
 * **Verdict**: *held* or *did not hold* where the interval excludes 1/2 (4 of 4, 9 of 10); *depends on the seed* where
@@ -38,24 +47,21 @@ python -m gan.report --claims --out docs    # of the runs in docs/results/runs, 
   are no verdict; [former_claims.md](results/former_claims.md) has those of the former checks and
   [findings.md](results/findings.md) what was found."""
 
-TIMES = "Times are of one CPU core, as far as measured; several runs can share the cores."
-
-
-class Missing(NamedTuple):
-    """Runs to make: a set-up with overrides, and so many epochs."""
-
-    experiment: str
-    overrides: tuple[str, ...]
-    epochs: int
-
 
 def claims_page(all_runs: list[RunFolder], out: Path | None = None) -> Iterator[str]:
-    """The lines of the page, in Markdown. With `out`, the figures of the runs are written there, into IMAGES."""
+    """The lines of the page, in Markdown. With `out`, the pages of the set-ups and all figures are written there.
+
+    They lie in IMAGES, a folder beside the page.
+    """
     results = evaluate_claims(all_runs)
+    if out:
+        write_variants(results, out / IMAGES)
+        for _, group in itertools.groupby(results, key=lambda result: result.experiment):
+            write_setup(list(group), all_runs, out / IMAGES)
     yield INTRODUCTION
     yield f"\n**{count_verdicts(result.verdict for result in results)}**\n"
     yield "| claim | the author's words, in short | ours | seeds | verdict | figure |\n|---|---|---|---|---|---|"
-    yield from (table_row(result, out) for result in results)
+    yield from (table_row(result, (out or DOCS) / IMAGES) for result in results)
     yield "\n## Runs\n"
     yield from describe_runs(results, all_runs)
     yield f"\n## Missing runs\n\n{TIMES}\n\n```bash"
@@ -63,8 +69,8 @@ def claims_page(all_runs: list[RunFolder], out: Path | None = None) -> Iterator[
     yield "```"
 
 
-def table_row(result: ClaimResult, out: Path | None) -> str:
-    """A claim with its evidence and verdict."""
+def table_row(result: ClaimResult, folder: Path) -> str:
+    """A claim with its evidence and verdict, a link to its set-up's page, and one to its figure in `folder`."""
     claim = result.claim
     text = f"{claim.text} *{claim.note}*" if claim.note else claim.text
     ours = "<br>".join(
@@ -72,21 +78,42 @@ def table_row(result: ClaimResult, out: Path | None) -> str:
     )
     if not result.counted and claim.former:
         ours = f"*Before: {claim.former}.*"
-    figure = figure_link(result, out)
-    cells = f"`{result.experiment}` {result.number}", text, ours, result.verdict.share, str(result.verdict), figure
+    name = f"[`{result.experiment}`]({IMAGES}/{page_name(result.experiment)}) {result.number}"
+    cells = name, text, ours, result.verdict.share, str(result.verdict), figure_link(result, folder)
     return f"| {' | '.join(cells)} |"
 
 
-def figure_link(result: ClaimResult, out: Path | None) -> str:
-    """A link to the figure of the first seed that counts, which is written below `out`; or to one that is there."""
-    kind, folder = result.claim.figure, out or DOCS
-    variant = f"_{result.number}" if result.claim.overrides else ""
-    name = f"{result.experiment.replace('/', '-')}{variant}_{kind}.png"
-    image = result.counted[0].run.read(read_image, FIGURES[kind]) if out and result.counted else None
-    if image is not None:
-        with files.atomic_write(folder / IMAGES / name) as file:
-            image.convert("RGB").quantize(32).save(file, format="png", optimize=True)
-    return f"[{kind}]({IMAGES}/{name})" if (folder / IMAGES / name).exists() else "-"
+def figure_link(result: ClaimResult, folder: Path) -> str:
+    """A link to the first figure in `folder` that shows the claim: its own, the set-up's, or that of an earlier run."""
+    kind, experiment = result.claim.figure, result.experiment
+    names = (
+        [(kind, variant_name(result))]
+        if is_variant(result)
+        else [
+            *((label, figure_name(experiment, drawn)) for label, drawn in DRAWN[kind]),
+            (f"earlier {kind}", figure_name(experiment, kind)),
+        ]
+    )
+    return next((f"[{label}]({IMAGES}/{name})" for label, name in names if (folder / name).exists()), "-")
+
+
+def is_variant(result: ClaimResult) -> bool:
+    """Whether the claim is about runs with other overrides than its set-up's."""
+    return result.claim.overrides != result.published.overrides
+
+
+def variant_name(result: ClaimResult) -> str:
+    return figure_name(result.experiment, f"{result.number}_{result.claim.figure}")
+
+
+def write_variants(results: list[ClaimResult], folder: Path) -> None:
+    """Write the figure of the first seed that counts for each claim about a variant; remove it where none has one."""
+    for result in filter(is_variant, results):
+        image = result.counted[0].run.read(read_image, FIGURES[result.claim.figure]) if result.counted else None
+        content = io.BytesIO()
+        if image is not None:
+            image.convert("RGB").quantize(32).save(content, format="png", optimize=True)
+        replace(folder / variant_name(result), content.getvalue() or None)
 
 
 def describe_runs(results: list[ClaimResult], all_runs: list[RunFolder]) -> Iterator[str]:
@@ -119,30 +146,3 @@ def run_name(run: RunFolder, runs: list[RunFolder]) -> str:
     """The name of its folder, with the parent's where several of the runs have that name."""
     ambiguous = sum(other.name == run.name for other in runs) > 1
     return f"{run.folder.resolve().parent.name}/{run.name}" if ambiguous else run.name
-
-
-def missing_commands(results: list[ClaimResult], all_runs: list[RunFolder]) -> Iterator[str]:
-    """A line to type for the wanted seeds of which no run decides a claim, and for their baselines, with its time."""
-    published = load_claims()
-    wanted: dict[Missing, set[int]] = {}
-    for result in results:
-        claim = result.claim
-        needed = [Missing(result.experiment, tuple(claim.overrides), result.epochs)]
-        needed += [
-            Missing(each.experiment, tuple(each.overrides), each.epochs or result.epochs) for each in claim.baselines
-        ]
-        for missing in needed:
-            wanted.setdefault(missing, set()).update(result.missing_seeds)
-    for missing, seeds in wanted.items():
-        there = {
-            run.seed
-            for run in all_runs
-            if is_run_of(run, missing.experiment, list(missing.overrides)) and is_complete(run, missing.epochs)
-        }
-        if left := [str(seed) for seed in sorted(seeds) if str(seed) not in there]:
-            claims = published[missing.experiment]
-            words = [f"experiment={missing.experiment}", *missing.overrides, f"train.epochs={missing.epochs}"]
-            hours = len(left) * missing.epochs * claims.minutes / 60
-            sweep = ["-m"] if len(left) > 1 else []
-            line = shell_line("train.py", *sweep, *words, f"seed={','.join(left)}", "threads=1", *claims.watch)
-            yield f"{line}  # {hours:.2g} hours"

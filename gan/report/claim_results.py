@@ -151,10 +151,15 @@ def is_run_of(run: RunFolder, experiment: str, overrides: list[str]) -> bool:
     return run.overrides.get("experiment") == experiment and extra_overrides(run) == set(overrides)
 
 
+def is_free(name: str) -> bool:
+    """Whether a run may have any value of this setting and is still one of the published set-up."""
+    return name in FREE or name.startswith(FREE_PREFIXES)
+
+
 def extra_overrides(run: RunFolder) -> set[str]:
     """The overrides of a run that can change its numbers, besides its experiment."""
-    overrides = {name: value.replace(" ", "") for name, value in run.overrides.items() if name not in FREE}
-    extra = {f"{name}={value}" for name, value in overrides.items() if not name.startswith(FREE_PREFIXES)}
+    overrides = {name: value.replace(" ", "") for name, value in run.overrides.items() if not is_free(name)}
+    extra = {f"{name}={value}" for name, value in overrides.items()}
     return extra - {"precision=fp32"}  # what every set-up was published in
 
 

@@ -52,7 +52,9 @@ class Report:
 
     @property
     def title(self) -> str:
-        return self.runs[0].name if len(self.runs) == 1 else f"{len(self.runs)} runs in {self.out.resolve().name}"
+        if len(self.runs) <= 2:
+            return " and ".join(run.name for run in self.runs)
+        return f"{len(self.runs)} runs in {self.out.resolve().name}"
 
     @property
     def states(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from gan.cli.contact_sheet import spans
 from gan.report.runs import RunFolder, thin_out
-from gan.system.images import read_image
+from gan.system import files
+from gan.system.images import damage, open_image, read_image
 
 PAGE_BYTES = 20 * 2**20  # of all images in a page; base64 makes a third more of them
 MAX_STEPS = 24  # at which sample grids are shown
@@ -116,6 +117,20 @@ def embed_file(run: RunFolder, name: str, tiles: int | None = None) -> Frame | N
         return None
     image = shrink(crop_grid(image, tiles)) if tiles else image
     return Frame(0, data_url(image, is_lossless=True), *image.size)
+
+
+def embed_animation(run: RunFolder, name: str, max_bytes: int) -> Frame | None:
+    """A GIF of the run as it is; None where there is none, or it is larger than `max_bytes` or wider than MAX_WIDTH."""
+
+    def read(path: Path) -> Frame | None:
+        if path.stat().st_size > max_bytes:
+            return None
+        content = files.read_bytes(path, max_bytes)
+        with damage(), open_image(io.BytesIO(content), ["GIF"]) as image:
+            url = f"data:image/gif;base64,{base64.b64encode(content).decode()}"
+            return Frame(0, url, *image.size) if image.width <= MAX_WIDTH else None
+
+    return run.read(read, name)
 
 
 def crop_grid(grid: Image.Image, tiles: int) -> Image.Image:

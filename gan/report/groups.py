@@ -26,7 +26,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        return ", ".join(map(self.label_of, self.settings)) or self.runs[0].name
+        return ", ".join(map(self.label_of, self.settings)) or self.name or self.runs[0].name
 
     def label_of(self, setting: str) -> str:
         """One of its settings with the value; empty for the empty name."""
@@ -95,13 +95,15 @@ def group_runs(runs: list[RunFolder]) -> list[Group]:
 def short_names(groups: list[Group]) -> list[str]:
     """A name for each group, of as few of its settings as tell the groups apart, options of config groups first."""
     if len(groups) == 1:
-        return [groups[0].runs[0].name]
+        folder = groups[0].runs[0].folder
+        return [folder.name if len(groups[0].runs) == 1 else folder.absolute().parent.name]
     names = sorted(groups[0].settings, key=lambda name: ("." in name, name.startswith(("train.", "watch."))))
     ends = [name.split(".")[-1] for name in names]
     short = {
         name: end if ends.count(end) == 1 else ".".join(name.split(".")[-2:])
         for name, end in zip(names, ends, strict=True)
     }
+    texts = [""] * len(groups)
     fewest = max(1, sum("." not in name for name in names))
     for count in range(fewest, len(names) + 1):
         texts = [

@@ -7,18 +7,16 @@ from typing import Any
 import jinja2
 
 import gan
-from gan.cli.overrides import shell_line
 from gan.config.errors import printable
 from gan.metrics.catalogue import direction
 from gan.report import run_details
 from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
-from gan.report.frames import ENCODINGS, Frame, embed_file, embed_grids, grid_step, read_grid
+from gan.report.frames import ENCODINGS, Frame, embed_animation, embed_file, embed_grids, grid_step, read_grid
 from gan.report.groups import Group, short_value
 from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
-from gan.system import files
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("uPlot.iife.min.js", "table.js", "images.js", "curves.js", "page.js")
@@ -50,18 +48,6 @@ class Page:
         versions = dict.fromkeys(run.status["version"] for run in self.report.runs if run.status["version"])
         return ", ".join(map(str, versions)) or gan.__version__
 
-    @property
-    def command(self) -> str:
-        """The command line of the one run, or of the sweep, as far as it is known; empty where it is not."""
-        runs = self.report.runs
-        if len(runs) == 1:
-            return shell_line("train.py", *runs[0].typed)
-        sweep = RunFolder(runs[0].folder.parent).read(files.read_yaml, "multirun.yaml")
-        for key in ("hydra", "overrides", "task"):
-            sweep = sweep.get(key) if isinstance(sweep, dict) else None
-        same_sweep = len({run.folder.parent for run in runs}) == 1
-        return shell_line("train.py", "-m", *map(str, sweep)) if isinstance(sweep, list) and same_sweep else ""
-
     def hidden_columns(self) -> set[Column | str]:
         """The settings and columns of the table that the reader has to choose to see."""
         report = self.report
@@ -90,6 +76,10 @@ class Page:
         """Generated images above their nearest training images, of the runs that were evaluated."""
         found = [(run, embed_file(run, "figures/neighbors.png")) for run in self.report.runs[:MAX_DETAILED]]
         return [(run, frame) for run, frame in found if frame]
+
+    def animation(self, run: RunFolder) -> Frame | None:
+        """The run's samples.gif, where it is small."""
+        return embed_animation(run, "samples.gif", GIF_BYTES // len(self.report.runs))
 
     def details(self) -> list[RunFolder]:
         """The runs whose log and configuration are in the page."""
@@ -126,13 +116,9 @@ class Page:
     def run_data(self, run: RunFolder) -> dict[str, Any]:
         """What the scripts read about one run."""
         return {
-            "name": run.name,
             "seed": run.setting("seed"),
             "state": run.status["state"],
-            "step": run.status["step"],
-            "problems": run.problems,
             "frames": [[frame.step, frame.url] for frame in self.frames[run.folder]],
-            "commands": run_details.next_commands(run),
             **run_curves(run, self.panels, len(self.report.runs)),
         }
 

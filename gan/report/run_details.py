@@ -2,14 +2,28 @@
 
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
-from gan.config import CONF
-from gan.config.options import option_files
+from gan.config.options import MULTIPLE_CHOICE, option_files
+from gan.report.composition import compose_settings
 from gan.report.runs import RunFolder, flatten
 from gan.system import files
 
 LOG_LINES = 200  # from the end
 RESUMABLE = ("stopped", "interrupted", "failed")
+
+
+def command_line(runs: list[RunFolder]) -> str:
+    """What was typed to start one run, or the one sweep that all of them are of; empty where that is not known."""
+    if len(runs) == 1:
+        return shell_line("train.py", *runs[0].typed)
+    folders = list(dict.fromkeys(run.folder.parent for run in runs))
+    typed = RunFolder(folders[0]).read(files.read_yaml, "multirun.yaml") if len(folders) == 1 else None
+    for key in ("hydra", "overrides", "task"):
+        typed = typed.get(key) if isinstance(typed, dict) else None
+    return shell_line("train.py", "-m", *map(str, typed)) if isinstance(typed, list) else ""
 
 
 def next_commands(run: RunFolder) -> dict[str, str]:
@@ -42,20 +56,9 @@ def differences(run: RunFolder) -> dict[str, tuple[str, str]]:
 
 def default_settings(choices: dict[str, str]) -> dict[str, str]:
     """Every setting of `python train.py` with these options of groups; empty where they cannot be composed."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    import gan.config.resolvers  # noqa: F401 - that conf/ calls
-
-    groups = {name: value for name, value in choices.items() if name not in ("experiment", "trick")}
-    GlobalHydra.instance().clear()
+    groups = {name: value for name, value in choices.items() if name not in MULTIPLE_CHOICE}
     try:
-        with initialize_config_dir(str(CONF), version_base=None):
-            config = compose("train", [f"{name}={value}" for name, value in groups.items()])
-            return dict(flatten(dict(OmegaConf.to_container(config, resolve=True)))) | groups  # type: ignore[arg-type]
+        return dict(flatten(compose_settings(*(f"{name}={value}" for name, value in groups.items())))) | groups
     except (HydraException, OmegaConfBaseException):
         return {}
 

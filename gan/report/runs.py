@@ -68,7 +68,9 @@ class RunFolder:
         if self.read(files.read_json, "status.json") is None:
             return dict(status.INITIAL)
         current = status.outcome(self.folder)
-        texts = {name: current[name] if isinstance(current[name], str) else None for name in ("error", "machine")}
+        texts = {
+            name: current[name] if isinstance(current[name], str) else None for name in ("error", "machine", "version")
+        }
         numbers = {name: current[name] if is_number(current[name]) else 0 for name in ("step", "epoch", "seconds")}
         return current | texts | numbers
 

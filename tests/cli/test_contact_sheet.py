@@ -30,7 +30,8 @@ def write_grid(path, shape, count, classes=0):
 
 
 def a_run(folder, label="seed=1", **outcome):
-    return SweepRun(folder, label, status.INITIAL | {"state": "finished", "step": 9} | outcome)
+    name, _, value = label.partition("=")
+    return SweepRun(folder, {name: value}, status.INITIAL | {"state": "finished", "step": 9} | outcome)
 
 
 def texts(monkeypatch, run):

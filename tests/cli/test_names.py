@@ -1,10 +1,11 @@
 """Names of run folders."""
 
+import itertools
 import re
 
 import pytest
 
-from gan.cli.names import MAX_JOB_LENGTH, folder_name, job_name
+from gan.cli.names import MAX_JOB_LENGTH, folder_name, job_name, sort_key
 
 
 def test_a_folders_name_lists_the_overrides_and_no_two_runs_share_one():
@@ -58,3 +59,17 @@ def test_values_are_cut_only_in_a_name_of_more_than_120_characters():
     assert len(long) == MAX_JOB_LENGTH and long.startswith("dataset.path-xxx") and long.endswith("_seed-1_2")
     many = [f"optim.discriminator.setting{number}=0.123456789" for number in range(70)]
     assert len(job_name(many, {many_name.partition("=")[0] for many_name in many})) <= MAX_JOB_LENGTH
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["-1", "1e-05", "1e-3", "0.01", "2", "9", "10", "1e3"],
+        ["1", "[0.0,0.9]", "[0.5,0.9]", "[0.5,0.999]", "[9]", "[10]", "mlp"],
+        ["seed-2", "seed-9", "seed-10", "seed-10_2"],
+        ["9", "dcgan", "mlp", "nan"],
+    ],
+)
+def test_numbers_are_sorted_by_value_alone_and_in_names(ordered):
+    keys = list(map(sort_key, ordered))
+    assert all(one < other for one, other in itertools.pairwise(keys))

@@ -10,7 +10,8 @@ from filelock import FileLock
 from PIL import Image
 
 from gan.cli.job_settings import already_done, to_yaml
-from gan.cli.sweeps import Job, Sweep, label_of
+from gan.cli.sweep_results import SweepRun
+from gan.cli.sweeps import Job, Sweep, swept_values
 from gan.config.errors import ConfigError
 from gan.system import status
 from tests.conftest import CONF, ROOT, composed, read_status
@@ -272,4 +273,4 @@ def test_a_contact_sheet_that_cannot_be_written_costs_a_sentence_and_not_the_swe
 )
 def test_a_label_is_what_was_swept_as_it_was_typed(tmp_path, overrides, swept, label):
     """Or else the name of the folder, also where a run's files say something else."""
-    assert label_of(tmp_path / "folder", overrides, swept) == label
+    assert SweepRun(tmp_path / "folder", swept_values(overrides, swept), status.INITIAL).label == label

@@ -29,7 +29,7 @@ def write_run(
     config = copy.deepcopy(CONFIG)
     for name, value in pairs:
         *path, last = name.split(".")
-        node = functools.reduce(lambda node, part: node[part], path, config)
+        node = functools.reduce(lambda node, part: node.setdefault(part, {}), path, config)
         if not isinstance(node.get(last), dict) and name not in CHOICES:
             node[last] = yaml.safe_load(value)
     (folder / ".hydra" / "config.yaml").write_text(yaml.dump(config))

@@ -23,18 +23,21 @@ def write_sigmoid_runs(folder, *diverged):
         write_claim_run(folder / f"s{seed}", *overrides, rows=[(500, 1.0, 2.0, 0.5, 0.5)], **status)
 
 
-def row_of(text, name):
-    return next(line for line in text.splitlines() if line.startswith(f"| {name} |")).strip("| ").split(" | ")
+def row_of(text, experiment, number):
+    """The cells of a claim, after its name with the link to its set-up's page."""
+    start = f"| [`{experiment}`](results/{experiment.replace('/', '-')}.md) {number} | "
+    (row,) = (line for line in text.splitlines() if line.startswith(start))
+    return row.removeprefix(start).strip("| ").split(" | ")
 
 
 def test_a_claim_is_a_row_with_the_evidence_of_each_seed(tmp_path):
     write_sigmoid_runs(tmp_path, True, False)
     text = "\n".join(claims_page(find_runs([tmp_path])))
-    words, ours, seeds, verdict, figure = row_of(text, "`blog/log_sigmoid` 2")[1:]
+    words, ours, seeds, verdict, figure = row_of(text, "blog/log_sigmoid", 2)
     assert words.startswith("The loss becomes NaN")
     assert ours == "0: NaN 0.<br>1: finite in 5000 steps, losses of D 1 and G 2 at the end"
     assert (seeds, verdict) == ("1 of 2 (0.09 to 0.91)", "depends on the seed")
-    assert figure == "[losses](results/blog-log_sigmoid_losses.png)"
+    assert figure == "[earlier losses](results/blog-log_sigmoid_losses.png)"  # as long as none is kept
     command = "`python train.py experiment=blog/log_sigmoid 'watch.samples_every=2 epochs'`"
     assert f"* {command}, to epoch 2000; a box; seeds 0; 1.0 minutes" in text
     assert f"* {command}, to epoch 500; a box; seeds 1; 1.0 minutes" in text
@@ -54,7 +57,7 @@ def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path):
 
 def test_a_claim_without_runs_says_what_was_seen_before_as_no_verdict():
     text = "\n".join(claims_page([]))
-    _, _, ours, seeds, verdict, _ = row_of(text, "`blog/paper_sgd` 2")
+    _, ours, seeds, verdict, _ = row_of(text, "blog/paper_sgd", 2)
     assert ours.startswith("*Before: seeds 0 to 2:") and (seeds, verdict) == ("-", "not run")
     count = sum(len(published.claims) for published in load_claims().values())
     assert f"**Of {count} claims 0 held," in text and f"and {count} were not run.**" in text
@@ -81,18 +84,32 @@ def test_missing_seeds_and_baselines_are_printed_as_lines_to_type_with_their_tim
     assert "python train.py experiment=blog/paper_sgd train.epochs=75 seed=9" in after
 
 
-def test_figures_are_written_beside_the_page_and_damaged_ones_left_out(tmp_path):
+def test_a_claim_links_to_the_figure_of_its_set_up(tmp_path):
     write_sigmoid_runs(tmp_path / "runs", True, True)
-    figures = tmp_path / "runs" / "s0" / "figures"
-    figures.mkdir()
-    Image.new("RGB", (20, 10), (255, 0, 0)).save(figures / "losses.png")
     text = "\n".join(claims_page(find_runs([tmp_path / "runs"]), tmp_path / "out"))
-    assert row_of(text, "`blog/log_sigmoid` 2")[-1] == "[losses](results/blog-log_sigmoid_losses.png)"
-    with Image.open(tmp_path / "out" / "results" / "blog-log_sigmoid_losses.png") as image:
+    assert row_of(text, "blog/log_sigmoid", 2)[-1] == "[curves](results/blog-log_sigmoid_curves.png)"
+    assert row_of(text, "blog/log_sigmoid", 1)[-1] == "-"  # it has no images
+    with Image.open(tmp_path / "out" / "results" / "blog-log_sigmoid_curves.png") as image:
+        assert image.format == "PNG"
+    text = "\n".join(claims_page([], tmp_path / "out"))
+    assert row_of(text, "blog/log_sigmoid", 2)[-1] == "-"
+    assert not list((tmp_path / "out" / "results").glob("*.png"))
+
+
+def test_a_claim_about_a_variant_has_a_figure_of_its_first_seed_and_none_that_is_damaged(tmp_path):
+    overrides = ["experiment=blog/log_tanh", "loss.saturating=true", "trick=[track_failures]", "seed=0"]
+    rows = [(epoch, 1, 1, 0.6, 0.4, {"generator/gradient_norm": 1.0}) for epoch in range(1, 31)]
+    run = write_claim_run(tmp_path / "runs" / "0", *overrides, rows=rows, steps=300)
+    (run.folder / "figures").mkdir()
+    Image.new("RGB", (20, 10), (255, 0, 0)).save(run.folder / "figures" / "losses.png")
+    figure = tmp_path / "out" / "results" / "blog-log_tanh_3_losses.png"
+    text = "\n".join(claims_page([run], tmp_path / "out"))
+    assert row_of(text, "blog/log_tanh", 3)[-1] == f"[losses](results/{figure.name})"
+    with Image.open(figure) as image:
         assert image.size == (20, 10) and image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
-    (figures / "losses.png").write_bytes(b"no image")
-    text = "\n".join(claims_page(find_runs([tmp_path / "runs"]), tmp_path / "other"))
-    assert row_of(text, "`blog/log_sigmoid` 2")[-1] == "-"
+    (run.folder / "figures" / "losses.png").write_bytes(b"no image")
+    text = "\n".join(claims_page([run], tmp_path / "out"))
+    assert row_of(text, "blog/log_tanh", 3)[-1] == "-" and not figure.exists()
 
 
 def test_the_page_and_readme_are_what_the_program_prints(monkeypatch):

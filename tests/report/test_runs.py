@@ -7,8 +7,10 @@ from filelock import FileLock
 
 from gan.config.errors import ConfigError
 from gan.report.cells import mean_over
-from gan.report.page import Report
-from gan.report.runs import Column, RunFolder, differing_settings, find_runs, group_runs, thin_out
+from gan.report.contents import Report
+from gan.report.groups import differing_settings, group_runs
+from gan.report.page import Page
+from gan.report.runs import Column, RunFolder, find_runs, thin_out
 from tests.report.conftest import COMPLETE_PROTOCOL, write_run
 
 
@@ -31,7 +33,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(sweep):
 
 def test_a_run_that_never_started_takes_no_part_in_a_mean(sweep):
     write_run(sweep / "7", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0)
-    first, *_, last = group_runs(find_runs([sweep]))
+    first, last, *_ = group_runs(find_runs([sweep]))
     assert (len(first.runs), len(last.runs)) == (2, 1) and first.settings == last.settings
     assert by_name(first.results)["steps"] == mean_over([20, 20]) and last.state == "refused"
 
@@ -82,7 +84,7 @@ def test_a_run_that_repeats_a_seed_is_no_repetition(tmp_path):
     assert [run.name for run in group.counted] == ["b", "d"]
     assert by_name(group.results)["D loss"] == mean_over([1.0, 2.0])
     report = Report(find_runs([tmp_path]), tmp_path)
-    assert report.largest_group == 2 and "<td>2</td>" in report.html()
+    assert report.largest_group == 2 and '<td class="number">2</td>' in Page(report).html()
     assert any("Not counted" in sentence and sentence.endswith("a, c.") for sentence in report.footnotes())
 
 

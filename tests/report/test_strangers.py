@@ -15,11 +15,14 @@ from PIL import Image
 from gan import sampling
 from gan.metrics.catalogue import PROTOCOL
 from gan.report.claim_page import claims_page
-from gan.report.page import Report
+from gan.report.contents import Report
+from gan.report.documents import csv_table, markdown_report
+from gan.report.page import Page
 from gan.report.runs import find_runs
+from gan.report.writer import write_report
 from gan.system import status
 from tests.report.conftest import write_claim_run, write_run
-from tests.report.test_page import Page
+from tests.report.test_page import PageParser
 from tests.test_security import move_out
 
 # Files
@@ -48,7 +51,7 @@ def test_a_report_reads_the_files_of_a_run_within_bounds(sweep, tmp_path, name, 
     else:
         path.symlink_to("/dev/zero")
     report = Report(find_runs([sweep]), tmp_path)
-    assert "0_mlp_adam" in report.html() and "1_mlp_adam" in report.csv()
+    assert "0_mlp_adam" in Page(report).html() and "1_mlp_adam" in csv_table(report)
     if name in ("status.json", "metrics.jsonl") and kind not in ("digits", "depth"):
         assert any(run.name == "0_mlp_adam" and name in sentence for run, sentence in report.problems())
     assert "".join(claims_page(report.runs))
@@ -62,7 +65,11 @@ def test_a_foreign_file_among_the_samples_is_left_alone(tmp_path, name):
     write_run(run)
     (run / "samples" / name).write_bytes(b"x")
     report = Report(find_runs([run]), tmp_path)
-    assert report.html().count("<img") == 2 and name not in report.html() + report.markdown() and not report.problems()
+    assert (
+        Page(report).html().count("<img") == 2
+        and name not in Page(report).html() + markdown_report(report)
+        and not report.problems()
+    )
     sampling.write_samples_gif(run, 4)
     assert (run / "samples.gif").exists() and (run / "samples" / name).read_bytes() == b"x"
 
@@ -70,10 +77,10 @@ def test_a_foreign_file_among_the_samples_is_left_alone(tmp_path, name):
 def test_a_broken_grid_costs_its_own_cell_and_is_named(sweep, tmp_path):
     (sweep / "0_mlp_adam" / "samples" / "step_0000002.png").write_bytes(b"x")
     report = Report(find_runs([sweep]), tmp_path)
-    text = report.html()
-    assert text.count("Final samples of") == 2 and "finished: no image" in text
+    text = Page(report).html()
+    assert text.count('alt="Generated images of mlp') == 2 and text.count(">no image<") == 1
     assert any(run.name == "0_mlp_adam" and "step_0000002.png" in sentence for run, sentence in report.problems())
-    assert text == Report(find_runs([sweep]), tmp_path).html()  # without a memory address
+    assert text == Page(Report(find_runs([sweep]), tmp_path)).html()  # without a memory address
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,12 @@ def test_any_value_in_a_status_or_a_row_costs_its_own_cell(sweep, tmp_path, valu
         (folder / ".hydra" / "hydra.yaml").write_text(json.dumps({"hydra": {"runtime": {"choices": [1]}}}))
         runs = find_runs([sweep])
         report = Report(runs, tmp_path)
-        assert "1_mlp_adam" in report.html() and report.markdown() and report.csv() and "".join(claims_page(runs))
+        assert (
+            "1_mlp_adam" in Page(report).html()
+            and markdown_report(report)
+            and csv_table(report)
+            and "".join(claims_page(runs))
+        )
 
 
 # Links
@@ -128,7 +140,12 @@ def test_a_report_shows_nothing_that_a_link_leads_to(sweep, tmp_path, name, open
     outside = move_out(run, name)
     opened.clear()
     report = Report(find_runs([run, sweep / "1_mlp_adam"]), tmp_path)
-    text = report.html() + report.markdown() + report.csv() + "".join(claims_page(report.runs, tmp_path / "out"))
+    text = (
+        Page(report).html()
+        + markdown_report(report)
+        + csv_table(report)
+        + "".join(claims_page(report.runs, tmp_path / "out"))
+    )
     assert not any(run.evaluations for run in report.runs)  # which not every claim reads
     assert "1_mlp_adam" in text and sweep / "1_mlp_adam" / "status.json" in opened
     assert not [path for path in opened if path.is_relative_to(outside)]
@@ -142,7 +159,7 @@ def test_a_report_replaces_links_and_does_not_write_through_them(sweep, tmp_path
     for name in ("report.html", "report.md", "runs.csv"):
         (tmp_path / name).write_text("mine")
         (tmp_path / "out" / name).symlink_to(tmp_path / name)
-    Report(find_runs([sweep]), tmp_path / "out").write()
+    write_report(find_runs([sweep]), tmp_path / "out")
     assert all((tmp_path / name).read_text() == "mine" for name in ("report.html", "report.md", "runs.csv"))
     assert all(not path.is_symlink() for path in (tmp_path / "out").iterdir())
 
@@ -169,7 +186,7 @@ def nasty(tmp_path):
 
 
 def test_no_cell_of_a_csv_is_a_formula(nasty, tmp_path):
-    text = Report(find_runs([nasty]), tmp_path).csv()
+    text = csv_table(Report(find_runs([nasty]), tmp_path))
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
     assert any("cmd" in cell for cell in cells) and "-1" in cells and "1.0" in cells
     formulas = [cell for cell in cells if cell[:1] in "=+-@\t\r" and cell not in ("-", "-1", "")]
@@ -206,7 +223,7 @@ def test_text_has_no_effect_in_markdown(nasty, tmp_path, render):
     (claim.folder / "figures").mkdir()
     Image.new("L", (4, 4)).save(claim.folder / "figures" / "losses.png")
     runs = find_runs([nasty])
-    texts = [Report(runs, tmp_path).markdown(), "\n".join(claims_page(runs, tmp_path / "out"))]
+    texts = [markdown_report(Report(runs, tmp_path)), "\n".join(claims_page(runs, tmp_path / "out"))]
     for text in texts:
         assert "cmd" in text and all(line.isprintable() for line in text.splitlines())
         page = Rendered(render(text))
@@ -216,14 +233,14 @@ def test_text_has_no_effect_in_markdown(nasty, tmp_path, render):
     assert "img" in report.tags and "a" not in report.tags
     ours = {"../gan/", "results/", "metrics.md"}  # the links of the page itself
     assert all(any(address.startswith(start) for start in ours) for address in claims.addresses)
-    assert "results/blog-log_sigmoid_losses.png" in claims.addresses
+    assert "results/blog-log_sigmoid.md" in claims.addresses
 
 
 def test_text_has_no_effect_in_html(nasty, tmp_path):
-    text = Report(find_runs([nasty]), tmp_path).html()
-    page = Page(text)
-    assert text.count("<script") == 1 and "alert(1)" in text and all(line.isprintable() for line in text.splitlines())
-    assert all(address.startswith("data:image/png;base64,") for address in page.addresses) and page.addresses
+    text = Page(Report(find_runs([nasty]), tmp_path)).html()
+    page = PageParser(text)
+    assert text.count("<script") == 2 and "alert(1)" in text and all(line.isprintable() for line in text.splitlines())
+    assert all(address.startswith(("data:image/webp;base64,", "#")) for address in page.addresses) and page.addresses
     assert "Content-Security-Policy" in text
 
 

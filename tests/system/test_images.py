@@ -15,7 +15,9 @@ from gan import sampling
 from gan.config.errors import ConfigError
 from gan.data import image_folder
 from gan.report.claim_page import claims_page
-from gan.report.page import Report
+from gan.report.contents import Report
+from gan.report.documents import markdown_report
+from gan.report.page import Page
 from gan.report.runs import find_runs
 from gan.system import images
 from tests.report.conftest import write_claim_run
@@ -41,7 +43,9 @@ def roads(folder: Path, content: bytes) -> list:
         lambda: image_folder.read_images(folder / "images", folder / "1", 16, 1, None)[0].shape[0] == 1,
         lambda: image_folder.read_images(folder / "images.zip", folder / "2", 16, 1, None)[0].shape[0] == 1,
         lambda: sampling.write_samples_gif(run, 4) is None and not (run / "samples.gif").exists(),
-        lambda: "<img" not in Report(runs, folder).html() and "step_0000001" in Report(runs, folder).markdown(),
+        lambda: (
+            "<img" not in Page(Report(runs, folder)).html() and "step_0000001" in markdown_report(Report(runs, folder))
+        ),
         lambda: "[losses]" not in "\n".join(claims_page(runs, folder / "out")),
     ]
 

@@ -55,18 +55,18 @@ function panelLines(data, name, choice) {
     const own = group.runs.map(index => data.runs[index]).map(run => {
       const [xs, ys] = runPoints(run, name, choice.axis);
       const known = xs.flatMap((x, index) => x === null ? [] : [index]);
-      return {group: number, run, xs: known.map(i => xs[i]), ys: smooth(known.map(i => ys[i]), choice.smoothing), isDiverged: run.state === "diverged"};
+      return {group: number, run, xs: known.map(i => xs[i]), ys: smooth(known.map(i => ys[i]), choice.smoothing), isDiverged: run.state === "diverged", style: data.groups.length === 1 ? group.runs.indexOf(data.runs.indexOf(run)) : number};
     }).filter(line => line.ys.some(value => value !== null));
-    const together = own.filter(line => !line.isDiverged);
+    const together = own.filter(line => line.run.state === "finished");
     if (choice.eachSeed || together.length < 2) return void lines.push(...own);
-    lines.push(...own.filter(line => line.isDiverged));
+    lines.push(...own.filter(line => !together.includes(line)));
     const start = Math.max(...together.map(line => line.xs[0])), end = Math.min(...together.map(line => line.xs.at(-1)));
     const xs = [...new Set(together.flatMap(line => line.xs))].filter(x => x >= start && x <= end).sort((a, b) => a - b);
     const columns = xs.map(x => together.map(line => interpolate(line.xs, line.ys, x)));
     const complete = columns.map(values => values.includes(null) ? null : values);
     const spread = complete.map(values => values && Math.sqrt(mean(values.map(value => (value - mean(values)) ** 2)) * values.length / (values.length - 1)));
     const ys = complete.map(values => values && mean(values));
-    lines.push({group: number, xs, ys, low: ys.map((y, i) => y === null ? null : y - spread[i]), high: ys.map((y, i) => y === null ? null : y + spread[i])});
+    lines.push({group: number, style: number, xs, ys, low: ys.map((y, i) => y === null ? null : y - spread[i]), high: ys.map((y, i) => y === null ? null : y + spread[i])});
   });
   return lines;
 }
@@ -190,14 +190,14 @@ function drawPanel(figure, data, panel, choice) {
   const isLog = choice.log && !panel.limits;
   const usable = values => isLog ? values.map(value => value > 0 ? value : value === undefined ? undefined : null) : values;
   for (const line of lines) {
-    const {color: stroke, dash} = styleOf(line.group), show = choice.shown.has(line.group);
+    const {color: stroke, dash} = styleOf(line.style), show = choice.shown.has(line.group);
     const group = data.groups[line.group], name = data.groups.length === 1 && !line.run ? panel.title : group.name;
     const isPoint = line.ys.filter(value => value !== null).length < 2;
     line.series = series.length;
-    const width = line.run && group.runs.length > 1 ? 1 : 1.6;
+    const width = line.run && group.runs.length > 1 && data.groups.length > 1 ? 1 : 1.6;
     series.push({label: name, stroke, dash, width, show, spanGaps: false, auto: isLog || !line.isDiverged || lines.every(other => other.isDiverged), points: {show: isPoint, size: 7, fill: stroke}, group: line.group});
     columns.push(usable(alignTo(line, line.ys)));
-    names.push(line.run && group.runs.length > 1 ? `${name} seed ${line.run.seed}` : name);
+    names.push(line.run && group.runs.length > 1 ? `${data.groups.length > 1 ? `${name} ` : ""}seed ${line.run.seed}` : name);
     if (!line.low) continue;
     for (const edge of [line.high, line.low]) {
       series.push({label: "", stroke: "transparent", width: 0, show, points: {show: false}, group: line.group});
@@ -243,7 +243,7 @@ function setUpCurves(data) {
   const sign = data.better === "higher" ? -1 : 1;
   const best = (scored.length ? scored.sort((a, b) => sign * (data.groups[a].score - data.groups[b].score)) : data.groups.map((_, number) => number)).slice(0, MAX_SHOWN);
   const all = data.groups.map((_, number) => number);
-  const choice = {shown: new Set(data.groups.length > 2 * MAX_SHOWN ? best : all), axis: "step", log: false, smoothing: 0, eachSeed: false, isZooming: false};
+  const choice = {shown: new Set(data.groups.length > 2 * MAX_SHOWN ? best : all), axis: "step", log: false, smoothing: 0, eachSeed: Boolean(eachSeed?.checked), isZooming: false};
 
   const figures = data.panels.map(panel => {
     const figure = document.createElement("figure"), caption = document.createElement("figcaption");

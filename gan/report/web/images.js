@@ -16,6 +16,7 @@ function setUpImages(data) {
   }, {rootMargin: "300px"});
 
   function runOf(figure) {
+    if (figure.dataset.run) return data.runs[figure.dataset.run];
     const runs = data.groups[figure.dataset.group].runs.map(number => data.runs[number]);
     return runs.find(run => seed?.value && run.seed === seed.value) ?? (seed?.value ? undefined : runs.find(run => run.frames.length));
   }

@@ -1,0 +1,46 @@
+"""What to type for the runs that claims want and do not have, with the time that it takes."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gan.cli.overrides import shell_line
+from gan.report.claim_files import load_claims
+from gan.report.claim_results import ClaimResult, is_complete, is_run_of
+from gan.report.runs import RunFolder
+
+TIMES = "Times are of one CPU core, as far as measured; several runs can share the cores."
+
+
+class Missing(NamedTuple):
+    """Runs to make: a set-up with overrides, and so many epochs."""
+
+    experiment: str
+    overrides: tuple[str, ...]
+    epochs: int
+
+
+def missing_commands(results: list[ClaimResult], all_runs: list[RunFolder]) -> Iterator[str]:
+    """A line to type for the wanted seeds of which no run decides a claim, and for their baselines, with its time."""
+    published = load_claims()
+    wanted: dict[Missing, set[int]] = {}
+    for result in results:
+        claim = result.claim
+        needed = [Missing(result.experiment, tuple(claim.overrides), result.epochs)]
+        needed += [
+            Missing(each.experiment, tuple(each.overrides), each.epochs or result.epochs) for each in claim.baselines
+        ]
+        for missing in needed:
+            wanted.setdefault(missing, set()).update(result.missing_seeds)
+    for missing, seeds in wanted.items():
+        there = {
+            run.seed
+            for run in all_runs
+            if is_run_of(run, missing.experiment, list(missing.overrides)) and is_complete(run, missing.epochs)
+        }
+        if left := [str(seed) for seed in sorted(seeds) if str(seed) not in there]:
+            claims = published[missing.experiment]
+            words = [f"experiment={missing.experiment}", *missing.overrides, f"train.epochs={missing.epochs}"]
+            hours = len(left) * missing.epochs * claims.minutes / 60
+            sweep = ["-m"] if len(left) > 1 else []
+            line = shell_line("train.py", *sweep, *words, f"seed={','.join(left)}", "threads=1", *claims.watch)
+            yield f"{line}  # {hours:.2g} hours"
