@@ -74,7 +74,8 @@ class Page:
 
     def neighbors(self) -> list[tuple[RunFolder, Frame]]:
         """Generated images above their nearest training images, of the runs that were evaluated."""
-        found = [(run, embed_file(run, "figures/neighbors.png")) for run in self.report.runs[:MAX_DETAILED]]
+        shown = self.details() or self.best.runs[:MAX_DETAILED]
+        found = [(run, embed_file(run, "figures/neighbors.png")) for run in shown]
         return [(run, frame) for run, frame in found if frame]
 
     def animation(self, run: RunFolder) -> Frame | None:

@@ -12,7 +12,10 @@ for (const swatch of document.querySelectorAll("[data-swatch]")) {
   swatch.style.borderTopStyle = dash.length === 0 ? "solid" : dash[0] > 2 ? "dashed" : "dotted";
 }
 
+let highlighted = null;
 function highlight(group) {
+  if (group === highlighted) return;
+  highlighted = group;
   for (const element of document.querySelectorAll(".highlight")) element.classList.remove("highlight");
   if (group !== null) for (const element of document.querySelectorAll(`[data-group="${group}"]`)) element.classList.add("highlight");
   highlightCurves(group);
