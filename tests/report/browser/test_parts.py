@@ -90,7 +90,8 @@ def test_the_head_says_what_was_run_where_and_how_it_ended(visit):
     page = visit("mixed")
     head = page.locator("header").inner_text()
     assert "42 runs" in head and "AMD EPYC" in head and "diverged" in head and "running" in head
-    assert "python train.py" in visit("one").locator("header").inner_text()
+    for kind, line in (("one", "python train.py dataset=mnist"), ("sweep", "python train.py -m model=mlp,dcgan")):
+        assert line in visit(kind).locator("header").inner_text()
 
 
 def test_the_best_run_comes_first_with_its_score_beside_real_images(visit):
