@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gan.metrics.catalogue import METRICS, direction, metric_of
 from gan.report.cells import Number
 from gan.report.contents import Report, is_headline
-from gan.report.groups import differing_settings
+from gan.report.groups import differing_settings, short_value
 from gan.report.runs import FROM_LAST_ROW, FROM_STATUS, Column
 from gan.system import files
 from gan.system.escape import csv_cell, markdown, markdown_path
@@ -74,7 +74,7 @@ def label_columns(report: Report) -> list[list[str]]:
     """The columns that say what a row is about: settings or a name, state and number of runs."""
     groups, settings = report.groups, report.settings
     if 0 < len(settings) <= MAX_SETTINGS:
-        columns = [[name, *(group.settings[name] for group in groups)] for name in settings]
+        columns = [[name, *(short_value(group.settings[name]) for group in groups)] for name in settings]
     else:
         columns = [["run", *(group.name or group.label for group in groups)]]
     columns.append(["state", *(group.state for group in groups)])

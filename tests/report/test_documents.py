@@ -147,6 +147,14 @@ def test_settings_are_sorted_as_numbers(tmp_path):
     assert [row["train.batch_size"] for row in table] == ["9", "10", "100"]
 
 
+def test_a_setting_with_many_digits_is_short_in_the_text_and_whole_in_the_csv(tmp_path):
+    for number, rate in enumerate(("1.1485172688183712e-05", "0.5")):
+        write_run(tmp_path / str(number), f"train.rate={rate}")
+    report = Report(find_runs([tmp_path]), tmp_path)
+    assert {row["train.rate"] for row in markdown_table(markdown_report(report))} == {"1.15e-05", "0.5"}
+    assert "1.1485172688183712e-05" in csv_table(report)
+
+
 def test_the_columns_of_the_csv_have_one_order_and_all_digits(tmp_path):
     """Whatever the order in which settings were typed and scores were taken."""
     scores = {"coverage_mnist": 0.1, "fid_mnist": 1 / 3, "foreign": 7.0}
