@@ -4,10 +4,11 @@ import csv
 import io
 from collections.abc import Sequence
 
+from gan.cli.names import short_value
 from gan.metrics.catalogue import METRICS, direction, metric_of
 from gan.report.cells import Number
 from gan.report.contents import Report, is_headline
-from gan.report.groups import differing_settings, short_value
+from gan.report.groups import differing_settings
 from gan.report.runs import FROM_LAST_ROW, FROM_STATUS, Column
 from gan.system import files
 from gan.system.escape import csv_cell, markdown, markdown_path

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from gan.cli.names import short_value
 from gan.cli.overrides import OPERATIONAL
 from gan.report.cells import Number, mean_over
 from gan.report.runs import Column, RunFolder
@@ -126,14 +127,6 @@ def short_setting(name: str, value: str) -> str:
     """A setting in a name: the option of a group alone, other values with their names."""
     is_word = re.match(r"[^\W\d]", value) and value not in ("true", "false", "null")
     return value if is_word else f"{name}={short_value(value)}"
-
-
-def short_value(value: str) -> str:
-    """A setting's value for the eye: of a number three significant digits."""
-    try:
-        return value if len(value) <= 7 else f"{float(value):.3g}"
-    except ValueError:
-        return value
 
 
 def value_order(value: str, order: dict[str, int]) -> tuple[int, float]:

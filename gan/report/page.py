@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 import gan
+from gan.cli.names import short_value
 from gan.config.errors import printable
 from gan.metrics.catalogue import direction
 from gan.report import run_details
@@ -14,7 +15,7 @@ from gan.report.cells import format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
 from gan.report.frames import ENCODINGS, Frame, embed_animation, embed_file, embed_grids, grid_step, read_grid
-from gan.report.groups import Group, short_value
+from gan.report.groups import Group
 from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
 

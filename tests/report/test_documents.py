@@ -151,7 +151,7 @@ def test_a_setting_with_many_digits_is_short_in_the_text_and_whole_in_the_csv(tm
     for number, rate in enumerate(("1.1485172688183712e-05", "0.5")):
         write_run(tmp_path / str(number), f"train.rate={rate}")
     report = Report(find_runs([tmp_path]), tmp_path)
-    assert {row["train.rate"] for row in markdown_table(markdown_report(report))} == {"1.15e-05", "0.5"}
+    assert {row["train.rate"] for row in markdown_table(markdown_report(report))} == {"1.149e-05", "0.5"}
     assert "1.1485172688183712e-05" in csv_table(report)
 
 
