@@ -76,7 +76,7 @@ class MadeUpRun:
             self.write_evaluation(last_scores, real_data)
         self.write_status(rows[-1], last_scores, real_data)
         self.write_log(rows, scores)
-        (self.folder / "checkpoints").mkdir()
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
         (self.folder / "checkpoints" / "last.pt").write_bytes(b"made up: no weights")
 
     def quality_at(self, step: int) -> float:
