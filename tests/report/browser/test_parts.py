@@ -80,7 +80,7 @@ def test_an_interrupted_run_says_how_to_resume_it(visit):
 
 
 def test_every_failure_is_told_in_its_sentence(visit):
-    text = visit("mixed").locator("main").inner_text()
+    text = visit("mixed").locator("#table .problems").inner_text()
     for part in ("not finite at step 1210", "No space left", "BatchNorm in", "almost all alike", "shapes <4> & <5>"):
         assert part in text
 
