@@ -210,7 +210,7 @@ function drawPanel(figure, data, panel, choice) {
   const options = {
     width: Math.max(200, figure.clientWidth), height: HEIGHT, series, bands, legend: {show: false}, axes: axes(false, isLog),
     focus: {alpha: .15}, plugins: [tooltip(names, choice.axis), drawMarks(lines, panel.baseline)],
-    cursor: {drag: {x: true, y: false}, points: {show: false}, focus: {prox: -1}},
+    cursor: {drag: {x: true, y: false}, points: {show: false}, focus: {prox: -1}, bind: {dblclick: () => () => choice.reset()}},
     scales: {
       x: {time: false, range: (_, low, high) => low === high ? [low - 1, high + 1] : [low, high]},
       y: {distr: isLog ? 3 : 1, range: (_, low, high) => {
@@ -272,8 +272,12 @@ function setUpCurves(data) {
       reportPlots.push(Object.assign(drawPanel(figure, data, data.panels[number], choice), {panel: data.panels[number].name}));
       figure.setAttribute("aria-label", describe(data.panels[number]));
     });
-    choice.isZooming = false;
+    const ends = reportPlots.flatMap(plot => [plot.data[0][0], plot.data[0].at(-1)]).filter(x => x !== undefined);
+    const whole = {min: Math.min(...ends), max: Math.max(...ends)};
+    if (whole.min < whole.max) for (const plot of reportPlots) plot.setScale("x", whole);
+    queueMicrotask(() => choice.isZooming = false); // after uPlot's own
   }
+  choice.reset = draw;
 
   function showChosen() {
     for (const entry of entries) entry.ariaPressed = choice.shown.has(Number(entry.dataset.group));
