@@ -69,7 +69,7 @@ def differing_settings(runs: list[RunFolder]) -> list[str]:
         shared = [name for name in known[0] if all(name in settings for settings in known)] if known else []
         edited = [name for name in shared if len({settings[name] for settings in known}) > 1]
         names |= dict.fromkeys(name for name in edited if name != "seed" and name.split(".")[0] not in OPERATIONAL)
-    return list(names)
+    return [name for name in names if not name.startswith("watch.")]  # which changes no number of a run
 
 
 def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, tuple[str, ...]], list[RunFolder]]:
