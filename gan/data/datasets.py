@@ -34,6 +34,9 @@ class ImageDataset:
         class_count: number of classes, where the labels of these images may not show all of them.
         class_names: of all classes, where they have names.
         skipped: files that are not among the images: how many, by what they are, such as `.heic` or `unreadable`.
+        missing_classes: why there are no labels, where there almost are, such as a file beside the class folders.
+        notes: what was decided from all images, for the user: `channels`, `values`, `split`.
+        source: where the images come from, where `dataset.path` does not say so.
     """
 
     images: Tensor
@@ -41,6 +44,9 @@ class ImageDataset:
     class_count: int = 0
     class_names: tuple[str, ...] = ()
     skipped: dict[str, int] = field(default_factory=dict)
+    missing_classes: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -128,7 +134,7 @@ def digits(
     """
     count = count if split == "train" else max(count // 5, 1)
     images, labels = load_digits(count, split, cache_dir)
-    return ImageDataset(images, labels, class_names=DIGITS)[:limit].resize(image_size)
+    return ImageDataset(images, labels, class_names=DIGITS, source="fonts")[:limit].resize(image_size)
 
 
 def stacked_mnist(
@@ -149,7 +155,9 @@ def stacked_mnist(
     images = ImageDataset(images).resize(image_size).images[:, 0]
     shape = (count if split == "train" else 10_000, 3)
     indices = torch.randint(len(images), shape, generator=random_generator("cpu", 0, "stacked", split))[:limit]
-    return ImageDataset(images[indices], labels[indices] @ torch.tensor([100, 10, 1]), class_names=STACKED)
+    return ImageDataset(
+        images[indices], labels[indices] @ torch.tensor([100, 10, 1]), class_names=STACKED, source=str(data_dir)
+    )
 
 
 def published(name: str) -> Callable[..., ImageDataset]:
@@ -159,7 +167,7 @@ def published(name: str) -> Callable[..., ImageDataset]:
         data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
     ) -> ImageDataset:
         images, labels, class_names = load_published(name, data_dir, split)
-        return ImageDataset(images, labels, class_names=class_names)[:limit].resize(image_size)
+        return ImageDataset(images, labels, class_names=class_names, source=str(data_dir))[:limit].resize(image_size)
 
     load.__name__ = load.__qualname__ = name
     return load
@@ -192,11 +200,11 @@ def stl10(
         unlabeled: train on its 100,000 images without classes instead.
     """
     if unlabeled and split == "train":
-        return ImageDataset(load_stl10_unlabeled(data_dir))[:limit].resize(image_size)
+        return ImageDataset(load_stl10_unlabeled(data_dir), source=str(data_dir))[:limit].resize(image_size)
     images, labels, class_names = load_published("stl10", data_dir, split)
     if unlabeled:
-        return ImageDataset(images)[:limit].resize(image_size)
-    return ImageDataset(images, labels, class_names=class_names)[:limit].resize(image_size)
+        return ImageDataset(images, source=str(data_dir))[:limit].resize(image_size)
+    return ImageDataset(images, labels, class_names=class_names, source=str(data_dir))[:limit].resize(image_size)
 
 
 def celeba(
@@ -209,7 +217,7 @@ def celeba(
     image_size: ImageSize,
 ) -> ImageDataset:
     """CelebA (Liu et al. 2015): aligned photographs of faces, 162,770 and 19,962, color, without classes."""
-    return ImageDataset(load_celeba(data_dir, cache_dir, split, image_size, crop, limit))
+    return ImageDataset(load_celeba(data_dir, cache_dir, split, image_size, crop, limit), source=str(data_dir))
 
 
 def image_folder(

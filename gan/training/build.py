@@ -16,6 +16,7 @@ from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
+from gan.data.summary import summarize
 from gan.metrics import protocol
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
@@ -75,8 +76,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
-        dataset=dataset_name(cfg),
-        skipped=dataset.skipped,
+        data=summarize(dataset, dataset_name(cfg), str(cfg.dataset.get("path", ""))),
         hparams=hparams,
         device=device,
         batches=Batches(

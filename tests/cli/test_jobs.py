@@ -51,7 +51,7 @@ def test_a_run_says_what_it_is_how_it_goes_and_what_to_type_next(train, tmp_path
     done = train(f"hydra.run.dir={tmp_path}", "train.epochs=2", "watch.log_every=20")
     lines = [line for line in done.stdout.splitlines() if line]
     assert all(len(line) <= 100 or os.path.relpath(tmp_path, ROOT) in line for line in lines)
-    labels = ("run folder", "device", "data", "generator", "discriminator", "loss", "steps", "curves")
+    labels = ("run folder", "device", "data", "classes", "generator", "discriminator", "loss", "steps", "curves")
     starts = [*(f"  {label} " for label in labels), *(f"step {step}/80 " for step in (20, 40, 60, 80)), "Finished after 80 steps in "]  # fmt: skip
     log = [line.partition(" INFO ")[2] for line in (tmp_path / "train.log").read_text().splitlines()]
     for text in (lines, log):
