@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from gan.data.downloads import PublishedFile, find_files
 from gan.system import files, locks
+from gan.system.cache import remove_stale
 from gan.system.images import open_image
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def decode_faces(data_dir: Path, cache: Path, split: str, size: int, crop: int, 
     images, partition = find_files("CelebA", wanted, data_dir, PAGE)
     rows = [line.split() for line in partition.read_text("ascii").splitlines()]
     names = [name for name, part in rows if part == PARTS[split]][:limit]
+    remove_stale(cache.parent, "celeba-*", f"celeba-{VERSION}-*")
     log.info("decoding %s images, once for all runs", f"{len(names):,}")
     with (
         files.atomic_write(cache) as file,

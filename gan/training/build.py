@@ -23,6 +23,7 @@ from gan.noise import Noise
 from gan.numerics import NonFiniteGuard
 from gan.player import Player, Players
 from gan.system import distributed, files, randomness
+from gan.system.cache import limit_size
 from gan.system.device import (
     flush_denormals,
     is_memory_error,
@@ -114,7 +115,9 @@ def configure_torch(settings: Settings, device: torch.device) -> None:
 def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDataset:
     """One split, `train` or `test`."""
     folders = {"data_dir": Path(settings.data_dir), "cache_dir": Path(settings.cache_dir)}
-    return instantiate_node(cfg.dataset, **folders, split=split)
+    dataset = instantiate_node(cfg.dataset, **folders, split=split)
+    limit_size(folders["cache_dir"])
+    return dataset
 
 
 def dataset_name(cfg: DictConfig) -> str:
