@@ -107,7 +107,7 @@ def read_usps(published: Published, source: Any, data_dir: Path, split: str) -> 
 
 def read_svhn(published: Published, source: Any, data_dir: Path, split: str) -> Arrays:
     """Street View House Numbers, cropped to digits; the digit 0 has the label 10 in the files."""
-    from scipy.io import loadmat  # which torch-fidelity needs too
+    from scipy.io import loadmat  # only here, as it takes long to import
 
     url, name, md5 = source.split_list[split]
     (path,) = find_files(published.title, [PublishedFile(name, md5, (url,))], data_dir)
