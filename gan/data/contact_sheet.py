@@ -1,6 +1,5 @@
 """A contact sheet of a dataset: one image with some of its images, by class."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,6 @@ from gan.system.fonts import font_for
 
 TILE, GAP, MARGIN = 64, 2, 16  # pixels: side of an image, between images, around them
 LINE_HEIGHT, FONT_SIZE = 20, 13  # of a caption
-BLACK = (20, 20, 20)
 
 
 def draw_contact_sheet(images: Tensor, summary: DataSummary) -> Image.Image:
@@ -34,7 +32,7 @@ def draw_contact_sheet(images: Tensor, summary: DataSummary) -> Image.Image:
     tile = max(1, round(TILE / images.shape[-1])) * images.shape[-1] if images.shape[-1] <= TILE else TILE
     heights = [(LINE_HEIGHT if caption else 0) + (tile + GAP if indices else 0) for caption, indices in [*rows, *last]]
     width = 2 * MARGIN + SHOWN_IMAGES * (tile + GAP) - GAP
-    sheet = Image.new("RGB", (width, 2 * MARGIN + sum(heights)), "white")
+    sheet = Image.new("L" if summary.shape[0] == 1 else "RGB", (width, 2 * MARGIN + sum(heights)), "white")
     y = MARGIN
     for (caption, indices), height in zip([*rows, *last], heights, strict=True):
         if caption:
@@ -49,12 +47,12 @@ def draw_contact_sheet(images: Tensor, summary: DataSummary) -> Image.Image:
 def draw_caption(sheet: Image.Image, y: int, caption: str) -> None:
     """Write a line of text, in a font that has its characters."""
     font = ImageFont.truetype(str(font_for(caption, "DejaVuSans")), FONT_SIZE)
-    ImageDraw.Draw(sheet).text((MARGIN, y), caption, BLACK, font)
+    ImageDraw.Draw(sheet).text((MARGIN, y), caption, "black", font)
 
 
 def draw_tile(image: Tensor, side: int) -> Image.Image:
     """An image uint8 (C, H, W) with another side: a small one a whole number of times as large, to show its pixels."""
     array = image.cpu().permute(1, 2, 0).numpy()
     opened = Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array)).convert("RGB")
-    is_smaller = side < math.prod(image.shape[1:]) ** 0.5
-    return opened.resize((side, side), Image.Resampling.LANCZOS if is_smaller else Image.Resampling.NEAREST)
+    resampling = Image.Resampling.LANCZOS if side < image.shape[-1] else Image.Resampling.NEAREST
+    return opened.resize((side, side), resampling)

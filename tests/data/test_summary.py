@@ -127,7 +127,7 @@ def test_a_contact_sheet_has_a_row_of_images_for_each_class(channels, size):
     images[torch.arange(9) % 3 == 1] = 200
     dataset = ImageDataset(images, torch.arange(9) % 3, class_names=("ant", "übung", "日本"))
     sheet = draw_contact_sheet(images, summarize(dataset, "x"))
-    column = [sheet.getpixel((20, y))[0] for y in range(sheet.height)]
+    column = [sheet.convert("RGB").getpixel((20, y))[0] for y in range(sheet.height)]
     runs = [value for value, before in zip(column[1:], column, strict=False) if value != before and value in (90, 200)]
     assert runs == [90, 200, 90]
 
