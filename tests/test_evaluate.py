@@ -247,10 +247,10 @@ def test_the_table_has_the_better_direction_the_best_run_and_real_images_below()
     assert evaluation.format_table(rows, {"fid_mnist": Number(0.1)}).splitlines() == [
         "             fid_mnist  recall_mnist  density_mnist",
         "better           lower        higher              -",
-        "a             *2 ± 0.1          *0.5              1",
-        "b              3 ± 0.1          *0.5              1",
-        "c              4 ± 0.1          0.25              1",
-        "real images        0.1             -              -",
+        "a            *2 ± 0.10        *0.500              1",
+        "b             3 ± 0.10        *0.500              1",
+        "c             4 ± 0.10         0.250              1",
+        "real images      0.100             -              -",
         "",
         "*: the best of these runs",
     ]
@@ -283,7 +283,7 @@ def test_the_table_fits_in_100_columns_with_nothing_lost(name):
     for block in blocks:
         label = "".join(line.split("  ")[0] for line in block.splitlines()[2:-2])
         assert label.replace(" ", "") == printable(name).replace(" ", "")
-    assert table.count("-0.001235 ± 0.0012") == 3 * len(columns)
+    assert table.count("-0.00123 ± 0.0012") == 3 * len(columns)
 
 
 @pytest.mark.parametrize(("state", "shown"), [("running", "\nr (interrupted at step 1) "), ("finished", "\nr  ")])

@@ -148,6 +148,7 @@ def test_the_best_checkpoint_is_not_replaced_where_it_cannot_be_read(train_here,
     scoring = ["watch.scores_every=2", "watch.scores_images=100"]
     monkeypatch.setattr(features, "EPOCHS", 1)
     score, fids = protocol.Reference.score, iter([30.0, 20.0, 10.0])
+    monkeypatch.setattr(protocol.Reference, "real_data_baseline", lambda *_: {})  # which is scored, too
     monkeypatch.setattr(protocol.Reference, "score", lambda *args: score(*args) | {"fid_digits": next(fids)})
     train_here(tmp_path, *scoring, "train.max_steps=2")
     best = checkpoint.path_in(tmp_path, "best")
