@@ -159,7 +159,7 @@ class TrainingRun:
             "format": checkpoint.FORMAT,
             "version": __version__,
             "config": self.config,
-            "image": [self.image.channels, self.image.size, self.image.class_count],
+            "image": [self.image.channels, self.image.size, self.image.class_count, self.image.class_names],
             "step": self.step,
             "seconds": self.seconds,
             "generator": self.players.generator.network.state_dict(),
