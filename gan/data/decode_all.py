@@ -34,7 +34,7 @@ class Reading:
         names: of the images in the file, in order.
         errors: why each of the others cannot be read.
         deep: kind and index of each image with more than 8 bits, and the range of each kind's values.
-        blank: names of those that had transparent pixels, and have one color now.
+        blank: names of those that are hidden by their background.
         colored: the first image with color.
     """
 
@@ -72,8 +72,8 @@ class Reading:
         notes = {"channels": channels, "values": self.describe_values(fit)}
         if self.blank:
             notes["blank"] = (
-                f"{len(self.blank)} of {len(self.names)} images have transparent pixels and are of one color on "
-                f"dataset.background={fit.background}, such as {printable(self.blank[0])}; try "
+                f"{len(self.blank)} of {len(self.names)} images are blank on dataset.background="
+                f"{fit.background}, such as {printable(self.blank[0])}; try dataset.background="
                 f"{'black' if fit.background == 'white' else 'white'} or checker"
             )
         return notes

@@ -67,7 +67,7 @@ class Decoded:
     Args:
         pixels: uint8 (C, size, size), with one channel where it has no color, unless a number is asked for.
         kind, low, high: of an image with more than 8 bits: its kind of values, the least and the greatest of them.
-        is_blank: whether it had transparent pixels, and has one color now.
+        is_blank: whether it has one color on its background, and without it had more or was wholly transparent.
     """
 
     pixels: np.ndarray
@@ -141,6 +141,7 @@ def fit_image(image: Image.Image, fit: Fit, name: str) -> Decoded:
     elif image.mode != "L":
         image = image.convert("RGB")
     image = make_square(image, fit, name)
+    is_blank = has_alpha and can_be_hidden(np.asarray(image).transpose(2, 0, 1))
     if has_alpha:
         ground = background(fit.background, fit.size)
         ground.alpha_composite(image)
@@ -148,8 +149,7 @@ def fit_image(image: Image.Image, fit: Fit, name: str) -> Decoded:
     pixels = np.asarray(image).reshape(fit.size, fit.size, -1).transpose(2, 0, 1)
     if fit.max_value is not None:
         pixels = scale_values(pixels, (0.0, fit.max_value))
-    is_blank = has_alpha and bool((pixels == pixels[:, :1, :1]).all())
-    return Decoded(with_channels(pixels, fit.channels), is_blank=is_blank)
+    return Decoded(with_channels(pixels, fit.channels), is_blank=is_blank and is_uniform(pixels))
 
 
 def fit_planes(planes: Sequence[Image.Image], fit: Fit, name: str, scales: Mapping[Kind, Scale]) -> Decoded:
@@ -166,10 +166,20 @@ def fit_planes(planes: Sequence[Image.Image], fit: Fit, name: str, scales: Mappi
         opacity = (values[-1:] / choose_scale(kind, 0, values[-1].max())[1]).clip(0, 1)
         ground = np.asarray(background(fit.background, fit.size).convert("RGB")).transpose(2, 0, 1)
         pixels = (pixels * opacity + ground * (1 - opacity)).round().astype(np.uint8)
-        is_blank = bool((pixels == pixels[:, :1, :1]).all())
+        is_blank = can_be_hidden(values) and is_uniform(pixels)
     if fit.channels == 1 and len(pixels) == 3:
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]
     return Decoded(with_channels(pixels, fit.channels), kind, extrema.min(), extrema.max(), is_blank)
+
+
+def is_uniform(pixels: np.ndarray) -> bool:
+    """Whether all pixels of an image (C, H, W) are equal."""
+    return bool((pixels == pixels[:, :1, :1]).all())
+
+
+def can_be_hidden(pixels: np.ndarray) -> bool:
+    """Whether an image (C, H, W), whose last channel is opacity, has something that a background could hide."""
+    return not is_uniform(pixels) or not pixels[-1].any()
 
 
 def make_square(image: Image.Image, fit: Fit, name: str) -> Image.Image:

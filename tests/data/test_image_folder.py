@@ -1,9 +1,7 @@
 """Folders and zips of images."""
 
 import errno
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +10,9 @@ import torch
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import datasets, decode_all, image_cache
+from gan.data import decode_all, image_cache
 from gan.system import files
-
-
-def load(path, cache_dir, **settings):
-    defaults = {"test_path": None, "channels": None, "limit": None, "image_size": None}
-    return datasets.image_folder(cache_dir, cache_dir, "train", path=str(path), **defaults | settings)
-
-
-def png(array):
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, format="png")
-    return file.getvalue()
-
-
-def gray_png(value):
-    return png(np.full((16, 16), value, np.uint8))
+from tests.data.image_files import gray_png, load, png, write_zip
 
 
 def write_folder(folder, count=6):
@@ -39,13 +23,6 @@ def write_folder(folder, count=6):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(png(array))
     return arrays
-
-
-def write_zip(path, contents):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return path
 
 
 def test_a_folder_gives_its_images_and_classes(tmp_path, cache):
