@@ -48,7 +48,7 @@ class Reading:
     def scales(self, fit: Fit) -> dict[Kind, Scale]:
         """The values that become 0 and 255 in images of more than 8 bits."""
         if fit.max_value is not None:
-            return dict.fromkeys(self.ranges, (0.0, fit.max_value))
+            return dict.fromkeys(self.ranges, (0.0, float(fit.max_value)))
         return {kind: choose_scale(kind, *values) for kind, values in self.ranges.items()} | dict(fit.scales)
 
     def add(self, name: str, image: Decoded) -> None:
