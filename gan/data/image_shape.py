@@ -19,8 +19,9 @@ class ImageShape:
     class_names: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        if self.class_names and len(self.class_names) != self.class_count:
-            raise ValueError(f"{len(self.class_names)} names of {self.class_count} classes")
+        names = self.class_names
+        if names and (len(names) != self.class_count or not all(isinstance(name, str) for name in names)):
+            raise ValueError(f"{len(names)} names of {self.class_count} classes")
 
     @property
     def pixels(self) -> int:
