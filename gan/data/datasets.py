@@ -12,7 +12,7 @@ from gan.config.types import ImageCount, ImageSize, PositiveFloat, PositiveInt
 from gan.data.decoding import Crop, Fit, Resize, check_background
 from gan.data.digits import load_digits
 from gan.data.downloads import load_cifar10, load_mnist
-from gan.data.image_folder import has_test_split, read_images
+from gan.data.image_folder import find_source, has_test_split, read_images
 from gan.data.image_shape import ImageShape
 from gan.system.randomness import random_generator
 
@@ -206,12 +206,12 @@ def image_folder(
         raise ConfigError(f"{setting} is empty: it should be a folder, an archive or an array of images.")
     fit = Fit(image_size or 0, channels, resize, crop, background, max_value)
     if split == "test":
-        if not has_test_split(Path(source), cache_dir, setting) and test_path is None:
+        if not has_test_split(source, cache_dir, setting) and test_path is None:
             raise ConfigError("dataset.test_path=null: there are no test images without it, nor in dataset.path.")
         # Both are made in the same way, which is decided from the training images.
-        train = read_images(Path(path), cache_dir, fit)
+        train = read_images(find_source(path), cache_dir, fit)
         fit = replace(fit, channels=train.images.shape[1], scales=train.scales)
-    found = read_images(Path(source), cache_dir, fit, limit, split, setting)
+    found = read_images(find_source(source), cache_dir, fit, limit, split, setting)
     return ImageDataset(
         found.images,
         found.labels,

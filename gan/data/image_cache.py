@@ -121,7 +121,7 @@ def remove_stale(folder: Path, keep: Path) -> None:
     for cache in folder.glob("images-*.npy"):
         about = cache.with_suffix(".json")
         try:
-            is_stale = b'"version": %d' % VERSION not in about.read_bytes()[:200]
+            is_stale = b'"version": %d,' % VERSION not in about.read_bytes()[:200]
             stat = cache.stat()
         except OSError:  # another process is making or removing it
             continue
@@ -134,7 +134,7 @@ def remove_stale(folder: Path, keep: Path) -> None:
         if total > MAX_BYTES and cache != keep:
             remove(cache, f"decoded images have more than {MAX_BYTES / 2**30:.0f} GB")
             total -= size
-    log.info("%s has %.2g GB of decoded images", folder, total / 2**30)
+    log.info("decoded images in %s take %s MB", folder, f"{total / 2**20:,.0f}")
 
 
 def remove(cache: Path, reason: str) -> None:

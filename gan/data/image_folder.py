@@ -115,6 +115,14 @@ def report(about: dict[str, Any], path: Path) -> None:
     log.info("images of %s: %s", printable(path), notes)
 
 
+def find_source(text: str) -> Path:
+    """The path that a user names, where `~` is the home folder: a shell leaves it as it is after `dataset.path=`."""
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # there is no such user
+        return path if path.exists() else path.expanduser()
+    return path
+
+
 def inspect_path(path: Path, title: str) -> tuple[Source | None, str]:
     """The files of `path` if it is a folder, and a stamp that changes when it changes. Raises ConfigError."""
     try:
@@ -130,9 +138,10 @@ def inspect_path(path: Path, title: str) -> tuple[Source | None, str]:
     return None, f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def has_test_split(path: Path, cache_dir: Path, setting: str) -> bool:
-    """Whether the images at `path` have a test split. Raises ConfigError where there is nothing to read."""
-    folder, _ = inspect_path(path, title := f"{setting}={path}")
+def has_test_split(text: str, cache_dir: Path, setting: str) -> bool:
+    """Whether the images at a path have a test split. Raises ConfigError where there is nothing to read."""
+    path = find_source(text)
+    folder, _ = inspect_path(path, title := f"{setting}={text}")
     with open_source(path, title, folder, cache_dir) as source:
         return bool(find_split(choose_images(source)[0], "test")[0])
 

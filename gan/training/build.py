@@ -213,7 +213,7 @@ def build_reference(
     has_test = (
         "test_path" not in dataset
         or dataset.test_path is not None
-        or has_test_split(Path(dataset.path), folders[1], "dataset.path")
+        or has_test_split(dataset.path, folders[1], "dataset.path")
     )
 
     def load_split(split: str) -> ImageDataset:

@@ -212,6 +212,18 @@ def test_a_path_without_readable_images_is_a_config_error_that_names_it(tmp_path
     assert f"dataset.path={tmp_path / 'images'}" in str(error.value)
 
 
+def test_the_home_folder_can_be_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_folder(tmp_path / "pics (1)")
+    assert len(load("~/pics (1)", tmp_path / "cache")) == 6
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_folder(Path("~"), count=2)
+    assert len(load("~", tmp_path / "cache")) == 2  # a folder of that name comes first
+    with pytest.raises(ConfigError, match=r"dataset\.path=~no-such-user/x does not exist"):
+        load("~no-such-user/x", tmp_path / "cache")
+
+
 ABOUT = {
     "version": image_cache.VERSION, "source": "x", "images": 2, "classes": ["a", "b"], "labels": [0, 1], "missing": "",
     "unreadable": [], "skipped": {}, "scales": {}, "notes": {},
