@@ -45,7 +45,7 @@ def open_array(path: Path, title: str, folder: Path) -> Iterator[Source]:
             if zipfile.is_zipfile(path):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 name = images_member(archive, title)
-                images = map_array(stack.enter_context(unpack(archive.open(name), folder)))
+                images = map_array(stack.enter_context(unpack(archive.open(name), folder, title)))
                 check_images(images, f"{title}: {printable(name)}")
                 labels, class_names = read_labels(archive, len(images), title)
             else:

@@ -49,7 +49,8 @@ class ImageDataset:
     @property
     def shape(self) -> ImageShape:
         class_count = 0 if self.labels is None else max(self.class_count, int(self.labels.max()) + 1)
-        return ImageShape(self.images.shape[1], self.images.shape[2], class_count, self.class_names)
+        class_names = () if self.labels is None else self.class_names
+        return ImageShape(self.images.shape[1], self.images.shape[2], class_count, class_names)
 
     def __getitem__(self, index: slice | Tensor) -> "ImageDataset":
         """A subset: by slice, boolean mask (N,) or indices."""

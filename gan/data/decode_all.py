@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from PIL import ImageOps
 from tqdm import tqdm
 
 from gan.config.errors import ConfigError, first_line, printable
@@ -33,7 +32,8 @@ class Reading:
     Args:
         names: of the images in the file, in order.
         errors: why each of the others cannot be read.
-        deep: kind and index of each image with more than 8 bits, and the range of each kind's values.
+        deep: index and kind of each image with more than 8 bits.
+        ranges: the least and the greatest value of each kind.
         blank: names of those that are hidden by their background.
         colored: the first image with color.
     """
@@ -131,7 +131,6 @@ def common_size(source: Source, names: Sequence[str], title: str) -> int:
     for name in names:
         try:
             with open_content(source.read(name)) as image:
-                ImageOps.exif_transpose(image, in_place=True)
                 width, height = image.size
         except Exception:  # reported when it is decoded
             continue
@@ -151,7 +150,6 @@ def decode(
 
     Few wait to be written, so that decoded images do not pile up in memory, and an interruption takes effect at once.
     """
-
     is_stopped = threading.Event()
 
     def decode_chunk(chunk: Sequence[str]) -> list[tuple[str, Decoded | str]]:

@@ -13,7 +13,6 @@ from gan.config.errors import first_line
 
 log = logging.getLogger(__name__)
 VERSION = 3  # of the code that reads images: raise it where the same files give other images, labels or names
-MAX_BYTES = 100 * 2**30  # of all decoded images in a cache; what has not been used for longest is removed
 ENTRIES = {
     "version": int,
     "classes": list,
@@ -112,34 +111,14 @@ def check_about(about: Any) -> None:
         raise ValueError("it has images of no class")
 
 
-def remove_stale(folder: Path, keep: Path) -> None:
-    """Remove decoded images of other versions of this project, and the longest unused beyond MAX_BYTES.
+def remove_stale(folder: Path) -> None:
+    """Remove decoded images of other versions of this project.
 
     A process that still uses such a file keeps it until it ends.
     """
-    sizes: dict[Path, tuple[float, int]] = {}
-    for cache in folder.glob("images-*.npy"):
-        about = cache.with_suffix(".json")
-        try:
-            is_stale = b'"version": %d,' % VERSION not in about.read_bytes()[:200]
-            stat = cache.stat()
-        except OSError:  # another process is making or removing it
-            continue
-        if is_stale and cache != keep:
-            remove(cache, "it was decoded by another version")
-        else:
-            sizes[cache] = (stat.st_mtime, stat.st_size)
-    total = sum(size for _, size in sizes.values())
-    for cache, (_, size) in sorted(sizes.items(), key=lambda item: item[1]):
-        if total > MAX_BYTES and cache != keep:
-            remove(cache, f"decoded images have more than {MAX_BYTES / 2**30:.0f} GB")
-            total -= size
-    log.info("decoded images in %s take %s MB", folder, f"{total / 2**20:,.0f}")
-
-
-def remove(cache: Path, reason: str) -> None:
-    """Remove decoded images from a cache."""
-    log.info("%s is removed: %s", cache, reason)
-    for path in (cache.with_suffix(".json"), cache):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+    for about in folder.glob("images-*.json"):
+        with contextlib.suppress(OSError):  # another process has removed it
+            if b'"version": %d,' % VERSION not in about.read_bytes()[:200]:
+                log.info("%s is removed: another version decoded it", about.with_suffix(".npy"))
+                about.with_suffix(".npy").unlink(missing_ok=True)
+                about.unlink(missing_ok=True)

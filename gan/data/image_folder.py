@@ -89,7 +89,7 @@ def read_images(
             with open_source(path, title, folder, cache_dir) as source:
                 fill_cache(cache, source, fit, limit, split, title)
             images, about = image_cache.load(cache)
-    report(about, path)
+    warn(about, path)
     labels = torch.tensor(about["labels"]) if about["labels"] else None
     return ImageData(
         torch.from_numpy(images),
@@ -102,8 +102,8 @@ def read_images(
     )
 
 
-def report(about: dict[str, Any], path: Path) -> None:
-    """Log what a user should know of the images below `path`."""
+def warn(about: dict[str, Any], path: Path) -> None:
+    """Warn of what is left out, or not as a user may think, of the images below `path`."""
     if unreadable := about["unreadable"]:
         shown = ", ".join(unreadable[:SHOWN])
         log.warning("left out %d unreadable images of %s: %s", len(unreadable), printable(path), shown)
@@ -111,8 +111,6 @@ def report(about: dict[str, Any], path: Path) -> None:
         log.warning("the images of %s have no classes: %s", printable(path), about["missing"])
     if "blank" in about["notes"]:
         log.warning("%s", about["notes"]["blank"])
-    notes = "; ".join(about["notes"][note] for note in ("split", "channels", "values") if note in about["notes"])
-    log.info("images of %s: %s", printable(path), notes)
 
 
 def find_source(text: str) -> Path:
@@ -186,7 +184,7 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
         "notes": reading.notes(fit) | ({"split": f"{printable(prefix)} is read"} if prefix else {}),
     }
     files.write_json(cache.with_suffix(".json"), about)
-    image_cache.remove_stale(cache.parent, cache)
+    image_cache.remove_stale(cache.parent)
 
 
 def choose_images(source: Source) -> tuple[list[str], list[str], Counter[str]]:

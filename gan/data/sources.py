@@ -1,14 +1,17 @@
 """Where images are read from: the files of a folder, of a zip or of a tar, by name."""
 
 import contextlib
+import gzip
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -145,7 +148,7 @@ def open_archive(path: Path, title: str, folder: Path) -> Iterator[Source]:
             with zipfile.ZipFile(path) as archive:
                 yield zip_source(archive)
         else:
-            with open_tar(path, folder) as source:
+            with open_tar(path, title, folder) as source:
                 yield source
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise ConfigError(
@@ -183,7 +186,7 @@ def zip_name(info: zipfile.ZipInfo) -> str:
 
 
 @contextlib.contextmanager
-def open_tar(path: Path, folder: Path) -> Iterator[Source]:
+def open_tar(path: Path, title: str, folder: Path) -> Iterator[Source]:
     """The files of a tar, which stays open in this context; a compressed one is unpacked into `folder`."""
     with tarfile.open(path) as archive:
         file = archive.fileobj
@@ -192,7 +195,10 @@ def open_tar(path: Path, folder: Path) -> Iterator[Source]:
             return
         assert file is not None  # it decompresses
         file.seek(0)
-        with unpack(cast(IO[bytes], file), folder) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as plain:
+        with (
+            unpack(cast(IO[bytes], file), folder, title) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r:") as plain,
+        ):
             yield tar_source(plain, unpacked)
 
 
@@ -219,11 +225,17 @@ def tar_source(archive: tarfile.TarFile, file: BinaryIO) -> Source:
 
 
 @contextlib.contextmanager
-def unpack(file: IO[bytes], folder: Path) -> Iterator[BinaryIO]:
-    """The rest of a compressed file in a temporary one in `folder`, where every part can be read at once."""
+def unpack(file: IO[bytes], folder: Path, title: str) -> Iterator[BinaryIO]:
+    """The rest of a compressed file in a temporary one in `folder`, where every part can be read at once.
+
+    Raises ConfigError where it is damaged.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as unpacked:
-        shutil.copyfileobj(file, unpacked, 2**20)
+        try:
+            shutil.copyfileobj(file, unpacked, 2**20)
+        except (zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
+            raise ConfigError(f"{title} is damaged, and cannot be unpacked ({first_line(error)}).") from error
         unpacked.seek(0)
         yield unpacked
 

@@ -1,14 +1,11 @@
 """Decoded images on the disk."""
 
-import json
-import os
-
 import numpy as np
 import pytest
 import torch
 
 from gan.data import image_cache
-from tests.data.image_files import gray_png, load, two_classes, write_folder
+from tests.data.image_files import load, two_classes, write_folder
 
 
 def cached(folder):
@@ -57,20 +54,6 @@ def test_decoded_images_of_another_version_are_removed(tmp_path, monkeypatch):
     assert old[0] not in new and len(new) == 2 and "images-0123.npy" in new  # which another process may be making
     assert {path.stem for path in cache.glob("images-*.json")} == {name[:-4] for name in new} - {"images-0123"}
     assert torch.equal(load(folder, cache).images, images)
-
-
-def test_the_longest_unused_images_are_removed_where_there_are_too_many(tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    for number in range(4):
-        load(write_folder(tmp_path / f"{number}", {"0.png": gray_png(number)}), cache)
-        for path in cache.glob("images-*"):
-            os.utime(path, (path.stat().st_mtime - 100,) * 2)
-    sizes = {path: path.stat().st_size for path in cache.glob("images-*.npy")}
-    monkeypatch.setattr(image_cache, "MAX_BYTES", 3 * max(sizes.values()))
-    load(tmp_path / "0", cache)  # the oldest, used again
-    images = load(write_folder(tmp_path / "4", {"0.png": gray_png(4)}), cache).images
-    sources = {json.loads(path.read_text())["source"][-1] for path in cache.glob("images-*.json")}
-    assert sources == {"0", "3", "4"} and len(cached(cache)) == 3 and images[0, 0, 0, 0] == 4
 
 
 def test_every_setting_that_changes_the_images_is_decoded_again(tmp_path):

@@ -1,6 +1,7 @@
 """What is read from folders and archives, and what is left out."""
 
 import os
+import tempfile
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -8,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as some
 from PIL import Image
 
+from gan.config.errors import ConfigError
 from gan.data import image_folder, sources
 from gan.system import images
+from tests.damage import damaged, damages
 from tests.data.image_files import (
     FORMS,
     brightness,
@@ -147,8 +152,20 @@ def test_a_damaged_archive_is_one_sentence(tmp_path, cache):
             path.write_bytes(content[:cut])
             try:
                 assert len(load(path, cache)) < 12  # a plain tar says nothing of its length
-            except image_folder.ConfigError as error:
+            except ConfigError as error:
                 assert str(path) in str(error) and "\n" not in str(error)
+
+
+@given(some.sampled_from(FORMS[1:]), some.data())
+def test_damaged_archives_are_read_or_get_one_sentence(form, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder, form), two_classes(4))
+        content = path.read_bytes()
+        path.write_bytes(damaged(content, data.draw(damages(len(content)))))
+        try:
+            assert len(load(path, Path(folder, "cache"), image_size=16)) <= 4
+        except ConfigError as error:
+            assert "\n" not in str(error) and str(error).endswith(".")
 
 
 def test_the_names_of_a_large_folder_are_held_once(tmp_path, monkeypatch):
