@@ -11,6 +11,7 @@ import numpy as np
 
 from gan.config.errors import ConfigError, first_line, printable
 from gan.data.sources import MAX_FILE_BYTES, Source, unpack
+from gan.system.images import damage
 
 MAGIC = b"\x93NUMPY"
 IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"  # of an npz, as sample.py writes it
@@ -45,13 +46,15 @@ def open_array(path: Path, title: str, folder: Path) -> Iterator[Source]:
             if zipfile.is_zipfile(path):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 name = images_member(archive, title)
-                images = map_array(stack.enter_context(unpack(archive.open(name), folder, title)))
+                with damage():  # it may be encrypted, or compressed in an unknown way
+                    member = archive.open(name)
+                images = map_array(stack.enter_context(unpack(member, folder, title)))
                 check_images(images, f"{title}: {printable(name)}")
                 labels, class_names = read_labels(archive, len(images), title)
             else:
                 images = map_array(stack.enter_context(path.open("rb")))
                 check_images(images, title)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{title} cannot be read as an array: {first_line(error)}.") from error
         yield Source(
             [str(index) for index in range(len(images))],
@@ -76,9 +79,10 @@ def images_member(archive: zipfile.ZipFile, title: str) -> str:
 
 def map_array(file: BinaryIO) -> np.ndarray:
     """The array of an open npy file, memory-mapped. Raises ValueError where it is damaged, or needs a pickle."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, in_columns, dtype = read(file)
+    with damage():
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, in_columns, dtype = read(file)
     if dtype.hasobject or dtype.kind not in "buif":
         raise ValueError(f"its values are {dtype}, and must be numbers")
     if math.prod(shape) == 0:
@@ -101,7 +105,7 @@ def read_labels(archive: zipfile.ZipFile, count: int, title: str) -> tuple[list[
         if f"{name}.npy" in archive.namelist():
             if archive.getinfo(f"{name}.npy").file_size > MAX_FILE_BYTES:
                 raise ValueError(f"{name} is too large")
-            with archive.open(f"{name}.npy") as file:
+            with damage(), archive.open(f"{name}.npy") as file:
                 found[name] = np.lib.format.read_array(file, allow_pickle=False)
     labels, names = found.get(LABELS), found.get(CLASS_NAMES, np.array([], str))
     if labels is None:

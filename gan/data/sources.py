@@ -1,7 +1,6 @@
 """Where images are read from: the files of a folder, of a zip or of a tar, by name."""
 
 import contextlib
-import gzip
 import hashlib
 import io
 import lzma
@@ -234,7 +233,9 @@ def unpack(file: IO[bytes], folder: Path, title: str) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile(dir=folder) as unpacked:
         try:
             shutil.copyfileobj(file, unpacked, 2**20)
-        except (zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
+        except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the system's, and not a decompressor's
+                raise
             raise ConfigError(f"{title} is damaged, and cannot be unpacked ({first_line(error)}).") from error
         unpacked.seek(0)
         yield unpacked

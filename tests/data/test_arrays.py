@@ -1,13 +1,18 @@
 """Arrays as data sets."""
 
 import io
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as some
 
 from gan.config.errors import ConfigError
+from tests.damage import damaged, damages
 from tests.data.image_files import brightness, load
 
 GRAY = np.arange(20, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)
@@ -145,6 +150,33 @@ def test_an_array_that_is_none_of_images_is_one_sentence(tmp_path, content):
     with pytest.raises(ConfigError) as error:
         load(tmp_path / "x", tmp_path / "cache")
     assert str(tmp_path / "x") in str(error.value) and "\n" not in str(error.value)
+
+
+INTACT = {"npy": npy(GRAY), "float": npy(COLOR * 1.0)}
+INTACT["npz"] = npz(
+    images=npy(GRAY), labels=npy(np.arange(20)), class_names=npy(np.array(list("abcdefghijklmnopqrst")))
+)
+
+
+@given(some.sampled_from(sorted(INTACT)), some.data())
+def test_damaged_arrays_are_read_or_get_one_sentence(kind, data):
+    content = INTACT[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x")
+        path.write_bytes(damaged(content, data.draw(damages(len(content)))))
+        try:
+            load(path, Path(folder, "cache"), image_size=16)
+        except ConfigError as error:
+            assert "\n" not in str(error) and str(error).endswith(".")
+
+
+def test_an_encrypted_array_is_one_sentence(tmp_path):
+    content = bytearray(INTACT["npz"])
+    for magic, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(magic) + place] |= 1
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"x\.npz.*encrypted"):
+        load(tmp_path / "x.npz", tmp_path)
 
 
 def test_images_that_are_not_finite_are_left_out(tmp_path):
