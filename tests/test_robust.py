@@ -196,7 +196,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(train_here,
 @pytest.mark.parametrize(
     ("max_bytes", "overrides", "file"),
     [
-        (40_000, [], "last.pt"),  # smaller than a checkpoint, larger than all other files
+        (60_000, [], "last.pt"),  # smaller than a checkpoint, larger than all other files
         (2_000_000, ["watch.samples=400", "watch.samples_every=1"], ""),  # TensorBoard's, in its own thread
     ],
 )

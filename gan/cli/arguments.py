@@ -18,7 +18,7 @@ from gan.config.comparison import flatten
 from gan.config.errors import ConfigError, shell_words
 from gan.config.suggestions import known_settings, nearest_options, nearest_settings
 
-PROGRAMS = {"train": "train.py", "sample": "sample.py", "evaluate": "gan.evaluate"}
+PROGRAMS = {"train": "train.py", "sample": "sample.py", "evaluate": "gan.evaluate", "data": "gan.data"}
 PARAMS = "hydra.sweeper.params"
 
 

@@ -12,7 +12,7 @@ from gan.config import CONF
 from gan.config.errors import ConfigError, UnknownSetting, first_line, format_value, invalid_value, unknown_setting
 from gan.config.options import option_files, read_option
 from gan.config.renamed import RENAMED
-from gan.config.schema import Evaluation, Sampling, Settings, validated
+from gan.config.schema import Evaluation, Inspection, Sampling, Settings, validated
 from gan.config.suggestions import nearest_settings
 from gan.config.targets import check_tree, references, trust_of
 
@@ -74,6 +74,15 @@ def check_evaluation(cfg: DictConfig) -> Evaluation:
     tree = resolve(cfg)
     with suggestions(cfg):
         return validate(Evaluation, tree | {"run": tree["run"] if isinstance(tree["run"], list) else [tree["run"]]})
+
+
+def check_inspection(cfg: DictConfig) -> Inspection:
+    """The settings of gan.data, checked, and the dataset against the code that it names."""
+    with suggestions(cfg):
+        tree = resolve(cfg)
+        check_group("dataset", None, tree["dataset"])
+        check_tree("dataset", tree["dataset"], True)
+        return validate(Inspection, {name: value for name, value in tree.items() if name != "dataset"})
 
 
 @contextmanager

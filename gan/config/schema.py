@@ -117,6 +117,16 @@ class Evaluation(Strict):
     trust: bool
 
 
+class Inspection(Strict):
+    """The settings of gan.data, without the dataset."""
+
+    split: Literal["train", "test"]
+    data_dir: str
+    cache_dir: str
+    cache: bool
+    out: str | None
+
+
 class Sampling(Strict):
     """The settings of sample.py."""
 

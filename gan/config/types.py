@@ -8,6 +8,7 @@ __all__ = [
     "IMAGE_SIZES",
     "MIN_SCORED_IMAGES",
     "AtLeastOne",
+    "CropSize",
     "DecayRate",
     "DropoutRate",
     "Fraction",
@@ -28,6 +29,7 @@ IMAGE_SIZES = range(8, 257)  # in pixels, for which networks can be built
 MIN_SCORED_IMAGES = 100  # with fewer, scores based on nearest neighbors mean nothing
 
 AtLeastOne = Annotated[float, Field(ge=1)]
+CropSize = Annotated[int, Field(ge=IMAGE_SIZES[0], le=178)]  # pixels that are cut from CelebA's images of 178x218
 DecayRate = Annotated[float, Field(ge=0, lt=1)]  # of a running mean, per step
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

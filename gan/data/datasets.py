@@ -1,5 +1,8 @@
 """Datasets, each one uint8 tensor of images, and batches taken from it by index."""
 
+import itertools
+import string
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,15 +11,18 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import ImageCount, ImageSize, PositiveFloat, PositiveInt
+from gan.config.types import CropSize, ImageCount, ImageSize, PositiveFloat, PositiveInt
+from gan.data.celeba import load_celeba
 from gan.data.decoding import Crop, Fit, Resize, check_background
 from gan.data.digits import load_digits
-from gan.data.downloads import load_cifar10, load_mnist
 from gan.data.image_folder import find_source, has_test_split, read_images
 from gan.data.image_shape import ImageShape
+from gan.data.published import load_published, load_stl10_unlabeled
 from gan.system.randomness import random_generator
 
 Split = Literal["train", "test"]
+DIGITS = tuple(string.digits)
+STACKED = tuple("".join(digits) for digits in itertools.product(DIGITS, repeat=3))  # of three channels
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class ImageDataset:
         missing_classes: why there are no labels, where there almost are, such as a file beside the class folders.
         notes: what was decided from all images, for the user: `channels`, `values`, `split`.
         mirror: whether half of the images of a batch are flipped horizontally.
+        source: where the images come from, where `dataset.path` does not say so.
     """
 
     images: Tensor
@@ -42,14 +49,16 @@ class ImageDataset:
     missing_classes: str = ""
     notes: dict[str, str] = field(default_factory=dict)
     mirror: bool = False
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def shape(self) -> ImageShape:
-        class_count = 0 if self.labels is None else max(self.class_count, int(self.labels.max()) + 1)
-        class_names = () if self.labels is None else self.class_names
+        known = max(self.class_count, len(self.class_names))
+        class_count = 0 if self.labels is None else max(known, int(self.labels.max()) + 1)
+        class_names = self.class_names if self.labels is not None and len(self.class_names) == class_count else ()
         return ImageShape(self.images.shape[1], self.images.shape[2], class_count, class_names)
 
     def __getitem__(self, index: slice | Tensor) -> "ImageDataset":
@@ -134,14 +143,8 @@ def digits(
     They are drawn from a fixed seed: the setting `seed` does not change the data.
     """
     count = count if split == "train" else max(count // 5, 1)
-    return ImageDataset(*load_digits(count, split, cache_dir))[:limit].resize(image_size)
-
-
-def mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
-) -> ImageDataset:
-    """MNIST (LeCun, Cortes and Burges): handwritten digits, 60,000 and 10,000, 28x28, gray."""
-    return ImageDataset(*load_mnist("MNIST", data_dir, split))[:limit].resize(image_size)
+    images, labels = load_digits(count, split, cache_dir)
+    return ImageDataset(images, labels, class_names=DIGITS, source="fonts")[:limit].resize(image_size)
 
 
 def stacked_mnist(
@@ -158,25 +161,73 @@ def stacked_mnist(
     `count` images for training and 10,000 for testing. The digits are combined from a fixed seed: the setting `seed`
     does not change the data.
     """
-    images, labels = load_mnist("MNIST", data_dir, split)
+    images, labels = load_published("mnist", data_dir, split)[:2]
     images = ImageDataset(images).resize(image_size).images[:, 0]
     shape = (count if split == "train" else 10_000, 3)
     indices = torch.randint(len(images), shape, generator=random_generator("cpu", 0, "stacked", split))[:limit]
-    return ImageDataset(images[indices], labels[indices] @ torch.tensor([100, 10, 1]), class_count=1000)
+    return ImageDataset(
+        images[indices], labels[indices] @ torch.tensor([100, 10, 1]), class_names=STACKED, source=str(data_dir)
+    )
 
 
-def fashion_mnist(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
+def published(name: str) -> Callable[..., ImageDataset]:
+    """The function that loads a dataset of `gan.data.published`."""
+
+    def load(
+        data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
+    ) -> ImageDataset:
+        images, labels, class_names = load_published(name, data_dir, split)
+        return ImageDataset(images, labels, class_names=class_names, source=str(data_dir))[:limit].resize(image_size)
+
+    load.__name__ = load.__qualname__ = name
+    return load
+
+
+mnist = published("mnist")  # handwritten digits, 28x28, gray (LeCun, Cortes and Burges)
+fashion_mnist = published("fashion_mnist")  # clothes, in MNIST's counts and format (Xiao et al. 2017)
+kmnist = published("kmnist")  # cursive Japanese characters, in MNIST's counts and format (Clanuwat et al. 2018)
+qmnist = published("qmnist")  # MNIST made again, with 60,000 test images (Yadav and Bottou 2019)
+emnist_letters = published("emnist_letters")  # handwritten letters, 28x28, gray (Cohen et al. 2017)
+emnist_balanced = published("emnist_balanced")  # handwritten digits and letters, 47 classes (Cohen et al. 2017)
+usps = published("usps")  # digits of addresses, 16x16, gray
+svhn = published("svhn")  # photographs of house numbers, 32x32, color (Netzer et al. 2011)
+cifar10 = published("cifar10")  # photographs in ten classes, 32x32, color
+cifar100 = published("cifar100")  # photographs in a hundred classes, 32x32, color
+
+
+def stl10(
+    data_dir: Path,
+    cache_dir: Path,
+    split: Split,
+    *,
+    unlabeled: bool,
+    limit: PositiveInt | None,
+    image_size: ImageSize | None,
 ) -> ImageDataset:
-    """Fashion-MNIST (Xiao et al. 2017): clothes, in MNIST's counts and format."""
-    return ImageDataset(*load_mnist("FashionMNIST", data_dir, split))[:limit].resize(image_size)
+    """STL-10 (Coates et al. 2011): photographs in ten classes, 5,000 and 8,000, 96x96, color.
+
+    Args:
+        unlabeled: train on its 100,000 images without classes instead.
+    """
+    if unlabeled and split == "train":
+        return ImageDataset(load_stl10_unlabeled(data_dir), source=str(data_dir))[:limit].resize(image_size)
+    images, labels, class_names = load_published("stl10", data_dir, split)
+    if unlabeled:
+        return ImageDataset(images, source=str(data_dir))[:limit].resize(image_size)
+    return ImageDataset(images, labels, class_names=class_names, source=str(data_dir))[:limit].resize(image_size)
 
 
-def cifar10(
-    data_dir: Path, cache_dir: Path, split: Split, *, limit: PositiveInt | None, image_size: ImageSize | None
+def celeba(
+    data_dir: Path,
+    cache_dir: Path,
+    split: Split,
+    *,
+    crop: CropSize,
+    limit: PositiveInt | None,
+    image_size: ImageSize,
 ) -> ImageDataset:
-    """CIFAR-10 (Krizhevsky 2009): photographs in ten classes, 50,000 and 10,000, 32x32, color."""
-    return ImageDataset(*load_cifar10(data_dir, split))[:limit].resize(image_size)
+    """CelebA (Liu et al. 2015): aligned photographs of faces, 162,770 and 19,962, color, without classes."""
+    return ImageDataset(load_celeba(data_dir, cache_dir, split, image_size, crop, limit), source=str(data_dir))
 
 
 def image_folder(

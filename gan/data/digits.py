@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan.system.cache import from_cache
+from gan.system.cache import from_cache, remove_stale
 from gan.system.randomness import random_generator
 from gan.system.tensor_files import load_tensors
 
@@ -42,7 +42,11 @@ def load_digits(count: int, split: str, cache_dir: Path) -> tuple[Tensor, Tensor
             raise ValueError(f"labels of shape {tuple(labels.shape)} and {labels.dtype}")
         return images, labels
 
-    return from_cache(path, read, lambda: draw_digits(count, seed=0, split=split), torch.save)
+    def make() -> tuple[Tensor, Tensor]:
+        remove_stale(cache_dir, "digits-*", f"digits-*-{version}.pt")
+        return draw_digits(count, seed=0, split=split)
+
+    return from_cache(path, read, make, torch.save)
 
 
 def draw_digits(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:

@@ -17,12 +17,14 @@ from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scale_images
 from gan.data.image_folder import has_test_split
 from gan.data.image_shape import ImageShape
+from gan.data.summary import summarize
 from gan.metrics import protocol
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.numerics import NonFiniteGuard
 from gan.player import Player, Players
 from gan.system import distributed, files, randomness
+from gan.system.cache import limit_size
 from gan.system.device import (
     flush_denormals,
     is_memory_error,
@@ -76,8 +78,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     return TrainingRun(
         settings=settings,
         config=OmegaConf.to_yaml(cfg, resolve=True),
-        dataset=dataset_name(cfg),
-        skipped=dataset.skipped,
+        data=summarize(dataset, dataset_name(cfg), str(cfg.dataset.get("path", ""))),
         hparams=hparams,
         device=device,
         batches=Batches(
@@ -115,7 +116,9 @@ def configure_torch(settings: Settings, device: torch.device) -> None:
 def load_dataset(cfg: DictConfig, settings: Settings, split: str) -> ImageDataset:
     """One split, `train` or `test`."""
     folders = {"data_dir": Path(settings.data_dir), "cache_dir": Path(settings.cache_dir)}
-    return instantiate_node(cfg.dataset, **folders, split=split)
+    dataset = instantiate_node(cfg.dataset, **folders, split=split)
+    limit_size(folders["cache_dir"])
+    return dataset
 
 
 def dataset_name(cfg: DictConfig) -> str:

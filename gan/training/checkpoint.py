@@ -141,8 +141,13 @@ def compatible_version(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def check_same_settings(saved: str, current: str) -> None:
-    """Raise ConfigError if two configurations (YAML) would give different results."""
-    changes = describe_changes(parse_config(saved), parse_config(current), MAY_CHANGE)
+def check_same_settings(saved: str, current: str, is_data_known: bool = False) -> None:
+    """Raise ConfigError if two configurations (YAML) would give different results.
+
+    Args:
+        is_data_known: whether the checkpoint says what its data was, so that it may have moved.
+    """
+    may_change = MAY_CHANGE | ({"dataset.path"} if is_data_known else set())
+    changes = describe_changes(parse_config(saved), parse_config(current), may_change)
     if changes:
         raise ConfigError(f"a run can only be resumed with the settings it began with: {'; '.join(changes)}.")

@@ -4,10 +4,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from gan.data.datasets import scale_images
+from gan.config.errors import printable
+from gan.data.summary import describe_classes, describe_images, describe_skipped
 from gan.player import Player
 from gan.system import files
 from gan.system.console import labeled, wrapped
@@ -17,8 +17,6 @@ from gan.training.checkpoint import parse_config
 from gan.training.logger import summarize
 from gan.training.state import TrainingRun
 
-RANGE_IMAGES = 1000  # in which the lowest and the highest value are looked for: a large set stays on the disk
-
 
 def describe_run(run: TrainingRun, folder: Path) -> list[str]:
     """The first lines of a run: device, data, networks, optimizers, loss, tricks, length, and how to watch it."""
@@ -26,12 +24,13 @@ def describe_run(run: TrainingRun, folder: Path) -> list[str]:
     parts = {
         "device": describe_machine(run),
         "data": describe_data(run, config["dataset"]),
+        "classes": describe_classes(run.data),
         "generator": describe_player(config, "generator", players.generator),
         "discriminator": describe_player(config, "discriminator", players.discriminator),
         "loss": describe_loss(run, config),
         "steps": describe_length(run),
     }
-    lines = [line for label, text in parts.items() for line in wrapped(labeled(label, text))]
+    lines = [line for label, text in parts.items() if text for line in wrapped(labeled(label, text))]
     return [*lines, labeled("curves", f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")]
 
 
@@ -43,19 +42,13 @@ def describe_machine(run: TrainingRun) -> str:
 
 
 def describe_data(run: TrainingRun, node: dict[str, Any]) -> str:
-    """Name, number and shape of the real images, their values, classes, and what was skipped."""
-    images, shape = run.batches.images, run.image
-    part = images[:: max(1, len(images) // RANGE_IMAGES)]
-    values = scale_images(torch.stack([part.min(), part.max()]), run.generator.pixel_range).tolist()
-    source = f" {node['path']}" if "path" in node else ""
-    limit = " (dataset.limit)" if node.get("limit") == len(images) else ""
-    classes = f", {shape.class_count} classes" if shape.class_count else ""
-    skipped = ", ".join(f"{count} {what}" for what, count in run.skipped.items())
-    return (
-        f"{run.dataset}{source}: {len(images):,} images{limit} of {shape.size}x{shape.size}x{shape.channels}, "
-        f"values {values[0]:.3g} to {values[1]:.3g}{classes}"
-        f"{f'; skipped: {skipped}' if skipped else ''}"
-    )
+    """Name and source of the real images, their number, shape and values, and what was skipped."""
+    data = run.data
+    limit = " (dataset.limit)" if node.get("limit") == data.count else ""
+    images = describe_images(data, run.generator.pixel_range).replace(" images", f" images{limit}", 1)
+    source = f" from {printable(data.source)}" if data.source else ""
+    skipped = describe_skipped(data)
+    return f"{data.name}{source}: {images}{f'; skipped: {skipped}' if skipped else ''}"
 
 
 def describe_player(config: dict[str, Any], name: str, player: Player) -> str:

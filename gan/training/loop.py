@@ -34,7 +34,7 @@ def train(run: TrainingRun, folder: Path) -> int:
         log.info(line, extra=console.IN_SINGLE_RUN)
     with signals.stop_requests() as stop, TrainingClock(run.seconds) as clock:
         with RunLogger(run, folder) as logger:
-            about = {"version": __version__, "machine": describe_device(run.device), "data": run.data_record()}
+            about = {"version": __version__, "machine": describe_device(run.device), "data": run.data.record()}
             about |= {"process": locks.this_process(), "scores": logger.last_scores}
             about["real_data"] = outputs.real_data_beside(logger.last_scores, run, folder)
             status.update(folder, state="running", error=None, **about, **run.progress())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gan import sampling
+from gan.data.contact_sheet import draw_contact_sheet
 from gan.metrics import catalogue, protocol
 from gan.metrics.catalogue import HEADLINE, PROTOCOL
 from gan.system import console, files, randomness, status
@@ -22,7 +23,7 @@ FOLDERS = ("samples", "figures", "checkpoints")  # of a run
 FILES = (  # of a run that are written while it trains, by pattern
     *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
     *("samples/real.png", "samples/step_*.png", "samples/normalized_*.png"),
-    *("figures/losses.png", "figures/predictions.png", "figures/scores.png"),
+    *("figures/losses.png", "figures/predictions.png", "figures/scores.png", "figures/real_classes.png"),
 )
 
 
@@ -94,6 +95,7 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write a grid of real images as D sees them without tricks that change each batch, such as instance_noise.
 
     They are chosen by the seed, and have the size, channels and, in a conditional run, the order of the sample grids.
+    Where the classes have names, figures/real_classes.png shows some images of each, whatever the seed.
     """
     batches, classes = run.batches, run.generator.class_count
     order = torch.randperm(len(batches.images), generator=randomness.random_generator("cpu", run.settings.seed, "real"))
@@ -105,6 +107,10 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     with files.atomic_write(path, durable=False) as file:
         grid.save(file, format="png")
     logger.log_grid(0, path, "real images")
+    if run.data.class_names:
+        sheet = draw_contact_sheet(batches.images, run.data)
+        with files.atomic_write(folder / "figures" / "real_classes.png", durable=False) as file:
+            sheet.save(file, format="png")
 
 
 def cycle_classes(order: Tensor, labels: Tensor, classes: int) -> Tensor:

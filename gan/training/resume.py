@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.config.errors import ConfigError
+from gan.data.summary import describe_changes
 from gan.system import distributed, files, status
 from gan.system.console import labeled, wrapped
 from gan.training import checkpoint, outputs
@@ -23,7 +24,12 @@ def resume(run: TrainingRun, folder: Path) -> None:
     """
     state = distributed.from_rank_zero(lambda: checkpoint.load(folder))
     with checkpoint.compatible_version(folder):
-        checkpoint.check_same_settings(state["config"], run.config)
+        checkpoint.check_same_settings(state["config"], run.config, "data" in state)
+        if changes := describe_changes(state.get("data", run.data.record()), run.data.record()):
+            raise ConfigError(
+                f"resume={folder}: its data changed since it began: {'; '.join(changes)}. Put it back as it was"
+                f"{' in ' + run.data.source if run.data.source else ''}, or start a new run."
+            )
         run.load_state_dict(state)
     before = distributed.from_rank_zero(lambda: status.read(folder))
     if run.step >= run.total_steps and before["state"] == "finished":  # and was not killed before it had written all

@@ -13,6 +13,7 @@ from gan import __version__, sampling
 from gan.config.schema import Period, Periods, Settings
 from gan.data.datasets import Batches
 from gan.data.image_shape import ImageShape
+from gan.data.summary import DataSummary
 from gan.losses import Loss
 from gan.metrics.protocol import Reference
 from gan.models.base import Generator
@@ -31,8 +32,7 @@ class TrainingRun:
 
     Args:
         config: the whole configuration as YAML, stored in every checkpoint.
-        dataset: its name, as in `dataset=`.
-        skipped: files of the dataset that are not among its images: how many, by what they are.
+        data: what the dataset has.
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
@@ -42,8 +42,7 @@ class TrainingRun:
 
     settings: Settings
     config: str
-    dataset: str
-    skipped: dict[str, int]
+    data: DataSummary
     hparams: dict[str, Any]
     device: torch.device
     batches: Batches
@@ -124,12 +123,6 @@ class TrainingRun:
             "images_per_second": round(self.images_per_second, 1),
         }
 
-    def data_record(self) -> dict[str, Any]:
-        """The entry of status.json about the real images."""
-        shape = [self.image.channels, self.image.size, self.image.size]
-        count, classes = len(self.batches.images), self.image.class_count
-        return {"images": count, "shape": shape, "classes": classes, "skipped": self.skipped}
-
     def sampling_generator(self) -> Generator:
         """The network that samples are drawn with: the EMA of G if there is one, else G.
 
@@ -160,6 +153,7 @@ class TrainingRun:
             "version": __version__,
             "config": self.config,
             "image": [self.image.channels, self.image.size, self.image.class_count, self.image.class_names],
+            "data": self.data.record(),
             "step": self.step,
             "seconds": self.seconds,
             "generator": self.players.generator.network.state_dict(),

@@ -51,7 +51,7 @@ def test_a_run_says_what_it_is_how_it_goes_and_what_to_type_next(train, tmp_path
     done = train(f"hydra.run.dir={tmp_path}", "train.epochs=2", "watch.log_every=20")
     lines = [line for line in done.stdout.splitlines() if line]
     assert all(len(line) <= 100 or os.path.relpath(tmp_path, ROOT) in line for line in lines)
-    labels = ("run folder", "device", "data", "generator", "discriminator", "loss", "steps", "curves")
+    labels = ("run folder", "device", "data", "classes", "generator", "discriminator", "loss", "steps", "curves")
     starts = [*(f"  {label} " for label in labels), *(f"step {step}/80 " for step in (20, 40, 60, 80)), "Finished after 80 steps in "]  # fmt: skip
     log = [line.partition(" INFO ")[2] for line in (tmp_path / "train.log").read_text().splitlines()]
     for text in (lines, log):
@@ -411,3 +411,23 @@ def test_hparams_of_a_job_are_what_was_swept(train, tmp_path):
     assert done.returncode == 0
     assert hparams_of(tmp_path / "trick-r1_seed-4") == {"trick": "[r1]", "seed": 4}
     assert hparams_of(tmp_path / "trick-none_seed-3") == {"trick": "[]", "seed": 3}
+
+
+def test_a_run_goes_on_from_the_command_line_with_its_images_in_another_folder(program, cache, tmp_path):
+    (tmp_path / "here").mkdir()
+    for number in range(8):
+        Image.new("L", (8, 8), 30 * number).save(tmp_path / "here" / f"{number}.png")
+    tiny = [text for text in TINY if "dataset" not in text]
+    words = ["dataset=image_folder", f"dataset.path={tmp_path / 'here'}", f"cache_dir={cache}", "train.batch_size=4"]
+    run = tmp_path / "run"
+    done = program("train.py", *tiny, *words, f"hydra.run.dir={run}", "train.max_steps=2")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = [f"resume={run}", f"dataset.path={tmp_path / 'there'}"]
+    done = program("train.py", *moved, "train.max_steps=4")
+    assert done.returncode == 0, done.stderr
+    done = program("train.py", f"resume={run}", "train.max_steps=6")  # from then on it is known where they are
+    assert done.returncode == 0 and read_status(run)["step"] == 6, done.stderr
+    Image.new("L", (8, 8), 255).save(tmp_path / "there" / "3.png")
+    done = program("train.py", f"resume={run}", "train.max_steps=8")
+    assert done.returncode == 1 and done.is_clean_exit() and "the images differ" in done.stderr

@@ -72,7 +72,7 @@ def test_the_nearest_option(group, typed, first):
 
 
 def test_each_name_of_other_repositories_stands_for_something_of_ours():
-    programs = [known_settings(default_settings(name), False) for name in ("train", "sample", "evaluate")]
+    programs = [known_settings(default_settings(name), False) for name in ("train", "sample", "evaluate", "data")]
     for ours in NAMES_ELSEWHERE:
         name, _, value = ours.partition("=")
         assert any(name in known for known in programs), ours

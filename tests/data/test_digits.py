@@ -86,3 +86,10 @@ def test_drawing_takes_seconds_and_is_announced_once(tmp_path, caplog):
     assert [message for message in caplog.messages if "20 digits" in message] == [
         "drawing 20 digits, once for all runs"
     ]
+
+
+def test_digits_of_other_versions_leave_the_cache(tmp_path):
+    older = tmp_path / "digits-train-100-00000000.pt"
+    older.write_bytes(b"older")
+    digits.load_digits(30, "train", tmp_path)
+    assert len([*tmp_path.glob("digits-*")]) == 1 and not older.exists()

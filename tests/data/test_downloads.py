@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import pickle
+import shutil
 import socket
 import struct
 import tempfile
@@ -17,10 +18,11 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as some
-from torchvision.datasets import CIFAR10, FashionMNIST
+from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
 from gan.config.errors import ConfigError
 from gan.data import datasets, downloads
+from gan.data import published as published_datasets
 from tests.forked import run_in_two_threads
 
 NO_SERVER = "http://127.0.0.1:9/"
@@ -112,14 +114,14 @@ def test_of_two_processes_that_need_a_dataset_one_downloads_it(tmp_path, publish
         return published[1].get(name)
 
     def load(parent):
-        return downloads.load_or_download(FashionMNIST, parent, "train", parent / RAW)
+        return load_fashion_mnist(parent).images
 
     caplog.set_level("INFO")
     serve(answer_slowly)
     load(tmp_path / "alone")
     of_one_download = requests.copy()
     first, second = run_in_two_threads(lambda: load(tmp_path / "both"))
-    assert requests == of_one_download * 2 and torch.equal(first.data, second.data)
+    assert requests == of_one_download * 2 and torch.equal(first, second)
     assert "waiting for another process" in caplog.text
 
 
@@ -148,31 +150,104 @@ def damage(kind, content):
     return damaged[kind]
 
 
+def refusal(load):
+    """The sentence with which `load` is refused."""
+    with pytest.raises(ConfigError) as error:
+        load()
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+    return str(error.value)
+
+
 @pytest.mark.parametrize("kind", ["flipped", "cut", "empty", "html"])
-def test_a_damaged_file_is_a_config_error_that_names_the_folder(tmp_path, published, kind):
+def test_a_damaged_file_is_named_to_be_deleted_and_the_network_is_not_blamed(tmp_path, published, serve, kind):
+    serve(published[1].get)
     write_files(published[1], tmp_path)
     assert len(load_fashion_mnist(tmp_path)) == 10
-    file = tmp_path / RAW / "train-images-idx3-ubyte"
+    file = tmp_path / RAW / "train-images-idx3-ubyte.gz"
     file.write_bytes(damage(kind, file.read_bytes()))
-    with pytest.raises(ConfigError) as error:
-        load_fashion_mnist(tmp_path)
-    assert str(tmp_path / RAW) in str(error.value) and "\n" not in str(error.value)
+    said = refusal(lambda: load_fashion_mnist(tmp_path))
+    assert str(file) in said and "delete" in said and "download" not in said.replace("to download", "")
+    assert ("its end is missing" in said) == (kind in ("cut", "empty"))
+
+
+def test_beside_the_published_file_an_unpacked_one_does_not_matter(tmp_path, published):
+    write_files(published[1], tmp_path)
+    whole = load_fashion_mnist(tmp_path).images
+    (tmp_path / RAW / "train-images-idx3-ubyte").write_bytes(b"something else")
+    assert torch.equal(load_fashion_mnist(tmp_path).images, whole)
 
 
 @given(some.sampled_from(["images-idx3", "labels-idx1"]), some.data())
 def test_a_dataset_with_any_byte_changed_or_cut_is_a_config_error(published, name, data):
     with tempfile.TemporaryDirectory() as parent:
         write_files(published[1], Path(parent))
-        file = Path(parent) / RAW / f"train-{name}-ubyte"
+        file = Path(parent) / RAW / f"train-{name}-ubyte.gz"
         content = file.read_bytes()
         position, bits = data.draw(some.integers(0, len(content) - 1)), data.draw(some.integers(0, 255))
         length = data.draw(some.just(len(content)) | some.integers(0, len(content)))
         damaged = (content[:position] + bytes([content[position] ^ bits]) + content[position + 1 :])[:length]
         assume(damaged != content)
         file.write_bytes(damaged)
-        with pytest.raises(ConfigError) as error:
-            load_fashion_mnist(Path(parent))
-        assert "\n" not in str(error.value)
+        refusal(lambda: load_fashion_mnist(Path(parent)))
+
+
+@pytest.fixture
+def unpacked_mnist(monkeypatch, tmp_path):
+    """MNIST's four files, unpacked and with the sums that are expected of them, in a folder."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("t10k", 12)):
+        images, labels = rng.integers(0, 256, (count, 28, 28)), rng.integers(0, 10, count)
+        for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
+            path = tmp_path / "MNIST" / "raw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(idx_bytes(array))
+            monkeypatch.setitem(downloads.MNIST_MD5, name, hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(MNIST, "mirrors", [NO_SERVER])
+    return tmp_path / "MNIST" / "raw"
+
+
+def load_mnist(folder):
+    return datasets.mnist(folder, folder, "train", limit=None, image_size=None)
+
+
+def test_unpacked_files_of_mnist_are_read_without_the_packed_ones(tmp_path, unpacked_mnist):
+    assert len(load_mnist(tmp_path)) == 12
+
+
+def test_a_file_of_mnist_that_is_cut_is_named_as_such_and_not_downloaded(tmp_path, unpacked_mnist):
+    file = unpacked_mnist / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-1000])
+    said = refusal(lambda: load_mnist(tmp_path))
+    assert f"{file} is damaged: its end is missing" in said and "delete it" in said
+
+
+def test_the_files_of_mnist_in_the_folder_of_another_dataset_are_refused(tmp_path, unpacked_mnist, monkeypatch):
+    monkeypatch.setattr(FashionMNIST, "mirrors", [NO_SERVER])
+    (tmp_path / RAW).parent.mkdir()
+    shutil.copytree(unpacked_mnist, tmp_path / RAW)
+    said = refusal(lambda: load_fashion_mnist(tmp_path))
+    assert "train-images-idx3-ubyte is MNIST's train-images-idx3-ubyte" in said and str(tmp_path / RAW) in said
+
+
+def test_test_labels_under_the_name_of_the_training_labels_are_refused(tmp_path, unpacked_mnist):
+    shutil.copy(unpacked_mnist / "t10k-labels-idx1-ubyte", unpacked_mnist / "train-labels-idx1-ubyte")
+    said = refusal(lambda: load_mnist(tmp_path))
+    assert "train-labels-idx1-ubyte is MNIST's t10k-labels-idx1-ubyte" in said
+
+
+def test_missing_files_are_all_named_with_their_folder(tmp_path, published):
+    said = refusal(lambda: load_fashion_mnist(tmp_path))
+    names = "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
+    assert f"put {names} into {tmp_path / RAW}" in said and "could not be downloaded" in said
+
+
+def test_a_download_that_is_cut_leaves_no_file(tmp_path, published, serve):
+    serve(lambda name: published[1][name][:-20])
+    assert "could not be downloaded" in refusal(lambda: load_fashion_mnist(tmp_path))
+    assert not [path for path in (tmp_path / RAW).iterdir() if not path.name.endswith(".lock")]
+    serve.stop()
+    serve(published[1].get)
+    assert len(load_fashion_mnist(tmp_path)) == 10
 
 
 def test_cifar10_is_read_only_where_its_checksums_match(tmp_path, monkeypatch):
@@ -191,8 +266,7 @@ def test_cifar10_is_read_only_where_its_checksums_match(tmp_path, monkeypatch):
     assert dataset.labels.tolist() == [3, 1, 4, 1]
 
     (folder / "data_batch_1").write_bytes(damage("flipped", content))
-    monkeypatch.setattr(CIFAR10, "url", NO_SERVER)
-    with pytest.raises(ConfigError, match="CIFAR-10"):
+    with pytest.raises(ConfigError, match=r"data_batch_1 is damaged.*delete it"):
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
@@ -202,20 +276,32 @@ def test_cifar10_without_a_network_is_a_config_error_that_names_the_folder(tmp_p
         datasets.cifar10(tmp_path, tmp_path, "train", limit=None, image_size=None)
 
 
-def test_a_file_that_cannot_be_read_is_an_error_that_does_not_blame_the_network(tmp_path, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / RAW / "train-images-idx3-ubyte"))
+def test_a_file_that_cannot_be_read_is_an_error_that_does_not_blame_the_network(tmp_path, published, monkeypatch):
+    def fail(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(downloads, "load_or_download", fail)
+    write_files(published[1], tmp_path)
+    monkeypatch.setattr(downloads, "md5_of", fail)
     with pytest.raises(PermissionError):
-        downloads.load_mnist("FashionMNIST", tmp_path, "train")
+        load_fashion_mnist(tmp_path)
 
 
-def test_too_little_memory_for_a_dataset_is_no_missing_file(tmp_path, monkeypatch):
-    def fail(*_args, **_kwargs):
+def test_a_full_disk_is_an_error_that_does_not_blame_the_network(tmp_path, published, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads, "download", fail)
+    with pytest.raises(OSError) as caught:
+        load_fashion_mnist(tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_too_little_memory_for_a_dataset_is_no_missing_file(tmp_path, published, monkeypatch):
+    def fail(_content):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(downloads, "load_or_download", fail)
+    write_files(published[1], tmp_path)
+    monkeypatch.setattr(published_datasets, "parse_idx", fail)
     with pytest.raises(OSError) as caught:
-        downloads.load_mnist("FashionMNIST", tmp_path, "train")
+        load_fashion_mnist(tmp_path)
     assert caught.value.errno == errno.ENOMEM

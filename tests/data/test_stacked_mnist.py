@@ -7,7 +7,7 @@ from gan.data import datasets
 
 def test_stacked_digits_are_digits_in_each_channel(monkeypatch, tmp_path):
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(-1, -1, 28, 28)
-    monkeypatch.setattr(datasets, "load_mnist", lambda *_: (images, torch.arange(10)))
+    monkeypatch.setattr(datasets, "load_published", lambda *_: (images, torch.arange(10), ()))
     train = datasets.stacked_mnist(tmp_path, tmp_path, "train", count=500, limit=400, image_size=None)
     assert train.images.shape == (400, 3, 28, 28)
     digits = train.images[:, :, 0, 0].long()

@@ -34,5 +34,5 @@ def test_the_initial_weights_depend_on_the_seed_and_the_player_alone():
 def test_the_settings_of_a_run_are_those_of_its_configuration(make_run):
     run = make_run("train.batch_size=4", "noise.kind=sphere", "noise.dim=7")
     assert isinstance(run.settings, Settings) and run.settings.train.batch_size == 4
-    assert (run.noise.kind, run.noise.dim, run.image, run.dataset) == ("sphere", 7, ImageShape(1, 28, 10), "digits")
+    assert (run.noise.kind, run.noise.dim, run.image, run.data.name) == ("sphere", 7, ImageShape(1, 28, 10), "digits")
     assert run.fixed_noise.shape == (64, 7)

@@ -94,7 +94,16 @@ def test_every_logging_point_is_a_line_of_the_log_also_within_an_epoch(train_her
 
 def test_the_status_says_what_the_data_is(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1")
-    assert read_status(tmp_path)["data"] == {"images": 640, "shape": [1, 28, 28], "classes": 10, "skipped": {}}
+    data = read_status(tmp_path)["data"]
+    assert (data["name"], data["images"], data["shape"], data["skipped"]) == ("digits", 640, [1, 28, 28], {})
+    assert (data["classes"], data["class_names"], data["class_counts"]) == (10, list("0123456789"), [64] * 10)
+    assert data["values"] == [0, 255] and {*data["content"]} == {"images", "labels"} and data["source"]
+
+
+def test_real_images_are_shown_with_the_names_of_their_classes(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1")
+    with Image.open(tmp_path / "figures" / "real_classes.png") as sheet:
+        assert sheet.height > 10 * 28
 
 
 @pytest.mark.parametrize("output", ["tanh_unit", "sigmoid"])

@@ -3,14 +3,18 @@
 import copy
 import logging
 import os
+import shutil
 
 import pytest
 import torch
+from PIL import Image
 
+from gan.config import check
 from gan.config.errors import ConfigError
 from gan.system import files
-from gan.training import loop
-from tests.conftest import NARROW, read_status, same_weights
+from gan.training import build, checkpoint, loop
+from gan.training.resume import resume as resume_run
+from tests.conftest import NARROW, composed, read_status, same_weights
 from tests.training.conftest import read_metrics
 
 
@@ -186,3 +190,96 @@ def test_too_many_rows_are_a_config_error_before_anything_is_changed(train_here,
     with pytest.raises(ConfigError, match=r"metrics\.jsonl"):
         train_here(tmp_path, "train.max_steps=10", resume=True)
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+FOLDERS = ("ant", "bee")
+
+
+def write_images(folder, count=8):
+    for number, name in enumerate(FOLDERS):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("L", (8, 8), 20 * index + number).save(folder / name / f"{index}.png")
+
+
+@pytest.fixture
+def train_images(cache):
+    """Train on the images in a folder, or resume a run on them."""
+
+    def call(run_folder, images, *overrides, resume=False):
+        tiny = ["device=cpu", "train.batch_size=4", "model.generator.hidden=[4]", "model.discriminator.hidden=[4]"]
+        data = ["dataset=image_folder", f"dataset.path={images}", f"cache_dir={cache}"]
+        cfg = composed(*tiny, *data, "watch.samples=4", "train.epochs=null", *overrides)
+        run = build.build_run(cfg, check.check_config(cfg), {})
+        if resume:
+            resume_run(run, run_folder)
+        loop.train(run, run_folder)
+
+    return call
+
+
+def test_a_run_goes_on_with_images_that_were_moved(train_images, tmp_path):
+    write_images(tmp_path / "here")
+    train_images(tmp_path / "run", tmp_path / "here", "train.max_steps=2")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    train_images(tmp_path / "run", tmp_path / "there", "train.max_steps=4", resume=True)
+    status = read_status(tmp_path / "run")
+    assert status["step"] == 4 and status["data"]["source"] == str(tmp_path / "there")
+
+
+def replace_image(folder):
+    Image.new("L", (8, 8), 255).save(folder / "ant" / "3.png")
+
+
+def rename_class(folder):
+    (folder / "bee").rename(folder / "wasp")
+
+
+def add_class(folder):
+    shutil.copytree(folder / "bee", folder / "cat")
+
+
+def remove_image(folder):
+    (folder / "bee" / "0.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (replace_image, ["the images differ"]),
+        (rename_class, ["bee is gone", "wasp is new"]),
+        (add_class, ["cat is new", "was 16 and is now 24"]),
+        (remove_image, ["was 16 and is now 15", "the class bee had 8 images and has 7"]),
+    ],
+)
+def test_a_run_does_not_go_on_with_images_that_changed(train_images, tmp_path, change, words):
+    images = tmp_path / "images"
+    write_images(images)
+    train_images(tmp_path / "run", images, "train.max_steps=2")
+    change(images)
+    before = read_status(tmp_path / "run")
+    with pytest.raises(ConfigError) as error:
+        train_images(tmp_path / "run", images, "train.max_steps=4", resume=True)
+    assert all(word in str(error.value) for word in [*words, str(images)]) and "\n" not in str(error.value)
+    assert read_status(tmp_path / "run") == before
+
+
+def test_a_checkpoint_that_does_not_say_what_its_data_was_keeps_its_path(train_images, tmp_path):
+    write_images(tmp_path / "here")
+    run = tmp_path / "run"
+    train_images(run, tmp_path / "here", "train.max_steps=2")
+    state = checkpoint.load(run)
+    del state["data"]
+    checkpoint.save(run, state)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    with pytest.raises(ConfigError, match=r"dataset\.path"):
+        train_images(run, tmp_path / "there", "train.max_steps=4", resume=True)
+    train_images(run, tmp_path / "here", "train.max_steps=4", resume=True)
+    assert read_status(run)["step"] == 4
+
+
+def test_a_checkpoint_with_another_form_of_data_is_a_sentence(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=2")
+    checkpoint.save(tmp_path, checkpoint.load(tmp_path) | {"data": {"images": "many"}})
+    with pytest.raises(ConfigError):
+        train_here(tmp_path, "train.max_steps=4", resume=True)
