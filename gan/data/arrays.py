@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from gan.config.errors import ConfigError, first_line, printable
-from gan.data.sources import MAX_FILE_BYTES, Source, unpack
+from gan.data.archives import unpack
+from gan.data.sources import MAX_FILE_BYTES, Source
 from gan.system.images import damage
 
 MAGIC = b"\x93NUMPY"

@@ -260,9 +260,9 @@ def image_folder(
     if split == "test":
         if not has_test_split(source, cache_dir, setting) and test_path is None:
             raise ConfigError("dataset.test_path=null: there are no test images without it, nor in dataset.path.")
-        # Both are made in the same way, which is decided from the training images.
+        # Both are made in the same way, which is decided from the training images: gray ones get channels, too.
         train = read_images(find_source(path), cache_dir, fit)
-        fit = replace(fit, channels=train.images.shape[1], scales=train.scales)
+        fit = replace(fit, channels=3 if train.images.shape[1] == 3 else channels, scales=train.scales)
     found = read_images(find_source(source), cache_dir, fit, limit, split, setting)
     return ImageDataset(
         found.images,

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from gan.config.errors import ConfigError, first_line, printable
 from gan.data import image_cache
+from gan.data.archives import open_archive
 from gan.data.arrays import is_array, open_array
 from gan.data.decode_all import Reading, decode_source
 from gan.data.decoding import Fit, Kind, Scale, open_content
 from gan.data.labels import LABEL_FILES, Labels, file_labels, find_label_file, find_split, folder_labels, from_values
-from gan.data.sources import Source, list_folder, open_archive
+from gan.data.sources import Source, list_folder
 from gan.system import files, locks
 from gan.system.images import may_be_image
 

@@ -244,19 +244,20 @@ def test_decoding_can_be_stopped_at_once(tmp_path, monkeypatch):
 
 
 READ = """
-import os, resource, sys
+import os, re, sys
 from pathlib import Path
 from gan.data.decoding import Fit
 from gan.data.image_folder import read_images
 os.cpu_count = lambda: 64
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kilobytes = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = kilobytes("VmRSS")
 images, *_ = read_images(Path(sys.argv[1]), Path(sys.argv[1]) / ".cache", Fit(32))
-print(len(images), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(len(images), (kilobytes("VmHWM") - before) // 1024)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
 @pytest.mark.parametrize("kind", ["16 bits", "opacity"])
 def test_four_images_of_64_million_pixels_take_less_than_a_gigabyte_however_many_cores(tmp_path, process, kind):
     if kind == "opacity":
@@ -266,4 +267,4 @@ def test_four_images_of_64_million_pixels_take_less_than_a_gigabyte_however_many
     write_folder(tmp_path, {f"{number}.png": content for number in range(4)})
     done = process("-c", READ, str(tmp_path))
     count, megabytes = map(int, done.stdout.split())
-    assert count == 4 and megabytes < 1000, done.stderr
+    assert count == 4 and 100 < megabytes < 1000, done.stderr

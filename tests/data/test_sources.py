@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import image_folder, sources
+from gan.data import archives, image_folder, sources
 from gan.system import images
 from tests.damage import damaged, damages
 from tests.data.image_files import (
@@ -122,7 +122,7 @@ def test_of_two_members_of_one_name_the_last_is_read_and_the_other_counted(tmp_p
         for value in (1, 2):
             archive.writestr("a.png", gray_png(value))
     dataset = load(tmp_path / "x.zip", tmp_path / "cache")
-    assert brightness(dataset) == [2] and dataset.skipped == {sources.REPEATED: 1}
+    assert brightness(dataset) == [2] and dataset.skipped == {archives.REPEATED: 1}
 
 
 @pytest.mark.parametrize("form", ["folder", "x.zip", "x.tar"])
