@@ -1,8 +1,9 @@
 """Time the published set-ups against the loop most tutorials write and against the hardware.
 
-    python -m benchmarks                # everything, about a quarter of an hour on two cores
+    python -m benchmarks                # everything, about twenty minutes on two cores
     python -m benchmarks --quick        # two set-ups, coarsely, in a minute or two
     python -m benchmarks --setups mlp conv --parts steps
+    python -m benchmarks --parts report # the page about 500 runs, in a few minutes
 
 Prints Markdown. Nothing else should run at the same time. Ratios are taken between two measurements that follow each
 other, and printed as the median of all rounds with the minimum and the maximum.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # so that --help is quick
     import torch
 
 SETUPS = ["mlp", "paper_batchnorm_softlabel", "log_tanh", "conv", "dcgan_cifar10"]
-PARTS = ["steps", "profile", "start", "writing", "sizes", "reading"]
+PARTS = ["steps", "profile", "start", "writing", "sizes", "reading", "report"]
 OURS = {"fp32": [], "bf16": ["precision=bf16"], "compile": ["compile=true"]}
 Key = TypeVar("Key", bound=Hashable)
 
@@ -65,6 +66,8 @@ def main() -> None:
         time_sizes(common, args.rounds, slice_seconds)
     if "reading" in args.parts:
         time_reading(10_000 if args.quick else 100_000)
+    if "report" in args.parts:
+        time_report()
 
 
 def time_steps(
@@ -217,6 +220,17 @@ def time_sizes(common: tuple[str, ...], rounds: int, slice_seconds: float) -> No
             speed = format_spread([batch / seconds for seconds in of_size])
             peak = peaks[model, batch, side, count] / 2**20
             print_row([model, str(batch), str(side), f"{count:,}", speed, f"{peak:.0f}"])
+    print()
+
+
+def time_report() -> None:
+    """Print what a report about many runs costs, beside the limits that it should keep."""
+    from benchmarks.report import RUNS, measure_costs
+
+    print(f"## Report about {RUNS} runs, each of 200 logging points and 20 sample grids\n")
+    print_header(["what", "measured", "limit"])
+    for row in measure_costs():
+        print_row(row)
     print()
 
 

@@ -1,12 +1,13 @@
 """The benchmarks compare the same work, and count it right. Nothing here depends on a time."""
 
 import copy
+import subprocess
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import reading, tutorial
+from benchmarks import reading, report, tutorial
 from benchmarks.floor import ProductCounter, optimizer_bytes, replay
 from benchmarks.profiling import KINDS, REST, kind_of, profile_step
 from gan.losses import NonSaturating
@@ -14,6 +15,7 @@ from gan.optim import sgd
 from gan.step import Batch, step
 from gan.training import loop
 from gan.tricks.base import Tricks
+from tests.report import made_up
 from tests.test_step import ADAM, make_players
 
 MM, ADDMM = torch.ops.aten.mm.default, torch.ops.aten.addmm.default
@@ -132,3 +134,27 @@ def test_the_tutorial_loop_does_the_same_as_ours(monkeypatch, order, reuse):
     for player, network in zip(players, networks, strict=True):
         for weight, expected in zip(player.parameters, network.parameters(), strict=True):
             assert torch.allclose(weight, expected, atol=1e-5)
+
+
+def test_the_cost_of_a_report_is_that_of_its_own_process_and_page(tmp_path):
+    made_up.write_many(tmp_path / "runs", 2)
+    cost = report.build_report(tmp_path / "runs", tmp_path)
+    assert cost.page_bytes == len((tmp_path / "report.html").read_bytes())
+    assert 2e7 < cost.memory_bytes < 1e9 and 0.05 < cost.seconds < 60 and 0.05 < cost.processor_seconds < 60
+
+
+def test_a_report_that_fails_has_no_cost(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        report.build_report(tmp_path / "missing", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(report.BROWSER is None, reason="needs chromium or google-chrome")
+def test_a_page_is_loaded_after_what_takes_time_in_it(tmp_path):
+    times = []
+    for milliseconds in (0, 1500):
+        script = f"const end = performance.now() + {milliseconds}; while (performance.now() < end);"
+        (tmp_path / "page.html").write_text(f"<title>a page</title><p>text</p><script>{script}</script>")
+        times.append(report.open_report(tmp_path / "page.html"))
+    assert times[1][1] > times[0][1] + 1
+    assert all(0 < painted < 60 and loaded <= ready for painted, loaded, ready in times)

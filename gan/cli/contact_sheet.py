@@ -8,20 +8,19 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import matplotlib  # for its fonts
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gan.cli.sweep_results import MAX_SHOWN, SweepRun
 from gan.config.errors import first_line, printable
-from gan.system import files
+from gan.system import files, fonts
 from gan.system.images import damage, identify, read_png
 
 SAMPLES, TILE, GAP = 10, 64, 2  # samples in a row; side and distance in pixels
 MARGIN = 24  # around and between the rows
 WIDTH = SAMPLES * (TILE + GAP) - GAP
 LINE_HEIGHT, FONT_SIZE, TITLE_SIZE = 17, 13, 18
-MAX_LINES, MAX_CHARACTERS = 3, 1000  # of a longer text the end is cut
+MAX_LINES, MAX_CHARACTERS, MIN_CHARACTERS = 3, 1000, 5  # of a longer text the end is cut
 BLACK, GRAY, RED = (20, 20, 20), (105, 105, 105), (176, 0, 32)
 ASPECT = 1.4  # width of a sheet over its height, about
 
@@ -36,7 +35,7 @@ def draw_sheet(title: str, runs: Sequence[SweepRun]) -> Image.Image:
         columns[count * (bottom - 1) // bottoms[-1]].append(row)
     top, height = 2 * MARGIN + TITLE_SIZE, max(sum(row.height + MARGIN for row in column) for column in columns)
     sheet = Image.new("RGB", (MARGIN + count * (WIDTH + MARGIN), top + height), "white")
-    title_font = font("DejaVuSans-Bold", TITLE_SIZE)
+    title_font = font("DejaVuSans-Bold", TITLE_SIZE, title)
     ImageDraw.Draw(sheet).text((MARGIN, MARGIN), printable(title), BLACK, title_font)
     for number, column in enumerate(columns):
         y = top
@@ -52,11 +51,13 @@ def draw_row(run: SweepRun) -> Image.Image:
     scores = [f"{name} {value:.4g}" for name, value in run.fid.items()]
     note = "  ".join(filter(None, (*scores, problem, ending(run))))
     is_good = run.outcome["state"] == "finished" and not problem
-    lines = [(line, BLACK) for line in wrap(run.label)] + [(line, GRAY if is_good else RED) for line in wrap(note)]
+    texts = ((run.label, BLACK), (note, GRAY if is_good else RED))
+    row_font = font("DejaVuSansMono", FONT_SIZE, run.label + note)
+    lines = [(line, color) for text, color in texts for line in wrap(text, row_font, WIDTH)]
     top = len(lines) * LINE_HEIGHT + 2 * GAP
     row = Image.new("RGB", (WIDTH, top + max((tile.height for tile in tiles), default=0)), "white")
     for number, (line, color) in enumerate(lines):
-        ImageDraw.Draw(row).text((0, number * LINE_HEIGHT), line, color, font("DejaVuSansMono", FONT_SIZE))
+        ImageDraw.Draw(row).text((0, number * LINE_HEIGHT), line, color, row_font)
     for number, tile in enumerate(tiles):
         row.paste(tile, (number * (tile.width + GAP), top))
     return row
@@ -70,8 +71,8 @@ def ending(run: SweepRun) -> str:
     return f"{state.capitalize()}: {error}" if error else f"{state.capitalize()} after {step} steps."
 
 
-def read_samples(run: SweepRun) -> tuple[list[Image.Image], str]:
-    """Samples of the run from final.png if it has finished, or else from its last sample grid; and why there are none.
+def read_samples(run: SweepRun, count: int = SAMPLES) -> tuple[list[Image.Image], str]:
+    """The first samples of the run, from final.png if it has finished, or else its last grid; and why there are none.
 
     Those of step 0 do not count.
     """
@@ -83,26 +84,34 @@ def read_samples(run: SweepRun) -> tuple[list[Image.Image], str]:
     try:
         if files.leads_out(path, run.folder):
             raise ValueError(f"{path.name} is a link outside the run folder, not followed")
-        return [enlarge(tile) for tile in cut_grid(path)], ""
+        return [enlarge(tile) for tile in cut_grid(path, count)], ""
     except (OSError, ValueError) as error:
         return [], f"{path.name} cannot be read: {first_line(error)}."
 
 
-def wrap(text: str) -> list[str]:
-    """Text in at most MAX_LINES lines of a row."""
-    characters = int(WIDTH / font("DejaVuSansMono", FONT_SIZE).getlength("0"))
+def wrap(text: str, font: ImageFont.FreeTypeFont, width: int, max_lines: int = MAX_LINES) -> list[str]:
+    """Text in at most so many lines, none of which is wider than `width` pixels."""
     shown = printable(text)[:MAX_CHARACTERS]
-    return textwrap.wrap(shown, characters, max_lines=MAX_LINES, placeholder=" ...", break_on_hyphens=False)
+    most = max(MIN_CHARACTERS, int(width / font.getlength("i")))
+    for characters in range(min(most, len(shown)), MIN_CHARACTERS, -1):
+        lines = textwrap.wrap(shown, characters, max_lines=max_lines, placeholder=" ...", break_on_hyphens=False)
+        if all(font.getlength(line) <= width for line in lines):
+            return lines
+    return [shown[:MIN_CHARACTERS]] if shown else []
+
+
+def font(name: str, size: int, text: str = "") -> ImageFont.FreeTypeFont:
+    """A font of matplotlib's, which has more characters than Pillow's own, or one that has more of those in `text`."""
+    return load_font(fonts.font_for(printable(text), name), size)
 
 
 @functools.cache
-def font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font of matplotlib's, which has more characters than Pillow's own."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), size)
+def load_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)
 
 
-def cut_grid(path: Path) -> list[Image.Image]:
-    """The first SAMPLES images of a grid. Raises OSError or ValueError where it cannot be read.
+def cut_grid(path: Path, count: int = SAMPLES) -> list[Image.Image]:
+    """The first `count` images of a grid. Raises OSError or ValueError where it cannot be read.
 
     The lines between them are one pixel wide, and of the color of its corner.
     """
@@ -116,7 +125,7 @@ def cut_grid(path: Path) -> list[Image.Image]:
         for left, right in spans(is_line.all(axis=0))
     ]
     filled = (box for box in boxes if not is_line[box[1] : box[3], box[0] : box[2]].all())
-    return [grid.crop(box) for box in itertools.islice(filled, SAMPLES)] or [grid]
+    return [grid.crop(box) for box in itertools.islice(filled, count)] or [grid]
 
 
 def spans(is_line: np.ndarray) -> Iterator[tuple[int, int]]:

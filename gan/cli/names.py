@@ -67,3 +67,11 @@ def sort_key(text: object) -> list[tuple[int, float, str]]:
         return [(0, float(str(text)), "")]
     parts = re.split(f"({NUMBER})", str(text))  # text and numbers in turn
     return [(1, float(part) if number % 2 else 0.0, part) for number, part in enumerate(parts)]
+
+
+def short_value(text: str) -> str:
+    """A value of a setting with at most four significant digits if it is a number with more."""
+    try:
+        return f"{float(text):.4g}" if len(text) > len(f"{float(text):.4g}") else text
+    except ValueError:
+        return text

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan.cli.messages import os_error_message
+from gan.cli.names import short_value
 from gan.cli.overrides import shell_line
 from gan.config.errors import first_line
 from gan.metrics.catalogue import headline
@@ -91,19 +92,11 @@ def search_table(runs: Sequence[SweepRun], search: Search) -> list[str]:
     best, rows = search.best(runs), []
     for run in search.ranked(runs):
         score = {name: None if objective(run.outcome) is None else value for name, value in run.fid.items()}
-        settings = {name: short_number(value) for name, value in run.swept.items()}
+        settings = {name: short_value(value) for name, value in run.swept.items()}
         progress = {name: run.outcome[name] for name in ("state", "step")}
         rows.append({"": "*" if run is best else ""} | score | settings | progress)
     scores = [name for run in runs for name in run.fid] or ["score"]
     return align(rows, ["", *scores, *(name for row in rows for name in row)])
-
-
-def short_number(text: str) -> str:
-    """A value of a setting with at most four significant digits if it is a number with more."""
-    try:
-        return f"{float(text):.4g}" if len(text) > len(f"{float(text):.4g}") else text
-    except ValueError:
-        return text
 
 
 def table_lines(runs: Sequence[SweepRun], sweep: Path) -> list[str]:

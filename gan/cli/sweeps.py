@@ -232,9 +232,8 @@ class Sweep(Callback):
 
     def search(self) -> Search | None:
         """What Optuna's sweeper looks for; None in a sweep."""
-        if not is_search(self.config):
-            return None
-        return Search(maximizes=str(self.config.hydra.sweeper.direction).endswith("maximize"))
+        direction = str(self.config.hydra.sweeper.get("direction"))
+        return Search(maximizes=direction.endswith("maximize")) if is_search(self.config) else None
 
     def rerun_line(self, job: Job) -> str:
         """The command line that makes the run of a job again, by itself."""

@@ -1,6 +1,7 @@
 """Look at a dataset without training: `python -m gan.data PATH_OR_DATASET`, and `--help`."""
 
 import contextlib
+import re
 import shlex
 import sys
 import tempfile
@@ -117,22 +118,25 @@ def lies_in(file: Path, path: str) -> bool:
 
 def read_arguments(typed: list[str]) -> list[str]:
     """The command line as Hydra should read it: a word that is no setting names a folder, an archive or a dataset."""
-    read, named = [], 0
+    read = []
     for word in typed:
-        is_path = Path(word).exists() or ("=" not in word and not word.startswith(("-", "~")))
         if word == "--cache":
             read.append("cache=true")
         elif word in option_files("dataset") and not Path(word).exists():
             read.append(f"dataset={word}")
-            named += 1
-        elif is_path or (word.startswith("~") and "=" not in word):
-            read += ["dataset=image_folder", overrides.quote_override("dataset.path", str(paths.expand_home(word)))]
-            named += 1
+        elif is_path(word):
+            path = overrides.quote_override("dataset.path", str(paths.expand_home(word)))
+            read += ["dataset=image_folder", path]
         else:
             read.append(word)
-    if named > 1:
+    if sum(word.startswith("dataset=") for word in read) > 1:
         raise ConfigError(f"{' '.join(typed)}: one folder, archive or dataset at a time.")
     return paths.read_arguments(read, ["out", "data_dir", "cache_dir"])
+
+
+def is_path(word: str) -> bool:
+    """Whether a word is no setting, such as `name=value`, `~name` or a flag."""
+    return Path(word).exists() or not ("=" in word or word.startswith("-") or re.fullmatch(r"~[\w.]+", word))
 
 
 if __name__ == "__main__":

@@ -168,15 +168,12 @@ def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
     Where the files are and what was skipped does not count.
     """
-    changes = [
-        f"{label} {' x '.join(map(str, before[key])) if isinstance(before[key], list) else before[key]} "
-        f"and {verb} {' x '.join(map(str, now[key])) if isinstance(now[key], list) else now[key]}"
-        for key, label, verb in (
-            ("images", "the number of images was", "is now"),
-            ("shape", "their shape was", "is now"),
-        )
-        if before[key] != now[key]
-    ]
+    changes = []
+    if before["images"] != now["images"]:
+        changes.append(f"the number of images was {before['images']} and is now {now['images']}")
+    if before["shape"] != now["shape"]:
+        shapes = [" x ".join(map(str, each["shape"])) for each in (before, now)]
+        changes.append(f"their shape was {shapes[0]} and is now {shapes[1]}")
     old, new = before["class_names"], now["class_names"]
     gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
     changes += [f"the class {printable(name)} is gone" for name in gone[:LISTED_CHANGES]]

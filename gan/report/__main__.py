@@ -32,7 +32,7 @@ def watch_seconds(text: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m gan.report",
-        description="Write report.html, report.md and runs.csv about all runs in these folders.",
+        description="Write report.html, report.md, runs.csv, sheet.png and figures/ about all runs in these folders.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="a run, a sweep, or any folder of runs")
     parser.add_argument(

@@ -37,8 +37,8 @@ Each set-up has a page, linked below: the author's settings beside ours, our rea
 curves as the author drew them, images after the same epochs, and what to type.
 
 * **Seeds**: for how many of those that decide the claim it held, with the 95 % interval of that share (Wilson).
-* **Verdict**: *held* or *did not hold* where the interval excludes 1/2 (4 of 4, 9 of 10); *depends on the seed* where
-  both were seen; otherwise *k of n seeds*, which proves nothing.
+* **Verdict**, once all seeds that were chosen beforehand have run: *held* or *did not hold* where the interval
+  excludes 1/2 (4 of 4, 9 of 10); *depends on the seed* where both were seen. Otherwise *k of n seeds*.
 * **Not counted** are runs that are too short, or lack a number, or whose readers of images disagree; they are named
   below. For a run that diverged a claim did not hold, unless the run would bear it out nevertheless.
 * Thresholds are ours. `fid`, `coverage` and `modes_in_100` use a classifier's features, for which speckled digits are

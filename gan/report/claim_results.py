@@ -47,7 +47,10 @@ class ClaimResult:
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(sum(bool(outcome.result.held) for outcome in self.counted), len(self.counted))
+        held = sum(bool(outcome.result.held) for outcome in self.counted)
+        ended = {outcome.run.seed for outcome in self.others if why_incomplete(outcome.run, self.epochs) is None}
+        pending = [seed for seed in self.missing_seeds if str(seed) not in ended]
+        return Verdict(held, len(self.counted), len(pending))
 
     @property
     def epochs(self) -> int:

@@ -75,9 +75,18 @@ class Report:
         return column.protocol is None, column != self.headline, not is_headline(column), number
 
     def ranked(self) -> list[Group]:
-        """The groups that have the headline score, the best first."""
-        scores = [(score.mean, number) for number, group in enumerate(self.groups) if (score := self.score(group))]
+        """The groups that have the headline score, the best first. A score of before a run diverged does not count."""
+        scores = [
+            (score.mean, number)
+            for number, group in enumerate(self.groups)
+            if (score := self.score(group)) and group.state not in ("diverged", "failed")
+        ]
         return [self.groups[number] for _, number in sorted(scores, reverse=HEADLINE.better == "higher")]
+
+    def by_rank(self) -> list[Group]:
+        """All groups: the best first, then those without a score."""
+        ranked = self.ranked()
+        return [*ranked, *(group for group in self.groups if group not in ranked)]
 
     def score(self, group: Group) -> Number | None:
         """The headline score of a group."""
@@ -122,8 +131,7 @@ class Report:
         One row of all of them, the best first, where they fill no grid.
         """
         if not self.is_grid:
-            ranked = self.ranked()
-            groups = [*ranked, *(group for group in self.groups if group not in ranked)]
+            groups = self.by_rank()
             return [Matrix("", [""], [group.label for group in groups], [list(groups)])]
         row_setting, column_setting = self.axes()
         others = [name for name in self.settings if name not in (row_setting, column_setting)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from gan.cli.names import short_value
 from gan.cli.overrides import OPERATIONAL
 from gan.report.cells import Number, mean_over
 from gan.report.runs import Column, RunFolder
@@ -68,7 +69,7 @@ def differing_settings(runs: list[RunFolder]) -> list[str]:
         shared = [name for name in known[0] if all(name in settings for settings in known)] if known else []
         edited = [name for name in shared if len({settings[name] for settings in known}) > 1]
         names |= dict.fromkeys(name for name in edited if name != "seed" and name.split(".")[0] not in OPERATIONAL)
-    return list(names)
+    return [name for name in names if not name.startswith("watch.")]  # which changes no number of a run
 
 
 def same_settings(runs: list[RunFolder], names: list[str]) -> dict[tuple[bool, tuple[str, ...]], list[RunFolder]]:
@@ -126,14 +127,6 @@ def short_setting(name: str, value: str) -> str:
     """A setting in a name: the option of a group alone, other values with their names."""
     is_word = re.match(r"[^\W\d]", value) and value not in ("true", "false", "null")
     return value if is_word else f"{name}={short_value(value)}"
-
-
-def short_value(value: str) -> str:
-    """A setting's value for the eye: of a number three significant digits."""
-    try:
-        return value if len(value) <= 7 else f"{float(value):.3g}"
-    except ValueError:
-        return value
 
 
 def value_order(value: str, order: dict[str, int]) -> tuple[int, float]:

@@ -7,20 +7,22 @@ from typing import Any
 import jinja2
 
 import gan
+from gan.cli.names import short_value
 from gan.config.errors import printable
 from gan.metrics.catalogue import direction
 from gan.report import run_details
-from gan.report.cells import format_number
+from gan.report.cells import Number, format_number
 from gan.report.contents import Report
 from gan.report.curves import list_panels, run_curves
 from gan.report.frames import ENCODINGS, Frame, embed_animation, embed_file, embed_grids, grid_step, read_grid
-from gan.report.groups import Group, short_value
+from gan.report.groups import Group
 from gan.report.runs import Column, RunFolder
 from gan.report.search import list_trials, searched_settings
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("uPlot.iife.min.js", "table.js", "images.js", "curves.js", "page.js")
-MAX_SETTINGS, MAX_SCORES = 4, 3  # columns of the table that are shown at first
+MAX_SCORES = 3  # columns of the table that are shown at first
+MAX_SETTINGS = 3  # with more, the table shows none at first, since the names of the rows have them
 MAIN_NUMBERS = ("steps", "seconds", "images/s")
 MAX_DETAILED = 12  # runs whose log and configuration are in the page
 GIF_BYTES = 4 * 2**20
@@ -37,8 +39,8 @@ class Page:
         self.report, self.every_seconds = report, every_seconds
         self.frames, self.encoding = embed_grids(report.runs)
         self.panels = list_panels(report)
-        self.ranked = report.ranked()
-        self.best = self.ranked[0] if self.ranked else report.groups[0]
+        self.by_rank = report.by_rank()
+        self.best = self.by_rank[0]
         self.trials = list_trials(report)
         self.time = datetime.datetime.now().astimezone().replace(microsecond=0)
 
@@ -48,13 +50,32 @@ class Page:
         versions = dict.fromkeys(run.status["version"] for run in self.report.runs if run.status["version"])
         return ", ".join(map(str, versions)) or gan.__version__
 
+    def name_of(self, run: RunFolder) -> str:
+        """A run's name for the eye: that of its group, and its seed where the group has several."""
+        group = next(group for group in self.report.groups if run in group.runs)
+        return f"{group.name}, seed {run.setting('seed')}" if len(group.runs) > 1 else group.name
+
     def hidden_columns(self) -> set[Column | str]:
         """The settings and columns of the table that the reader has to choose to see."""
         report = self.report
         scores = [column for column in report.columns if column.protocol]
         scores.sort(key=lambda column: (column != report.headline, report.columns.index(column)))
         others = [column for column in report.columns if not column.protocol and column.name not in MAIN_NUMBERS]
-        return {*report.settings[MAX_SETTINGS:], *scores[MAX_SCORES:], *(others if scores else [])}
+        settings = report.settings if len(report.settings) > MAX_SETTINGS else []
+        return {*settings, *scores[MAX_SCORES:], *(others if scores else [])}
+
+    def rows(self) -> list[tuple[Group, list[tuple[Number | None, bool]]]]:
+        """The rows of the table, the best group first."""
+        return sorted(self.report.rows(), key=lambda row: self.by_rank.index(row[0]))
+
+    def short_label(self, group: Group) -> str:
+        """All settings in which a group differs from others, with few digits."""
+        settings = [f"{name}={short_value(value)}" for name, value in group.settings.items() if value != "-"]
+        return ", ".join(settings) or group.name
+
+    def widest(self) -> int:
+        """The width in pixels of the widest sample grid."""
+        return max((frame.width for frames in self.frames.values() for frame in frames), default=144)
 
     def best_frame(self) -> Frame | None:
         """The last sample grid of the best group, as complete as the page is wide."""
@@ -74,7 +95,8 @@ class Page:
 
     def neighbors(self) -> list[tuple[RunFolder, Frame]]:
         """Generated images above their nearest training images, of the runs that were evaluated."""
-        found = [(run, embed_file(run, "figures/neighbors.png")) for run in self.report.runs[:MAX_DETAILED]]
+        shown = self.details() or self.best.runs[:MAX_DETAILED]
+        found = [(run, embed_file(run, "figures/neighbors.png")) for run in shown]
         return [(run, frame) for run, frame in found if frame]
 
     def animation(self, run: RunFolder) -> Frame | None:
@@ -98,6 +120,7 @@ class Page:
                     "label": group.label,
                     "runs": [numbers[run.folder] for run in group.counted],
                     "score": score.mean if score else None,
+                    "rank": self.by_rank.index(group),
                 }
                 for group, score in zip(report.groups, score_of, strict=True)
             ],

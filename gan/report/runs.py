@@ -1,13 +1,13 @@
 """Run folders: what each one holds, in which settings they differ, and which differ in the seed alone."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
+from gan.cli import names
 from gan.cli.overrides import OPERATIONAL
 from gan.config.errors import ConfigError, first_line
 from gan.metrics.catalogue import PROTOCOL, protocol_line
@@ -219,11 +219,5 @@ def find_runs(paths: list[Path]) -> list[RunFolder]:
         found = {file.parent for file in path.rglob("status.json")}
         if not found:
             raise ConfigError(f"{path} holds no run: there is no status.json in or below it.")
-        folders |= dict.fromkeys(sorted(found, key=sort_key))
+        folders |= dict.fromkeys(sorted(found, key=lambda folder: (str(folder.parent), names.sort_key(folder.name))))
     return [RunFolder(folder) for folder in folders]
-
-
-def sort_key(folder: Path) -> tuple[str, list[str | int]]:
-    """By name, with numbers in it as numbers: seed-2 before seed-10."""
-    parts = re.split(r"(\d+)", folder.name)  # text and digits in turn
-    return str(folder.parent), [int(part) if number % 2 else part for number, part in enumerate(parts)]

@@ -9,10 +9,16 @@ Z = 1.959964  # the normal quantile of a 95 % interval
 
 
 class Verdict(NamedTuple):
-    """In how many of the seeds that decide a claim it held."""
+    """In how many of the seeds that decide a claim it held.
+
+    Args:
+        pending: seeds that were chosen beforehand and have no run yet. Until they have, there is no verdict: to look
+            after each seed, and to stop at one that suits, would find any of them too often.
+    """
 
     held: int
     seeds: int
+    pending: int = 0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -30,6 +36,8 @@ class Verdict(NamedTuple):
         low, high = self.interval
         if not self.seeds:
             return "not run"
+        if self.pending:
+            return "too few seeds"
         if low > 1 / 2:
             return "held"
         if high < 1 / 2:
@@ -37,7 +45,9 @@ class Verdict(NamedTuple):
         return "depends on the seed" if 0 < self.held < self.seeds else "too few seeds"
 
     def __str__(self) -> str:
-        return f"{self.held} of {self.seeds} seeds" if self.kind == "too few seeds" else self.kind
+        if self.kind != "too few seeds":
+            return self.kind
+        return f"{self.held} of {self.seeds} seeds" + (f", {self.pending} to run" if self.pending else "")
 
     @property
     def share(self) -> str:

@@ -5,16 +5,23 @@ from pathlib import Path
 
 from gan.report.contents import Report
 from gan.report.documents import csv_table, markdown_report
+from gan.report.figures import write_figures
 from gan.report.page import Page
 from gan.report.runs import RunFolder, find_runs
+from gan.report.sheet import report_sheet
 from gan.system import files
 
 
 def write_report(runs: list[RunFolder], out: Path) -> list[Path]:
-    """Write report.html, report.md and runs.csv into `out`, and return their paths. Raises OSError where that fails."""
+    """Write report.html, report.md, runs.csv, sheet.png and figures/ into `out`, and return their paths.
+
+    Raises OSError where that fails, and ConfigError where `figures` is a link out of `out`.
+    """
     report = Report(runs, out)
     texts = {"report.html": Page(report).html(), "report.md": markdown_report(report), "runs.csv": csv_table(report)}
-    return [write_text(out / name, text) for name, text in texts.items()]
+    contents = {name: text.encode() for name, text in texts.items()} | {"sheet.png": report_sheet(report)}
+    written = [write_file(out / name, content) for name, content in contents.items()]
+    return written + write_figures(report.groups, out)
 
 
 def watch_report(paths: list[Path], out: Path, every_seconds: float) -> None:
@@ -28,7 +35,7 @@ def watch_report(paths: list[Path], out: Path, every_seconds: float) -> None:
         report = Report(find_runs(paths), out)
         is_running = "running" in report.states
         goes_on = is_running or was_running
-        write_text(out / "report.html", Page(report, every_seconds if goes_on else None).html())
+        write_file(out / "report.html", Page(report, every_seconds if goes_on else None).html().encode())
         print(
             f"{time.strftime('%H:%M:%S')}  {', '.join(f'{count} {state}' for state, count in report.states.items())}",
             flush=True,
@@ -39,7 +46,7 @@ def watch_report(paths: list[Path], out: Path, every_seconds: float) -> None:
         time.sleep(every_seconds)
 
 
-def write_text(path: Path, text: str) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
     with files.atomic_write(path, durable=False) as file:
-        file.write(text.encode())
+        file.write(content)
     return path

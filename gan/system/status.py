@@ -14,7 +14,7 @@ INITIAL = {
     "error": None,  # one sentence
     "version": None,  # of this project
     "machine": None,  # processor or GPU, threads, versions
-    "data": {},  # images, shape, classes, and what was skipped
+    "data": {},  # what the images are, their classes, what was skipped, hashes of the content
     "process": None,  # {"host": ..., "pid": ...} of the one that trains, or has trained
     "last": {},  # the last row of logged numbers
     "failures": [],  # of training, found by trick=track_failures: {"step": ..., "what": ...}

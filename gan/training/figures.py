@@ -64,6 +64,7 @@ def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
     rows = [row for row in rows if protocol.items() <= row.items() and isinstance(row.get(column), (int, float))]
     if len(rows) < 2:
         return
-    levels = {"real images": real_data[column]} if protocol.items() <= real_data.items() and column in real_data else {}
+    baseline = real_data.get(column) if protocol.items() <= real_data.items() else None
+    levels = {"real images": baseline} if isinstance(baseline, (int, float)) else {}
     scores = Curve(column, [row["step"] for row in rows], [row[column] for row in rows], BLUE)
-    write_figure([Panel(f"{column} (lower is better)", [scores], (0, 0), levels)], "step", [path])
+    write_figure([Panel(f"{column} (lower is better)", [scores], None, levels, True)], "step", [path])

@@ -15,7 +15,9 @@ import numpy as np
 import yaml
 
 from gan.cli.names import folder_name, job_name
-from tests.report.made_up_run import Fate, MadeUpRun
+from tests.report.made_up_numbers import Fate
+from tests.report.made_up_run import MadeUpRun
+from tests.report.made_up_settings import write_multirun
 
 QUALITY = {("mlp", "adam"): 0.84, ("mlp", "sgd"): 0.66, ("dcgan", "adam"): 0.92, ("dcgan", "sgd"): 0.8}
 LOSS_PENALTY = {"nonsaturating": 0.03, "hinge": 0.0, "least_squares": 0.06}
@@ -63,6 +65,7 @@ def write_sweep(folder: Path) -> None:
         overrides = [f"model={model}", f"optim={optim}"]
         run = folder / job_name(overrides, ["model", "optim"])
         MadeUpRun(run, [*overrides, "watch.scores_every=500"], Fate(quality=quality, evaluated=True)).write()
+    write_multirun(folder, ["model=mlp,dcgan", "optim=adam,sgd", "watch.scores_every=500"])
 
 
 def write_seeds(folder: Path) -> None:
@@ -74,6 +77,7 @@ def write_seeds(folder: Path) -> None:
             fate = Fate(quality=0.5, state="diverged", error=DIVERGED.format(1500), progress=0.6)
         name = job_name(overrides, ["model", "optim", "seed"])
         MadeUpRun(folder / name, [*overrides, "watch.scores_every=500"], fate).write()
+    write_multirun(folder, ["model=mlp,dcgan", "optim=adam,sgd", "seed=range(3)", "watch.scores_every=500"])
 
 
 def write_search(folder: Path, trials: int = 30) -> None:
@@ -154,10 +158,10 @@ def write_mixed(folder: Path) -> None:
 def write_many(folder: Path, count: int = 500) -> None:
     """`count` runs in a sweep, each with 200 logging points, 20 sample grids and one of the untrained generator."""
     rates = np.geomspace(1e-5, 1e-2, 25)
-    values = itertools.product(QUALITY, ["hinge", "nonsaturating"], rates, range(5))
-    swept = ["model", "optim", "loss", "optim.generator.lr", "seed"]
-    for number, ((model, optim), loss, rate, seed) in enumerate(itertools.islice(values, count)):
-        chosen = (model, optim, loss, f"{rate:.3g}", seed)
+    values = itertools.product(QUALITY, rates, range(5))
+    swept = ["model", "optim", "optim.generator.lr", "seed"]
+    for number, ((model, optim), rate, seed) in enumerate(itertools.islice(values, count)):
+        chosen = (model, optim, f"{rate:.3g}", seed)
         overrides = [f"{name}={value}" for name, value in zip(swept, chosen, strict=True)]
         quality = QUALITY[model, optim] - 0.2 * np.log10(rate / 6e-4) ** 2
         fate = Fate(quality=float(np.clip(quality, 0.05, 1)), animated=False)

@@ -1,15 +1,12 @@
 """The folder of a made-up run: what training and gan.evaluate leave, without weights and event files."""
 
-import functools
 import json
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 from PIL.Image import Quantize
 
 import gan
@@ -18,8 +15,8 @@ from gan.cli.overrides import with_steps_alone
 from gan.system import files, locks, status
 from tests.report import made_up_images as images
 from tests.report.made_up_numbers import Fate, score_numbers, training_curves
+from tests.report.made_up_settings import composed
 
-ROOT = Path(__file__).parents[2]
 NEIGHBORS = 16
 TRAINING_SCORES, EVALUATION = 2_000, 10_000  # generated images per score
 MACHINE = "AMD EPYC, 2 threads; torch 2.14.1+cu130, Python 3.11.7"
@@ -48,9 +45,8 @@ class MadeUpRun:
         self.steps = int(self.total_steps * fate.progress)
         self.log_steps = [*range(watch.log_every, self.steps, watch.log_every), self.steps]
         self.grid_steps = [*range(0, self.steps, watch.samples_every), self.steps]
-        period = watch.scores_every
-        self.score_steps = [*range(period, self.total_steps, period), self.total_steps] if period else []
-        self.score_steps = [step for step in self.score_steps if step <= self.steps]
+        due = [*range(0, self.total_steps, watch.scores_every), self.total_steps] if watch.scores_every else []
+        self.score_steps = [step for step in due[1:] if step <= self.steps]
         self.seed = zlib.crc32(" ".join(overrides).encode())
         self.speed = SPEED.get(self.model, 1500.0) * self.rng("speed").uniform(0.93, 1.04)
 
@@ -80,7 +76,7 @@ class MadeUpRun:
             self.write_evaluation(last_scores, real_data)
         self.write_status(rows[-1], last_scores, real_data)
         self.write_log(rows, scores)
-        (self.folder / "checkpoints").mkdir()
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
         (self.folder / "checkpoints" / "last.pt").write_bytes(b"made up: no weights")
 
     def quality_at(self, step: int) -> float:
@@ -150,8 +146,8 @@ class MadeUpRun:
             part: {name: {"mean": row[name], "spread": None} for name in row if name not in ("step", *record)}
             for part, row in (("scores", scores), ("real_data", real_data))
         }
-        key = {"step": self.steps, "checkpoint": "last", "ema": True, "seeds": [0], **record}
-        write_text(self.folder / "scores.json", json.dumps([key | numbers], indent=2) + "\n")
+        key = {"step": self.steps, "checkpoint": "last", "ema": True, "seeds": [0]}
+        write_text(self.folder / "scores.json", json.dumps([key | record | numbers], indent=2) + "\n")
         drawn = self.draw(self.steps, NEIGHBORS, 2)
         real = (255 * images.real_images(self.size, self.channels)).astype(np.uint8)
         distances = ((drawn[:, None].astype(np.float32) - real) ** 2).sum((2, 3, 4))
@@ -210,36 +206,6 @@ class MadeUpRun:
         times = (f"2026-11-20 14:{second // 60 % 60:02}:{second % 60:02},000" for second in range(len(lines)))
         text = "".join(f"{time} INFO   {line}\n" for time, line in zip(times, lines, strict=True))
         write_text(self.folder / "train.log", text)
-
-
-def composed(folder: Path, overrides: list[str], search: dict[str, str] | None) -> tuple[DictConfig, DictConfig]:
-    """The settings of a run and Hydra's own, as in .hydra/config.yaml and .hydra/hydra.yaml.
-
-    Args:
-        search: the values that each setting may have, for a trial of a search.
-    """
-    groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()}
-    chosen = [line for line in overrides if line.partition("=")[0] in groups]
-    cfg = compose_groups(*chosen).copy()
-    hydra = OmegaConf.create({"hydra": cfg.hydra})
-    with open_dict(cfg):
-        del cfg["hydra"]
-    for override in OverridesParser.create().parse_overrides([line for line in overrides if line not in chosen]):
-        OmegaConf.update(cfg, override.key_or_group, override.value())
-    with open_dict(hydra):
-        hydra.hydra.overrides.task = overrides
-        hydra.hydra.runtime.output_dir = str(folder)
-        hydra.hydra.sweep.dir = str(folder.parent)
-        hydra.hydra.mode = "MULTIRUN" if search else "RUN"
-        if search:
-            hydra.hydra.sweeper.params = search
-    return cfg, hydra
-
-
-@functools.cache
-def compose_groups(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("train", list(overrides), return_hydra_config=True)
 
 
 def json_lines(rows: list[dict[str, Any]]) -> str:

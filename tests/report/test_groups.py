@@ -33,7 +33,7 @@ def test_names_that_end_alike_say_whose_they_are(tmp_path):
         ["optim.generator.lr=0.1", "optim.discriminator.lr=0.3"],
     ]
     names = names_of(tmp_path, *rates, ["optim.generator.lr=0.00098765", "optim.discriminator.lr=0.2"])
-    assert names[0] == "generator.lr=0.000988 discriminator.lr=0.2" and len(set(names)) == 3
+    assert names[0] == "generator.lr=0.0009877 discriminator.lr=0.2" and len(set(names)) == 3
 
 
 def test_one_run_has_the_name_of_its_folder(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from gan.report.runs import find_runs
 from gan.system import files
 from tests.report import made_up
-from tests.report.made_up_run import DATASETS, Fate, MadeUpRun
+from tests.report.made_up_numbers import Fate
+from tests.report.made_up_run import DATASETS, MadeUpRun
 
 
 def test_a_made_up_run_is_read_without_damage_and_has_every_column(tmp_path):

@@ -32,7 +32,9 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(sweep):
 
 
 def test_a_run_that_never_started_takes_no_part_in_a_mean(sweep):
-    write_run(sweep / "7", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0)
+    write_run(
+        sweep / "7_mlp_adam", "model=mlp", "optim=adam", "seed=x", losses=(), state="refused", error="no.", frames=0
+    )
     first, last, *_ = group_runs(find_runs([sweep]))
     assert (len(first.runs), len(last.runs)) == (2, 1) and first.settings == last.settings
     assert by_name(first.results)["steps"] == mean_over([20, 20]) and last.state == "refused"

@@ -152,7 +152,7 @@ def test_each_seed_of_a_claim_is_named_with_its_outcome(tmp_path):
     text = section(page(NAME, runs, tmp_path), "Claims")
     row = next(line for line in text.splitlines() if line.startswith("| 1 |"))
     assert "0: **held**, medians 1.2 and 0.8" in row and "1: did not hold, it diverged at step 30" in row
-    assert "1 of 2 (0.09 to 0.91) | depends on the seed |" in row
+    assert "1 of 2 (0.09 to 0.91) | 1 of 2 seeds, 8 to run |" in row
 
 
 def test_the_commands_are_those_of_all_wanted_seeds_also_where_runs_are_kept(tmp_path):

@@ -5,6 +5,7 @@ import html.parser
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from PIL import Image
 
 from gan import sampling
 from gan.metrics.catalogue import PROTOCOL
+from gan.report import figures
 from gan.report.claim_page import claims_page
 from gan.report.contents import Report
 from gan.report.documents import csv_table, markdown_report
 from gan.report.page import Page
 from gan.report.runs import find_runs
+from gan.report.sheet import report_sheet
 from gan.report.writer import write_report
 from gan.system import status
 from tests.report.conftest import write_claim_run, write_run
@@ -80,7 +83,9 @@ def test_a_broken_grid_costs_its_own_cell_and_is_named(sweep, tmp_path):
     text = Page(report).html()
     assert text.count('alt="Generated images of mlp') == 2 and text.count(">no image<") == 1
     assert any(run.name == "0_mlp_adam" and "step_0000002.png" in sentence for run, sentence in report.problems())
-    assert text == Page(Report(find_runs([sweep]), tmp_path)).html()  # without a memory address
+    again = Page(Report(find_runs([sweep]), tmp_path)).html()
+    text, again = (re.sub(r"<time.*?</time>", "", page) for page in (text, again))
+    assert text == again  # without a memory address
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,23 @@ def test_any_value_in_a_status_or_a_row_costs_its_own_cell(sweep, tmp_path, valu
             and csv_table(report)
             and "".join(claims_page(runs))
         )
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, None, "x", float("nan"), 10**4000, 1e308, -1])
+def test_any_value_is_drawn_in_figures_and_in_the_sheet_or_left_out(sweep, tmp_path, monkeypatch, value):
+    drawn = []
+    monkeypatch.setattr(figures, "write_figure", lambda panels, *_: drawn.append(panels))
+    folder = sweep / "0_mlp_adam"
+    stored = json.loads((folder / "status.json").read_text())
+    scores = dict.fromkeys((*PROTOCOL, "fid_x"), value)
+    for change in (*({name: value} for name in status.INITIAL), {"scores": scores, "real_data": scores}):
+        (folder / "status.json").write_text(json.dumps(stored | change))
+        row = {"step": 3, "epoch": 1, "discriminator/loss": value, "generator/loss": 1.0}
+        (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        (folder / "scores.jsonl").write_text(json.dumps(scores | {"step": 20}) + "\n")
+        report = Report(find_runs([sweep]), tmp_path)
+        assert report_sheet(report) and figures.write_figures(report.groups, tmp_path) and drawn
+    assert any(len(panel.curves) >= 3 for panels in drawn for panel in panels)
 
 
 # Links
@@ -146,6 +168,7 @@ def test_a_report_shows_nothing_that_a_link_leads_to(sweep, tmp_path, name, open
         + csv_table(report)
         + "".join(claims_page(report.runs, tmp_path / "out"))
     )
+    assert report_sheet(report) and figures.write_figures(report.groups, tmp_path / "out")
     assert not any(run.evaluations for run in report.runs)  # which not every claim reads
     assert "1_mlp_adam" in text and sweep / "1_mlp_adam" / "status.json" in opened
     assert not [path for path in opened if path.is_relative_to(outside)]
@@ -156,11 +179,13 @@ def test_a_report_shows_nothing_that_a_link_leads_to(sweep, tmp_path, name, open
 
 def test_a_report_replaces_links_and_does_not_write_through_them(sweep, tmp_path):
     (tmp_path / "out").mkdir()
-    for name in ("report.html", "report.md", "runs.csv"):
+    for name in ("report.html", "report.md", "runs.csv", "sheet.png"):
         (tmp_path / name).write_text("mine")
         (tmp_path / "out" / name).symlink_to(tmp_path / name)
     write_report(find_runs([sweep]), tmp_path / "out")
-    assert all((tmp_path / name).read_text() == "mine" for name in ("report.html", "report.md", "runs.csv"))
+    assert all(
+        (tmp_path / name).read_text() == "mine" for name in ("report.html", "report.md", "runs.csv", "sheet.png")
+    )
     assert all(not path.is_symlink() for path in (tmp_path / "out").iterdir())
 
 
@@ -246,6 +271,6 @@ def test_text_has_no_effect_in_html(nasty, tmp_path):
 
 def test_a_report_about_any_name_is_written(nasty, program, tmp_path):
     done = program("gan.report", str(nasty), "--out", str(tmp_path / "out"))
-    assert done.returncode == 0 and len(list((tmp_path / "out").iterdir())) == 3, done
+    assert done.returncode == 0 and len(list((tmp_path / "out").iterdir())) == 5, done
     done = program("gan.report", str(nasty / "no\x1b[31m"))
     assert done.returncode == 1 and "\x1b" not in done.stderr and "\\x1b[31m" in done.stderr

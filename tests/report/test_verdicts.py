@@ -25,6 +25,13 @@ def test_a_verdict_is_the_first_that_is_true(held, seeds, expected):
 
 
 @pytest.mark.parametrize(
+    ("held", "expected"), [(4, "4 of 4 seeds, 6 to run"), (0, "0 of 4 seeds, 6 to run"), (3, "3 of 4 seeds, 6 to run")]
+)
+def test_there_is_no_verdict_before_all_chosen_seeds_have_run(held, expected):
+    assert str(Verdict(held, 4, pending=6)) == expected
+
+
+@pytest.mark.parametrize(
     ("held", "seeds", "interval"),
     [(0, 10, (0, 0.2775)), (9, 10, (0.5958, 0.9821)), (4, 4, (0.5101, 1)), (81, 263, (0.2553, 0.3662)), (0, 0, (0, 1))],
 )

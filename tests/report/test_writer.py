@@ -10,9 +10,9 @@ from gan.report.runs import find_runs
 from tests.report.conftest import write_run
 
 
-def test_a_report_is_a_page_a_text_and_a_table(sweep, tmp_path):
+def test_a_report_is_a_page_a_text_a_table_a_sheet_and_figures(sweep, tmp_path):
     paths = writer.write_report(find_runs([sweep]), tmp_path / "out")
-    assert {path.name for path in paths} >= {"report.html", "report.md", "runs.csv"}
+    assert {path.name for path in paths} >= {"report.html", "report.md", "runs.csv", "sheet.png", "losses.pdf"}
     assert all(path.stat().st_size for path in paths)
 
 

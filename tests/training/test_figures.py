@@ -104,9 +104,10 @@ def test_two_scores_make_a_curve_beside_the_real_data_baseline(tmp_path, drawn):
     Image.open(tmp_path / "figures" / "scores.png").load()
 
 
-def test_a_baseline_by_another_protocol_is_not_drawn(tmp_path, drawn):
+@pytest.mark.parametrize("other", [{"generated": 10_000}, {"fid_mnist": "x"}])
+def test_a_baseline_by_another_protocol_or_none_is_not_drawn(tmp_path, drawn, other):
     write_rows(tmp_path)
-    other = {"fid_mnist": 0.5} | RECORD | {"generated": 10_000}
+    other = {"fid_mnist": 0.5} | RECORD | other
     write_scores(tmp_path, (20, 8.0, 200), (30, 4.0, 200), real_data=other)
     figures.plot_figures(tmp_path, 0.5)
     assert len(drawn[-1].axes[0].lines) == 1

@@ -55,7 +55,7 @@ function panelLines(data, name, choice) {
     const own = group.runs.map(index => data.runs[index]).map(run => {
       const [xs, ys] = runPoints(run, name, choice.axis);
       const known = xs.flatMap((x, index) => x === null ? [] : [index]);
-      return {group: number, run, xs: known.map(i => xs[i]), ys: smooth(known.map(i => ys[i]), choice.smoothing), isDiverged: run.state === "diverged", style: data.groups.length === 1 ? group.runs.indexOf(data.runs.indexOf(run)) : number};
+      return {group: number, run, xs: known.map(i => xs[i]), ys: smooth(known.map(i => ys[i]), choice.smoothing), isDiverged: run.state === "diverged", style: data.groups.length === 1 ? group.runs.indexOf(data.runs.indexOf(run)) : group.rank};
     }).filter(line => line.ys.some(value => value !== null));
     const together = own.filter(line => line.run.state === "finished");
     if (choice.eachSeed || together.length < 2) return void lines.push(...own);
@@ -66,7 +66,7 @@ function panelLines(data, name, choice) {
     const complete = columns.map(values => values.includes(null) ? null : values);
     const spread = complete.map(values => values && Math.sqrt(mean(values.map(value => (value - mean(values)) ** 2)) * values.length / (values.length - 1)));
     const ys = complete.map(values => values && mean(values));
-    lines.push({group: number, style: number, xs, ys, low: ys.map((y, i) => y === null ? null : y - spread[i]), high: ys.map((y, i) => y === null ? null : y + spread[i])});
+    lines.push({group: number, style: group.rank, xs, ys, low: ys.map((y, i) => y === null ? null : y - spread[i]), high: ys.map((y, i) => y === null ? null : y + spread[i])});
   });
   return lines;
 }
@@ -187,7 +187,9 @@ function drawMarks(lines, baseline) { // a cross where a run diverged, a dashed 
 function drawPanel(figure, data, panel, choice) {
   const lines = panelLines(data, panel.name, choice), [xs, alignTo] = align(lines);
   const series = [{}], columns = [xs], bands = [], names = [null];
-  const isLog = choice.log && !panel.limits;
+  const known = lines.filter(line => !line.isDiverged).flatMap(line => line.ys).filter(value => value !== null);
+  const isScore = panel.name === data.metric?.split(" ")[0] && data.better === "lower"; // whose end is flat on a linear axis
+  const isLog = !panel.limits && (choice.log || (isScore && Math.min(...known) > 0 && Math.max(...known) > 10 * Math.min(...known)));
   const usable = values => isLog ? values.map(value => value > 0 ? value : value === undefined ? undefined : null) : values;
   for (const line of lines) {
     const {color: stroke, dash} = styleOf(line.style), show = choice.shown.has(line.group);
@@ -210,7 +212,7 @@ function drawPanel(figure, data, panel, choice) {
   const options = {
     width: Math.max(200, figure.clientWidth), height: HEIGHT, series, bands, legend: {show: false}, axes: axes(false, isLog),
     focus: {alpha: .15}, plugins: [tooltip(names, choice.axis), drawMarks(lines, panel.baseline)],
-    cursor: {drag: {x: true, y: false}, points: {show: false}, focus: {prox: -1}},
+    cursor: {drag: {x: true, y: false}, points: {show: false}, focus: {prox: -1}, bind: {dblclick: () => () => choice.reset()}},
     scales: {
       x: {time: false, range: (_, low, high) => low === high ? [low - 1, high + 1] : [low, high]},
       y: {distr: isLog ? 3 : 1, range: (_, low, high) => {
@@ -268,12 +270,16 @@ function setUpCurves(data) {
     for (const plot of reportPlots.splice(0)) plot.destroy();
     choice.isZooming = true;
     figures.forEach((figure, number) => {
-      if (!figure.clientWidth) return; // in a fold that is closed
+      if (figure.closest("details:not([open])")) return;
       reportPlots.push(Object.assign(drawPanel(figure, data, data.panels[number], choice), {panel: data.panels[number].name}));
       figure.setAttribute("aria-label", describe(data.panels[number]));
     });
-    choice.isZooming = false;
+    const ends = reportPlots.flatMap(plot => [plot.data[0][0], plot.data[0].at(-1)]).filter(x => x !== undefined);
+    const whole = {min: Math.min(...ends), max: Math.max(...ends)};
+    if (whole.min < whole.max) for (const plot of reportPlots) plot.setScale("x", whole);
+    queueMicrotask(() => choice.isZooming = false); // after uPlot's own
   }
+  choice.reset = draw;
 
   function showChosen() {
     for (const entry of entries) entry.ariaPressed = choice.shown.has(Number(entry.dataset.group));

@@ -4,15 +4,18 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const COLORS = ["#3b7dd8", "#d9730d", "#2e9e5b", "#d0406f", "#8a63c9", "#9a7440", "#1f9e9e", "#a89410", "#6b7785", "#d05fc0"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
-const styleOf = group => ({color: COLORS[group % COLORS.length], dash: DASHES[Math.floor(group / COLORS.length) % DASHES.length]});
+const styleOf = number => ({color: COLORS[number % COLORS.length], dash: DASHES[Math.floor(number / COLORS.length) % DASHES.length]});
 
 for (const swatch of document.querySelectorAll("[data-swatch]")) {
-  const {color, dash} = styleOf(Number(swatch.dataset.swatch));
+  const {color, dash} = styleOf(data.groups.length === 1 ? Number(swatch.dataset.swatch) : data.groups[swatch.dataset.swatch].rank);
   swatch.style.borderColor = color;
   swatch.style.borderTopStyle = dash.length === 0 ? "solid" : dash[0] > 2 ? "dashed" : "dotted";
 }
 
+let highlighted = null;
 function highlight(group) {
+  if (group === highlighted) return;
+  highlighted = group;
   for (const element of document.querySelectorAll(".highlight")) element.classList.remove("highlight");
   if (group !== null) for (const element of document.querySelectorAll(`[data-group="${group}"]`)) element.classList.add("highlight");
   highlightCurves(group);

@@ -6,11 +6,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 # Of each plot its panel, and of each series but x the group, whether it is shown, and its values.
-PLOTS = """() => window.reportPlots.map(plot => ({
-    panel: plot.panel, xs: [...plot.data[0]], scales: [plot.scales.x.min, plot.scales.x.max, plot.scales.y.min, plot.scales.y.max],
-    distr: plot.scales.y.distr,
-    series: plot.series.slice(1).map((series, index) => (
-        {group: series.group, show: series.show, label: series.label, values: [...plot.data[index + 1]]})),
+PLOTS = """() => window.reportPlots.map(({panel, data, scales, series}) => ({
+    panel, xs: [...data[0]], scales: [scales.x.min, scales.x.max, scales.y.min, scales.y.max], distr: scales.y.distr,
+    series: series.slice(1).map(({group, show, label}, index) => ({group, show, label, values: [...data[index + 1]]})),
 }))"""
 
 
@@ -176,7 +174,8 @@ RED = """panel => {
     const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
     let count = 0;
     for (let i = 0; i < data.length; i += 4) {
-        count += data[i + 3] == 255 && Math.abs(data[i] - red) + Math.abs(data[i + 1] - green) + Math.abs(data[i + 2] - blue) < 20;
+        const distance = Math.abs(data[i] - red) + Math.abs(data[i + 1] - green) + Math.abs(data[i + 2] - blue);
+        count += data[i + 3] == 255 && distance < 20;
     }
     return count;
 }"""
@@ -201,9 +200,8 @@ def test_of_many_runs_the_best_are_shown_first_and_all_on_demand(visit):
     for choice, count in (("all", 30), ("none", 0)):
         page.locator(f"#legend [data-show={choice}]").click()
         assert shown.count() == count
-        assert all(
-            len({line["group"] for line in plot["series"] if line["show"]}) == count for plot in plots(page).values()
-        )
+        drawn_groups = [{line["group"] for line in plot["series"] if line["show"]} for plot in plots(page).values()]
+        assert all(len(groups) == count for groups in drawn_groups)
 
 
 def test_curves_follow_the_width_of_the_window(visit):

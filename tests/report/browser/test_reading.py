@@ -11,6 +11,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 every_width = pytest.mark.parametrize("width", [1400, 390])
 both_schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
 A4_POINTS = {(595, 842), (842, 595)}
+OPEN_ALL = "document.querySelectorAll('details').forEach(details => details.open = true)"
 CONTROLS = "a[href], button, input, select, summary, textarea, [tabindex='0']"
 
 
@@ -27,6 +28,8 @@ def test_the_page_writes_nothing_to_the_console_and_asks_for_nothing(shown, kind
 @every_width
 def test_the_page_does_not_scroll_sideways(shown, kind, width):
     page = shown(kind, width).page
+    page.evaluate(OPEN_ALL)
+    page.wait_for_timeout(100)
     assert page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]") <= [width, width]
 
 
@@ -34,7 +37,9 @@ def test_the_page_does_not_scroll_sideways(shown, kind, width):
 @every_width
 @both_schemes
 def test_the_page_has_no_serious_finding_of_accessibility(shown, kind, width, scheme):
-    found = Axe().run(shown(kind, width, scheme).page).response["violations"]
+    page = shown(kind, width, scheme).page
+    page.evaluate(OPEN_ALL)
+    found = Axe().run(page).response["violations"]
     serious = [finding for finding in found if finding["impact"] in ("serious", "critical")]
     assert not [(finding["id"], len(finding["nodes"]), finding["nodes"][0]["html"][:200]) for finding in serious]
 
@@ -52,11 +57,12 @@ UNNAMED = """graphics => graphics.filter(graphic => !graphic.closest(
 
 SCALES = """images => images.filter(image => image.checkVisibility() && image.width).map(image => {
     const box = image.getBoundingClientRect(), style = getComputedStyle(image);
-    const borders = ["Left", "Right"].map(side => parseFloat(style[`border${side}Width`]) + parseFloat(style[`padding${side}`]));
-    const lines = ["Top", "Bottom"].map(side => parseFloat(style[`border${side}Width`]) + parseFloat(style[`padding${side}`]));
-    return [(box.width - borders[0] - borders[1]) * devicePixelRatio / image.naturalWidth,
-            (box.height - lines[0] - lines[1]) * devicePixelRatio / image.naturalHeight, style.imageRendering, image.alt];
-})"""  # fmt: skip
+    const edges = sides => sides.flatMap(side => [`border${side}Width`, `padding${side}`])
+        .reduce((sum, name) => sum + parseFloat(style[name]), 0);
+    return [(box.width - edges(["Left", "Right"])) * devicePixelRatio / image.naturalWidth,
+            (box.height - edges(["Top", "Bottom"])) * devicePixelRatio / image.naturalHeight,
+            style.imageRendering, image.alt];
+})"""
 
 
 @every_kind
@@ -64,7 +70,7 @@ SCALES = """images => images.filter(image => image.checkVisibility() && image.wi
 @pytest.mark.parametrize("density", [1, 2])
 def test_images_are_shown_at_whole_multiples_of_their_size(shown, kind, width, density):
     page = shown(kind, width, density=density).page
-    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    page.evaluate(OPEN_ALL)
     page.evaluate("Promise.all([...document.images].map(image => { image.loading = 'eager'; return image.decode(); }))")
     scales = page.eval_on_selector_all("img", SCALES)
     assert scales
@@ -108,7 +114,8 @@ FOCUSABLE = f"""[...document.querySelectorAll("{CONTROLS}")].filter(control =>
 FOCUSED = """() => {
     const control = document.activeElement, shown = control.labels?.[0] ?? control;
     const style = [getComputedStyle(control), getComputedStyle(shown)];
-    const ring = style.some(one => (one.outlineStyle != "none" && parseFloat(one.outlineWidth) > 0) || one.boxShadow != "none");
+    const hasOutline = one => one.outlineStyle != "none" && parseFloat(one.outlineWidth) > 0;
+    const ring = style.some(one => hasOutline(one) || one.boxShadow != "none");
     control.dataset.reached = ring ? "with a ring" : "without a ring";
     return control == document.body;
 }"""

@@ -1,0 +1,86 @@
+"""The report about many made-up runs: what the page costs to build and to open."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.workers import ROOT
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+NO_BROWSER = "not opened: neither chromium nor google-chrome is installed"
+RUNS = 500
+OPENINGS = 3  # of which the median counts
+NOTE_READY = """addEventListener("load", () => requestAnimationFrame(() => setTimeout(
+    () => document.documentElement.dataset.ready = performance.now())))"""
+TIMINGS = """() => [
+    ...performance.getEntriesByName("first-contentful-paint").map(paint => paint.startTime),
+    performance.getEntriesByType("navigation")[0].loadEventEnd,
+    Number(document.documentElement.dataset.ready),
+]"""
+
+
+class Cost(NamedTuple):
+    """Seconds, seconds of the processor and peak memory of `python -m gan.report`, and the size of report.html."""
+
+    seconds: float
+    processor_seconds: float
+    memory_bytes: int
+    page_bytes: int
+
+
+def measure_costs() -> list[list[str]]:
+    """The costs of a report about made-up runs, each with its limit: the cells of a table."""
+    from tests.report import made_up
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made_up.write_many(folder / "runs", RUNS)
+        cost = build_report(folder / "runs", folder)
+        opened = [f"{seconds:.2f}" for seconds in open_report(folder / "report.html")] if BROWSER else [NO_BROWSER] * 3
+    return [
+        ["seconds to build it", f"{cost.seconds:.1f}", "60"],
+        ["of them the processor's, of all cores", f"{cost.processor_seconds:.1f}", ""],
+        ["peak memory, MB", f"{cost.memory_bytes / 1e6:.0f}", "1000"],
+        ["size of report.html, MB", f"{cost.page_bytes / 1e6:.1f}", "30"],
+        ["seconds until its first paint in a browser", opened[0], "3"],
+        ["seconds until it is loaded", opened[1], "3"],
+        ["seconds until it is drawn and answers", opened[2], "3"],
+    ]
+
+
+def build_report(runs: Path, out: Path) -> Cost:
+    """Build the report about a folder of runs in a process of its own."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "gan.report", str(runs), "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    processor_seconds = usage.ru_utime + usage.ru_stime
+    return Cost(seconds, processor_seconds, unit * usage.ru_maxrss, (out / "report.html").stat().st_size)
+
+
+def open_report(page: Path) -> list[float]:
+    """Seconds until the first paint of the page, until it is loaded, and until it is drawn and answers: medians."""
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        for _ in range(OPENINGS):  # each in a browser that has nothing of the page in its caches
+            browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1400, "height": 900})
+            tab.add_init_script(NOTE_READY)
+            tab.goto(page.as_uri(), wait_until="load", timeout=120_000)
+            tab.wait_for_selector("html[data-ready]", timeout=120_000)
+            times.append(tab.evaluate(TIMINGS))
+            browser.close()
+    return [statistics.median(moments) / 1000 for moments in zip(*times, strict=True)]
