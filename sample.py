@@ -39,6 +39,6 @@ def sample_images(cfg: DictConfig) -> str:
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("sample")
-        typed = paths.read_arguments(sys.argv[1:], ["run", "out"])
+        typed = paths.read_arguments(sys.argv[1:], ["run", "out", "class"])
         sys.argv[1:] = arguments.check_arguments(typed, "sample")
         main()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # so that --help is quick
     import torch
 
 SETUPS = ["mlp", "paper_batchnorm_softlabel", "log_tanh", "conv", "dcgan_cifar10"]
-PARTS = ["steps", "profile", "start", "writing", "sizes", "report"]
+PARTS = ["steps", "profile", "start", "writing", "sizes", "reading", "report"]
 OURS = {"fp32": [], "bf16": ["precision=bf16"], "compile": ["compile=true"]}
 Key = TypeVar("Key", bound=Hashable)
 
@@ -64,6 +64,8 @@ def main() -> None:
         time_writing(common)
     if "sizes" in args.parts:
         time_sizes(common, args.rounds, slice_seconds)
+    if "reading" in args.parts:
+        time_reading(10_000 if args.quick else 100_000)
     if "report" in args.parts:
         time_report()
 
@@ -254,6 +256,17 @@ def format_spread(numbers: list[float]) -> str:
     median = statistics.median(numbers)
     digits = 0 if median >= 100 else 1 if median >= 10 else 2
     return f"{median:.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
+
+
+def time_reading(count: int) -> None:
+    """Print how fast own images are read, and the memory that large ones take."""
+    from benchmarks.reading import COLUMNS, measure_reading
+
+    print("## Own images, decoded\n")
+    print_header(COLUMNS)
+    for row in measure_reading(count):
+        print_row(row)
+    print()
 
 
 def print_header(columns: list[str]) -> None:

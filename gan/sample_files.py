@@ -3,7 +3,8 @@
 import copy
 import re
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,15 +15,18 @@ from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
 from gan import sampling
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, printable
 from gan.config.schema import Sampling
 from gan.data.image_shape import ImageShape
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
+from gan.system.escape import file_name
 from gan.system.images import MAX_PIXELS
 
 MAX_FRAMES = 20_000  # of an interpolation: Pillow keeps all frames of a GIF in memory
+SHOWN_CLASSES = 20  # in a message
+MAX_DIGITS = 10  # of the number of a class
 PNG_NAME = re.compile(r"\d{5,}\.png")  # in a folder of format=png
 
 
@@ -33,9 +37,13 @@ def write_samples(
 
     A grid and a GIF are held in memory, and have a limit; the other formats are written batch by batch.
 
+    In a conditional run an array has the labels beside it, and a folder of PNGs has a folder for each class.
+
     Raises ConfigError for more than fits into the format, and for a class that there is not.
     """
-    classes = check_class(generator, request)
+    chosen = find_class(generator, image.class_names, request.class_)
+    request = request.model_copy(update={"class_": chosen})
+    classes = generator.class_count if chosen is None else 0
     out, count = Path(str(request.out)), request.n
     if request.format == "interpolation":
         check_interpolation(out, image, request)
@@ -48,27 +56,38 @@ def write_samples(
         count = sampling.grid_count(count, classes)
         check_grid(image, count, request)
     batches = show_progress(generate_batches(generator, noise, count, request, device), count)
+    labels = make_labels(generator, request, 0, count, torch.device("cpu"))
     if request.format == "png":
-        write_pngs(batches, out, count)
+        write_pngs(batches, out, class_folders(labels, image.class_names) if labels is not None else [""] * count)
         return count
     with files.atomic_write(out) as file:
         if request.format == "npz":
-            write_npz(batches, (count, image.size, image.size, image.channels), file)
+            write_npz(batches, (count, image.size, image.size, image.channels), file, labels, image.class_names)
         else:
             grid = sampling.image_grid(torch.cat(list(batches)), sampling.grid_columns(count, classes))
             grid.save(file, format="png")
     return count
 
 
-def check_class(generator: Generator, request: Sampling) -> int:
-    """Number of classes that the labels cycle through; 0 with `class=`, or without any. Raises ConfigError."""
-    if request.class_ is None:
-        return generator.class_count
-    if not generator.class_count:
-        raise ConfigError(f"class={request.class_}: this run is unconditional; trick=[conditional] has classes.")
-    if request.class_ >= generator.class_count:
-        raise ConfigError(f"class={request.class_}: must be from 0 to {generator.class_count - 1}.")
-    return 0
+def find_class(generator: Generator, names: Sequence[str], typed: int | str | None) -> int | None:
+    """The index of the class that a user names; None for all of them. Raises ConfigError where there is none.
+
+    A name comes before a number: of the classes 5, 6 and 7, `class=5` is the first. So where names are numbers, no
+    other number stands for a class.
+    """
+    text, count = str(typed), generator.class_count
+    if typed is None:
+        return None
+    if not count:
+        raise ConfigError(f"class={text}: this run is unconditional; trick=[conditional] has classes.")
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and len(text) < MAX_DIGITS and int(text) < count and not any(map(str.isdecimal, names)):
+        return int(text)
+    more = f" and {count - SHOWN_CLASSES} more" if count > SHOWN_CLASSES else ""
+    allowed = [f"one of {', '.join(names[:SHOWN_CLASSES])}{more}"] if names else []
+    allowed += [] if any(map(str.isdecimal, names)) else [f"from 0 to {count - 1}"]
+    raise ConfigError(f"class={printable(text)}: must be {', or '.join(allowed)}.")
 
 
 def check_grid(image: ImageShape, count: int, request: Sampling) -> None:
@@ -120,9 +139,9 @@ def generate_batches(
 
 
 def make_labels(generator: Generator, request: Sampling, start: int, count: int, device: torch.device) -> Tensor | None:
-    """Labels int64 (count,) of the images from index `start` on: the class of `class=`, or all classes in turn."""
+    """Labels int64 (count,) of the images from index `start` on: the index in `class_`, or all classes in turn."""
     if request.class_ is not None:
-        return torch.full((count,), request.class_, device=device)
+        return torch.full((count,), int(request.class_), device=device)
     return sampling.cycle_labels(generator.class_count, count, device, start)
 
 
@@ -161,27 +180,55 @@ def write_interpolation(batches: Iterator[Tensor], request: Sampling, file: Bina
         sampling.write_gif((to_pil_image(image) for batch in batches for image in batch), file, request.fps)
 
 
-def write_pngs(batches: Iterator[Tensor], folder: Path, count: int) -> None:
-    """One PNG per image in `folder`. Raises ConfigError where it would still have images of another set."""
+def class_folders(labels: Tensor, names: Sequence[str]) -> list[str]:
+    """For each image the name of its class's folder: the class's name, or its number where it has none."""
+    folders = [file_name(name) for name in names] or [str(index) for index in range(int(labels.max()) + 1)]
+    known = Counter(folder.lower() for folder in folders)  # some file systems ignore case
+    unique = [folder if known[folder.lower()] == 1 else f"{index}_{folder}" for index, folder in enumerate(folders)]
+    return [unique[label] for label in labels.tolist()]
+
+
+def write_pngs(batches: Iterator[Tensor], folder: Path, subfolders: Sequence[str]) -> None:
+    """One PNG per image in its subfolder of `folder`. Raises ConfigError where that has images of another set."""
+    count = len(subfolders)
     digits = max(5, len(str(count - 1)))
-    names = [f"{index:0{digits}d}.png" for index in range(count)]
+    names = [str(Path(subfolder, f"{index:0{digits}d}.png")) for index, subfolder in enumerate(subfolders)]
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"out={folder}: is a file; format=png writes a folder with one PNG per image.")
-    others = {path.name for path in folder.glob("*.png") if PNG_NAME.fullmatch(path.name)}.difference(names)
+    found = (path for pattern in ("*.png", "*/*.png") for path in folder.glob(pattern) if PNG_NAME.fullmatch(path.name))
+    others = {str(path.relative_to(folder)) for path in found}.difference(names)
     if others:
         raise ConfigError(
             f"out={folder}: has {len(others)} images that these {count} would not replace, such as {min(others)}; "
             "remove them, or choose another folder."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    for subfolder in {*subfolders}:
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, (image for batch in batches for image in batch), strict=True):
         to_pil_image(image).save(folder / name)
 
 
-def write_npz(batches: Iterator[Tensor], shape: tuple[int, int, int, int], file: BinaryIO) -> None:
-    """`images` uint8 (n, H, W, C) as np.savez writes it, without holding more than a batch in memory."""
+def write_npz(
+    batches: Iterator[Tensor],
+    shape: tuple[int, int, int, int],
+    file: BinaryIO,
+    labels: Tensor | None = None,
+    class_names: Sequence[str] = (),
+) -> None:
+    """`images` uint8 (n, H, W, C) as np.savez writes it, without holding more than a batch in memory.
+
+    In a conditional run also `labels` int64 (n,), and `class_names` where the classes have names, which
+    dataset=image_folder reads.
+    """
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with zipfile.ZipFile(file, "w") as archive, archive.open("images.npy", "w", force_zip64=True) as array:
-        np.lib.format.write_array_header_1_0(array, header)
-        for batch in batches:
-            array.write(batch.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+    others = {} if labels is None else {"labels": labels.numpy()}
+    if labels is not None and class_names:
+        others["class_names"] = np.array(class_names)
+    with zipfile.ZipFile(file, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as array:
+            np.lib.format.write_array_header_1_0(array, header)
+            for batch in batches:
+                array.write(batch.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+        for name, values in others.items():
+            with archive.open(f"{name}.npy", "w") as array:
+                np.lib.format.write_array(array, values, allow_pickle=False)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import report, tutorial
+from benchmarks import reading, report, tutorial
 from benchmarks.floor import ProductCounter, optimizer_bytes, replay
 from benchmarks.profiling import KINDS, REST, kind_of, profile_step
 from gan.losses import NonSaturating
@@ -20,6 +20,13 @@ from tests.test_step import ADAM, make_players
 
 MM, ADDMM = torch.ops.aten.mm.default, torch.ops.aten.addmm.default
 ORDERS = ["discriminator_first", "generator_first", "simultaneous"]
+
+
+@pytest.mark.slow
+def test_every_image_is_read_and_its_memory_counted():
+    small, large = reading.read_small(12), reading.read_large(2, side=4000)
+    assert (small.images, large.images) == (12, 2) and min(small.seconds, large.seconds) > 0
+    assert large.peak > 4000 * 4000 * 2  # bytes of the pixels of one image
 
 
 def test_products_are_counted_by_shape_and_can_be_replayed():

@@ -10,6 +10,7 @@ from gan.cli.overrides import quote
 from gan.config.errors import ConfigError
 from gan.config.schema import Sampling
 from gan.system import status
+from gan.system.escape import file_name
 
 ENDINGS = {"grid": [".png"], "png": [], "npz": [".npz"], "interpolation": [".gif", ".png"]}  # of `out`, by format
 FORMATS = {".png": "grid", ".npz": "npz", ".gif": "interpolation"}  # of an `out` whose format was not typed
@@ -112,5 +113,6 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
 def sample_name(request: Sampling, kind: str) -> str:
     """A file name that says how the images were generated."""
     checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
-    ema, label = "" if request.ema else "_no-ema", "" if request.class_ is None else f"_class{request.class_}"
+    ema = "" if request.ema else "_no-ema"
+    label = "" if request.class_ is None else f"_class{file_name(str(request.class_))}"
     return f"{kind}{checkpoint}{ema}{label}_seed{request.seed}_n{request.n}"

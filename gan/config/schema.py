@@ -136,7 +136,7 @@ class Sampling(Strict):
     n: ImageCount
     checkpoint: Literal["last", "best"]
     ema: bool
-    class_: NonNegativeInt | None = Field(alias="class")
+    class_: NonNegativeInt | str | None = Field(alias="class")
     seed: NonNegativeInt
     format: Literal["grid", "png", "npz", "interpolation"] | None
     out: str | None

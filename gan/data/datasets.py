@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from gan.config.errors import ConfigError
-from gan.config.types import CropSize, ImageCount, ImageSize, PositiveInt
+from gan.config.types import CropSize, ImageCount, ImageSize, PositiveFloat, PositiveInt
 from gan.data.celeba import load_celeba
+from gan.data.decoding import Crop, Fit, Resize, check_background
 from gan.data.digits import load_digits
-from gan.data.image_folder import read_images
+from gan.data.image_folder import find_source, has_test_split, read_images
 from gan.data.image_shape import ImageShape
 from gan.data.published import load_published, load_stl10_unlabeled
 from gan.system.randomness import random_generator
@@ -36,6 +37,7 @@ class ImageDataset:
         skipped: files that are not among the images: how many, by what they are, such as `.heic` or `unreadable`.
         missing_classes: why there are no labels, where there almost are, such as a file beside the class folders.
         notes: what was decided from all images, for the user: `channels`, `values`, `split`.
+        mirror: whether half of the images of a batch are flipped horizontally.
         source: where the images come from, where `dataset.path` does not say so.
     """
 
@@ -46,6 +48,7 @@ class ImageDataset:
     skipped: dict[str, int] = field(default_factory=dict)
     missing_classes: str = ""
     notes: dict[str, str] = field(default_factory=dict)
+    mirror: bool = False
     source: str = ""
 
     def __len__(self) -> int:
@@ -55,7 +58,8 @@ class ImageDataset:
     def shape(self) -> ImageShape:
         known = max(self.class_count, len(self.class_names))
         class_count = 0 if self.labels is None else max(known, int(self.labels.max()) + 1)
-        return ImageShape(self.images.shape[1], self.images.shape[2], class_count)
+        class_names = self.class_names if self.labels is not None and len(self.class_names) == class_count else ()
+        return ImageShape(self.images.shape[1], self.images.shape[2], class_count, class_names)
 
     def __getitem__(self, index: slice | Tensor) -> "ImageDataset":
         """A subset: by slice, boolean mask (N,) or indices."""
@@ -74,7 +78,8 @@ class ImageDataset:
 class Batches:
     """An endless sequence of full batches, whose order depends on (seed, epoch) alone.
 
-    Each epoch shows every image at most once; the last images, which do not fill a batch, are left out.
+    Each epoch shows every image at most once; the last images, which do not fill a batch, are left out. Which
+    images are mirrored, if any are, depends on (seed, index of the batch).
 
     Args:
         local_slice: the part of each batch that this process trains on.
@@ -86,6 +91,7 @@ class Batches:
         self.batch_size, self.seed, self.device, self.local_slice = batch_size, seed, device, local_slice
         self.images = dataset.images.to(device) if fits_in_memory(dataset.images, device) else dataset.images
         self.labels = None if dataset.labels is None else dataset.labels.to(self.images.device)
+        self.mirror = dataset.mirror
         self.per_epoch = len(dataset) // batch_size
         self.epoch = -1
         self.order = torch.empty(0)
@@ -100,6 +106,10 @@ class Batches:
         start = position * self.batch_size
         indices = self.order[start : start + self.batch_size][self.local_slice]
         images = self.images.index_select(0, indices).to(self.device, non_blocking=True)
+        if self.mirror:
+            generator = random_generator("cpu", self.seed, "mirror", index)
+            is_mirrored = torch.rand(self.batch_size, generator=generator)[self.local_slice].to(self.device) < 0.5
+            images = torch.where(is_mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
         labels = None if self.labels is None else self.labels[indices].to(self.device, non_blocking=True)
         return ImageDataset(images, labels)
 
@@ -230,14 +240,37 @@ def image_folder(
     channels: Literal[1, 3] | None,
     limit: PositiveInt | None,
     image_size: ImageSize | None,
-    resize: Literal["lanczos", "bilinear"] = "lanczos",
+    resize: Resize = "lanczos",
+    crop: Crop = "center",
+    mirror: bool = False,
+    background: str = "white",
+    max_value: PositiveFloat | None = None,
 ) -> ImageDataset:
-    """The images of a folder or zip, and of another one for testing: see `gan.data.image_folder.read_images`."""
-    if split == "test" and test_path is None:
-        raise ConfigError("dataset.test_path=null: dataset=image_folder has no test images without it.")
-    setting, source = ("dataset.path", path) if split == "train" else ("dataset.test_path", test_path)
+    """The images of a folder, an archive or an array: see `gan.data.image_folder.read_images`.
+
+    Test images are those of `test_path`, or else of a folder test/ beside train/ in `path`.
+    """
+    check_background(background)
+    setting, source = "dataset.path", path
+    if split == "test" and test_path is not None:
+        setting, source = "dataset.test_path", test_path
     if not source:
-        raise ConfigError(f"{setting} is empty: it should be a folder or a zip of images.")
-    found = read_images(Path(source), cache_dir, image_size, channels, limit, resize, setting)
-    images, labels, class_names, skipped = found
-    return ImageDataset(images, labels, len(class_names), class_names, skipped)
+        raise ConfigError(f"{setting} is empty: it should be a folder, an archive or an array of images.")
+    fit = Fit(image_size or 0, channels, resize, crop, background, max_value)
+    if split == "test":
+        if not has_test_split(source, cache_dir, setting) and test_path is None:
+            raise ConfigError("dataset.test_path=null: there are no test images without it, nor in dataset.path.")
+        # Both are made in the same way, which is decided from the training images: gray ones get channels, too.
+        train = read_images(find_source(path), cache_dir, fit)
+        fit = replace(fit, channels=3 if train.images.shape[1] == 3 else channels, scales=train.scales)
+    found = read_images(find_source(source), cache_dir, fit, limit, split, setting)
+    return ImageDataset(
+        found.images,
+        found.labels,
+        len(found.class_names),
+        found.class_names,
+        found.skipped,
+        missing_classes=found.missing,
+        notes=found.notes,
+        mirror=mirror and split == "train",
+    )

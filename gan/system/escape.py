@@ -1,4 +1,4 @@
-"""Text of a run folder, which may come from a stranger, as it is safe in Markdown and CSV. HTML is Jinja's task."""
+"""Text of a stranger's run folder, as it is safe in Markdown, in CSV and in names of files. HTML is Jinja's task."""
 
 import re
 from pathlib import Path
@@ -29,6 +29,11 @@ def markdown_code(text: object) -> str:
 def markdown_path(path: str | Path) -> str:
     """A path as the address of an image."""
     return quote(str(path), errors="surrogateescape")
+
+
+def file_name(text: str) -> str:
+    """Text as the name of one file or folder, in no other place than where it is put."""
+    return re.sub(r"[^\w.-]+", "_", printable(text))[:100].lstrip(".") or "_"
 
 
 def csv_cell(text: object) -> str:

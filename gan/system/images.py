@@ -27,6 +27,13 @@ def available_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+def may_be_image(start: bytes) -> bool:
+    """Whether a file of one of FORMATS begins like this; others may too, such as a text that begins with `BM`."""
+    return any(
+        accept is None or accept(start) is True for _, accept in map(Image.OPEN.__getitem__, available_formats())
+    )
+
+
 def identify(file: BinaryIO, formats: Sequence[str] | None = None) -> Image.Image:
     """The image in a file in one of `formats`, or else of FORMATS, for its header: it may be too large to decode."""
     return Image.open(file, formats=tuple(formats or available_formats()))

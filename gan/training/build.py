@@ -15,6 +15,7 @@ from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.data.datasets import Batches, ImageDataset, scale_images
+from gan.data.image_folder import has_test_split
 from gan.data.image_shape import ImageShape
 from gan.data.summary import summarize
 from gan.metrics import protocol
@@ -212,7 +213,11 @@ def build_reference(
     if device.type == "mps":
         device = CPU  # the classifier's pooling from 7 to 4 pixels is not implemented on mps
     dataset = DictConfig({**cfg.dataset, "limit": None})
-    has_test = "test_path" not in dataset or dataset.test_path is not None
+    has_test = (
+        "test_path" not in dataset
+        or dataset.test_path is not None
+        or has_test_split(dataset.path, folders[1], "dataset.path")
+    )
 
     def load_split(split: str) -> ImageDataset:
         return instantiate_node(dataset, data_dir=folders[0], cache_dir=folders[1], split=split)

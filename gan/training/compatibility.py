@@ -40,6 +40,11 @@ def check_run(
     """Check the parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
     together = Tricks(list(tricks.values()))
     check_dataset(settings, dataset)
+    if dataset.missing_classes and together.any("uses_labels"):
+        raise ConfigError(
+            f"trick=conditional needs classes, and {dataset.missing_classes}: move it into one of them or away, or "
+            "give it a label."
+        )
     check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
     for name, trick in tricks.items():

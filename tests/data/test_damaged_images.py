@@ -15,7 +15,8 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import image_folder
+from gan.data import decoding, image_folder, sources
+from gan.data.decoding import Fit
 from tests.damage import damaged, damages
 
 
@@ -64,8 +65,8 @@ def test_damaged_images_never_prevent_reading_the_intact_ones(damaged_files, zip
         else:
             for name, content in contents.items():
                 (path / name).write_bytes(content)
-        images, *_ = image_folder.read_images(path, Path(folder), 16, 3, None)
-        expected = torch.from_numpy(image_folder.decode_image(GOOD, 16, 3))
+        images, *_ = image_folder.read_images(path, Path(folder), Fit(16, 3))
+        expected = torch.from_numpy(decoding.decode_image(GOOD, Fit(16, 3)).pixels)
         assert sum(torch.equal(image, expected) for image in images) >= 2
         event(f"{len(images) - 2} of {len(damaged_files)} read")
 
@@ -81,7 +82,7 @@ def test_a_damaged_zip_is_read_or_gets_one_sentence(data):
         path = Path(folder) / "images.zip"
         path.write_bytes(damaged(content, data.draw(damages(len(content)))))
         try:
-            images, *_ = image_folder.read_images(path, Path(folder), 16, 3, None)
+            images, *_ = image_folder.read_images(path, Path(folder), Fit(16, 3))
             assert images.shape[1:] == (3, 16, 16)
         except ConfigError as error:
             assert "\n" not in str(error) and str(error).endswith(".")
@@ -100,11 +101,11 @@ def test_huge_images_are_skipped_and_take_no_memory(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("good.png", GOOD)
         with archive.open("bomb.png", "w") as member:
-            for _ in range(image_folder.MAX_FILE_BYTES // 2**20 + 1):
+            for _ in range(sources.MAX_FILE_BYTES // 2**20 + 1):
                 member.write(bytes(2**20))
     for path, bad in ((folder, ["claims.png", "large.png"]), (tmp_path / "bomb.zip", ["bomb.png"])):
         tracemalloc.start()
-        images, *_ = image_folder.read_images(path, tmp_path / path.name[:4], 16, 3, None)
+        images, *_ = image_folder.read_images(path, tmp_path / path.name[:4], Fit(16, 3))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         about = next((tmp_path / path.name[:4]).glob("*.json"))
@@ -120,5 +121,5 @@ def test_broken_links_circular_links_and_pipes_are_skipped(tmp_path):
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing.png")
     (folder / "endless.png").symlink_to("/dev/zero")
     os.mkfifo(folder / "waits.png")
-    images, *_ = image_folder.read_images(folder, tmp_path, 16, 3, None)
+    images, *_ = image_folder.read_images(folder, tmp_path, Fit(16, 3))
     assert len(images) == 1

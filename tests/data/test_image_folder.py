@@ -1,9 +1,7 @@
 """Folders and zips of images."""
 
 import errno
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +10,9 @@ import torch
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import datasets, image_folder
-
-
-def load(path, cache_dir, **settings):
-    defaults = {"test_path": None, "channels": None, "limit": None, "image_size": None}
-    return datasets.image_folder(cache_dir, cache_dir, "train", path=str(path), **defaults | settings)
-
-
-def png(array):
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, format="png")
-    return file.getvalue()
-
-
-def gray_png(value):
-    return png(np.full((16, 16), value, np.uint8))
+from gan.data import decode_all, image_cache
+from gan.system import files
+from tests.data.image_files import gray_png, load, png, write_zip
 
 
 def write_folder(folder, count=6):
@@ -38,13 +23,6 @@ def write_folder(folder, count=6):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(png(array))
     return arrays
-
-
-def write_zip(path, contents):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return path
 
 
 def test_a_folder_gives_its_images_and_classes(tmp_path, cache):
@@ -108,7 +86,7 @@ def test_images_are_decoded_once_until_they_change(tmp_path, cache, monkeypatch)
     write_folder(tmp_path)
     images = load(tmp_path, cache).images
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "decode_image", None)  # decoding again would fail
+        patch.setattr(decode_all, "decode_image", None)  # decoding again would fail
         assert torch.equal(load(tmp_path, cache).images, images)
     (tmp_path / "a" / "0.png").write_bytes(png(np.zeros((16, 16, 3), np.uint8)))
     assert not torch.equal(load(tmp_path, cache).images, images)
@@ -123,11 +101,12 @@ def test_images_are_decoded_again_where_the_cache_is_damaged(tmp_path, suffix):
     assert torch.equal(load(tmp_path / "images", tmp_path / "cache").images, images)
 
 
-def test_the_cache_lists_its_images(tmp_path):
+def test_the_cache_says_what_its_images_are(tmp_path):
     write_folder(tmp_path / "images")
     load(tmp_path / "images", tmp_path / "cache")
     (contents,) = (tmp_path / "cache").glob("*.json")
-    assert len(json.loads(contents.read_text())["names"]) == 6
+    about = json.loads(contents.read_text())
+    assert (about["images"], about["source"]) == (6, f"dataset.path={tmp_path / 'images'}")
 
 
 def test_unreadable_images_are_counted_and_named(tmp_path, cache, caplog):
@@ -151,16 +130,16 @@ def test_files_that_are_no_images_are_counted_by_their_ending(tmp_path, cache, i
         (tmp_path / "c").mkdir()
         for name, content in contents.items():
             (tmp_path / name).write_bytes(content)
-    assert load(source, cache).skipped == {".heic": 2, ".txt": 1, "without ending": 1, "unreadable": 1}
+    assert load(source, cache).skipped == {".heic": 2, ".txt": 1, "without ending": 1, "unreadable": 1, "hidden": 2}
 
 
 def test_an_image_that_is_unreadable_for_a_moment_is_not_left_out(tmp_path, cache, monkeypatch):
-    def fail(_source, _name):
+    def fail(_path):
         raise OSError(errno.EMFILE, "too many open files")
 
     write_folder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder.Source, "read", fail)
+        patch.setattr(files, "open_file", fail)
         with pytest.raises(OSError, match="too many open files"):
             load(tmp_path, cache, image_size=16, channels=3)
     assert len(load(tmp_path, cache, image_size=16, channels=3)) == 6
@@ -201,8 +180,12 @@ def test_images_of_any_size_are_cropped_to_squares_around_the_center(tmp_path, c
     (tmp_path / "tall.png").write_bytes(png(wide.transpose(1, 0, 2)))
     with pytest.raises(ConfigError, match=r"dataset\.image_size.* 8 to 256"):
         load(tmp_path, cache)
+    (tmp_path / "square.png").write_bytes(png(wide[:20, :20]))
+    with pytest.raises(ConfigError, match=r"dataset\.image_size"):
+        load(tmp_path, cache)
+    (tmp_path / "square.png").unlink()
     images = load(tmp_path, cache, image_size=10).images
-    assert images.shape == (2, 3, 10, 10) and (images[:, :, 2:8, 2:8] > 250).all()
+    assert images.shape == (2, 1, 10, 10) and (images[:, :, 2:8, 2:8] > 250).all()
 
 
 def test_a_limit_takes_images_from_all_subfolders(tmp_path, cache):
@@ -229,23 +212,42 @@ def test_a_path_without_readable_images_is_a_config_error_that_names_it(tmp_path
     assert f"dataset.path={tmp_path / 'images'}" in str(error.value)
 
 
-CONTENTS = {"names": ["a/0.png", "b/1.png"], "unreadable": [], "classes": ["a", "b"]}
+def test_the_home_folder_can_be_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_folder(tmp_path / "pics (1)")
+    assert len(load("~/pics (1)", tmp_path / "cache")) == 6
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_folder(Path("~"), count=2)
+    assert len(load("~", tmp_path / "cache")) == 2  # a folder of that name comes first
+    with pytest.raises(ConfigError, match=r"dataset\.path=~no-such-user/x does not exist"):
+        load("~no-such-user/x", tmp_path / "cache")
+
+
+ABOUT = {
+    "version": image_cache.VERSION, "source": "x", "images": 2, "classes": ["a", "b"], "labels": [0, 1], "missing": "",
+    "unreadable": [], "skipped": {}, "scales": {}, "notes": {},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("array", "contents"),
     [
-        (np.zeros((2, 3, 16, 16), np.float32), CONTENTS),
-        (np.zeros((2, 3 * 16 * 16), np.uint8), CONTENTS),
-        (np.zeros((1, 3, 16, 16), np.uint8), CONTENTS),
-        (np.zeros((2, 4, 16, 16), np.uint8), CONTENTS),
-        (np.array([{}, {}], object), CONTENTS),
+        (np.zeros((2, 3, 16, 16), np.float32), ABOUT),
+        (np.zeros((2, 3 * 16 * 16), np.uint8), ABOUT),
+        (np.zeros((1, 3, 16, 16), np.uint8), ABOUT),
+        (np.zeros((2, 4, 16, 16), np.uint8), ABOUT),
+        (np.array([{}, {}], object), ABOUT),
         (None, []),
         (None, {}),
-        (None, CONTENTS | {"names": "ab"}),
-        (None, CONTENTS | {"names": [1, 2]}),
-        (None, CONTENTS | {"unreadable": None}),
-        (None, CONTENTS | {"classes": ["c", "d"]}),
+        (None, ABOUT | {"unreadable": None}),
+        (None, ABOUT | {"unreadable": [1]}),
+        (None, ABOUT | {"classes": ["a"]}),
+        (None, ABOUT | {"labels": [0, 1, 1]}),
+        (None, ABOUT | {"labels": [0, -1]}),
+        (None, ABOUT | {"labels": [0, "1"]}),
+        (None, ABOUT | {"scales": {"integer": [0.0]}}),
+        (None, ABOUT | {"notes": {"values": 8}}),
     ],
 )
 def test_images_are_decoded_again_where_the_cache_is_of_another_form(tmp_path, caplog, array, contents):

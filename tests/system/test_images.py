@@ -13,7 +13,8 @@ from PIL import Image, ImageFile
 
 from gan import sampling
 from gan.config.errors import ConfigError
-from gan.data import image_folder
+from gan.data import decoding, image_folder, sources
+from gan.data.decoding import Fit
 from gan.report.claim_page import claims_page
 from gan.report.contents import Report
 from gan.report.documents import markdown_report
@@ -40,8 +41,8 @@ def roads(folder: Path, content: bytes) -> list:
             archive.write(path, path.name)
     runs = find_runs([run])
     return [
-        lambda: image_folder.read_images(folder / "images", folder / "1", 16, 1, None)[0].shape[0] == 1,
-        lambda: image_folder.read_images(folder / "images.zip", folder / "2", 16, 1, None)[0].shape[0] == 1,
+        lambda: image_folder.read_images(folder / "images", folder / "1", Fit(16, 1))[0].shape[0] == 1,
+        lambda: image_folder.read_images(folder / "images.zip", folder / "2", Fit(16, 1))[0].shape[0] == 1,
         lambda: sampling.write_samples_gif(run, 4) is None and not (run / "samples.gif").exists(),
         lambda: (
             "<img" not in Page(Report(runs, folder)).html() and "step_0000001" in markdown_report(Report(runs, folder))
@@ -94,10 +95,10 @@ def test_a_decompression_bomb_is_not_decoded_on_any_road(tmp_path, monkeypatch):
 def test_a_jpeg_is_decoded_small_however_large_it_is(tmp_path):
     """Of 100 million pixels, an eighth of each side is decoded where 16 pixels are asked for."""
     Image.new("RGB", (10_000, 10_000), (200, 100, 50)).save(tmp_path / "large.jpg")
-    images, *_ = image_folder.read_images(tmp_path, tmp_path / "cache", 16, None, None)
+    images, *_ = image_folder.read_images(tmp_path, tmp_path / "cache", Fit(16))
     assert images.shape == (1, 3, 16, 16)
     with pytest.raises(ConfigError, match="10000x10000"):
-        image_folder.read_images(tmp_path, tmp_path / "cache", None, None, None)
+        image_folder.read_images(tmp_path, tmp_path / "cache", Fit(0))
 
 
 def test_every_format_of_the_list_is_read(tmp_path):
@@ -106,7 +107,7 @@ def test_every_format_of_the_list_is_read(tmp_path):
             Image.new("RGB", (16, 16), (200, 100, 50)).save(tmp_path / f"x.{kind}")
             assert images.image_size(tmp_path / f"x.{kind}") == (16, 16)
             assert images.read_image(tmp_path / f"x.{kind}").size == (16, 16)
-            assert image_folder.is_image(tmp_path / f"x.{kind}")
+            assert images.may_be_image((tmp_path / f"x.{kind}").read_bytes()[: sources.START_BYTES])
 
 
 def test_the_frames_of_a_gif_share_a_budget_of_memory(tmp_path, monkeypatch):
@@ -121,7 +122,7 @@ def test_the_frames_of_a_gif_share_a_budget_of_memory(tmp_path, monkeypatch):
 
 def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     together, most, lock = 0, 0, threading.Lock()
-    fit = image_folder.fit_image
+    fit = decoding.fit_image
 
     def counted(*arguments):
         nonlocal together, most
@@ -133,9 +134,9 @@ def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
             together -= 1
         return result
 
-    monkeypatch.setattr(image_folder, "fit_image", counted)
-    monkeypatch.setattr(image_folder, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(decoding, "fit_image", counted)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 100)
     for number in range(6):
         Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
-    image_folder.read_images(tmp_path, tmp_path / "cache", 16, 1, None)
+    image_folder.read_images(tmp_path, tmp_path / "cache", Fit(16, 1))
     assert most == 1
