@@ -25,6 +25,15 @@ TIMINGS = """() => [
 ]"""
 
 
+# On Linux what wait4 says of memory begins with what the parent held
+PEAK = """import pathlib, runpy
+try:
+    runpy.run_module("gan.report", run_name="__main__")
+finally:
+    status = pathlib.Path("/proc/self/status")
+    print(status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else "")"""
+
+
 class Cost(NamedTuple):
     """Seconds, seconds of the processor and peak memory of `python -m gan.report`, and the size of report.html."""
 
@@ -57,16 +66,19 @@ def measure_costs() -> list[list[str]]:
 def build_report(runs: Path, out: Path) -> Cost:
     """Build the report about a folder of runs in a process of its own."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "gan.report", str(runs), "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", PEAK, str(runs), "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed = process.stdout.read()
     _, code, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    last = printed.split()[-1]
+    peak = 1024 * int(last) if last.isdigit() else usage.ru_maxrss
     processor_seconds = usage.ru_utime + usage.ru_stime
-    return Cost(seconds, processor_seconds, unit * usage.ru_maxrss, (out / "report.html").stat().st_size)
+    return Cost(seconds, processor_seconds, peak, (out / "report.html").stat().st_size)
 
 
 def open_report(page: Path) -> list[float]:

@@ -197,7 +197,9 @@ def download_errors(title: str, missing: Sequence[PublishedFile], data_dir: Path
     # torchvision raises any of these for a wrong answer, or without a network
     except (OSError, RuntimeError, ValueError, EOFError, http.client.HTTPException) as error:
         number = error.errno if isinstance(error, OSError) else None
-        if is_memory_error(error) or number in DISK_ERRORS or (number and getattr(error, "filename", None)):
+        is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        names_a_file = bool(number and getattr(error, "filename", None))
+        if is_memory_error(error) or number in DISK_ERRORS or (names_a_file and not is_missing):
             raise
         reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
         if isinstance(error, RuntimeError) and "corrupted" in reason:  # torchvision's word for a wrong sum

@@ -158,7 +158,7 @@ def test_a_mistake_gets_one_sentence_and_leaves_the_current_folder_as_it_is(prog
         ("sample.py", ["run=x", "+sed=9"], ["seed=9"]),
         ("sample.py", ["run=x", "--n", "9"], ["python sample.py run=x n=9"]),
         ("sample.py", ["outputs/x"], ["python sample.py run=outputs/x"]),
-        ("sample.py", ["run=x", "class=None"], ["class=null"]),
+        ("sample.py", ["run=x", "n=None"], ["n=None"]),
         ("sample.py", ["run=x", "~n"], ["n=VALUE"]),
         ("sample.py", ["run=x", "n", "=", "9"], ["python sample.py run=x n=9"]),
         ("sample.py", ["run=no such (1)"], ["no such (1)"]),
