@@ -93,6 +93,10 @@ class Page:
         candidates = [*self.best.runs, *self.report.runs]
         return next((frame for run in candidates if (frame := embed_file(run, "samples/real.png", tiles))), None)
 
+    def real_classes(self) -> Frame | None:
+        """Real images of each class, with its name, of the best run's data."""
+        return embed_file(self.best.runs[0], "figures/real_classes.png")
+
     def neighbors(self) -> list[tuple[RunFolder, Frame]]:
         """Generated images above their nearest training images, of the runs that were evaluated."""
         shown = self.details() or self.best.runs[:MAX_DETAILED]

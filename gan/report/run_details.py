@@ -8,10 +8,11 @@ from omegaconf.errors import OmegaConfBaseException
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.config.options import MULTIPLE_CHOICE, option_files
 from gan.report.composition import compose_settings
-from gan.report.runs import RunFolder, flatten
+from gan.report.runs import RunFolder, flatten, is_number
 from gan.system import files
 
 LOG_LINES = 200  # from the end
+MAX_CLASSES = 20  # that are named
 RESUMABLE = ("stopped", "interrupted", "failed")
 
 
@@ -61,6 +62,19 @@ def default_settings(choices: dict[str, str]) -> dict[str, str]:
         return dict(flatten(compose_settings(*(f"{name}={value}" for name, value in groups.items())))) | groups
     except (HydraException, OmegaConfBaseException):
         return {}
+
+
+def describe_data(run: RunFolder) -> str:
+    """The images that the run was trained on: how many, their shape, and their classes; empty where it is not known."""
+    data = run.status["data"]
+    count, shape, names = data.get("images"), data.get("shape"), data.get("class_names")
+    if not is_number(count) or not isinstance(shape, list) or not all(map(is_number, shape)) or len(shape) != 3:
+        return ""
+    channels, height, width = shape
+    classes = [str(name) for name in names] if isinstance(names, list) else []
+    listed = f", {len(classes)} classes: {', '.join(classes[:MAX_CLASSES])}" if classes else ""
+    more = " ..." if len(classes) > MAX_CLASSES else ""
+    return f"{data.get('name', run.setting('dataset'))}: {count:,} images of {height}x{width}x{channels}{listed}{more}"
 
 
 def read_log(run: RunFolder) -> str:

@@ -14,7 +14,8 @@ from gan import sampling
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
-from gan.data.datasets import Batches, ImageDataset, scale_images
+from gan.data.batches import Batches
+from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_folder import has_test_split
 from gan.data.image_shape import ImageShape
 from gan.data.summary import summarize

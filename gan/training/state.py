@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan import __version__, sampling
 from gan.config.schema import Period, Periods, Settings
-from gan.data.datasets import Batches
+from gan.data.batches import Batches
 from gan.data.image_shape import ImageShape
 from gan.data.summary import DataSummary
 from gan.losses import Loss

@@ -2,7 +2,8 @@
 
 import torch
 
-from gan.data.datasets import Batches, ImageDataset
+from gan.data.batches import Batches
+from gan.data.datasets import ImageDataset
 
 
 def test_each_image_of_a_batch_has_its_label():

@@ -7,7 +7,8 @@ from PIL import Image
 
 from gan.config.errors import ConfigError
 from gan.data import datasets
-from gan.data.datasets import Batches, ImageDataset, scale_images
+from gan.data.batches import Batches
+from gan.data.datasets import ImageDataset, scale_images
 from gan.system import distributed
 
 CPU = torch.device("cpu")

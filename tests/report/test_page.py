@@ -82,6 +82,23 @@ def test_a_page_of_one_run_has_its_settings_log_and_commands(tmp_path):
     assert re.search(r"train\.batch_size</th><td>32</td><td>64<", changed)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"name": "pets", "images": 1500, "shape": [3, 8, 8], "class_names": ["cat", "<b>"]}, "pets: 1,500 images of 8x8x3, 2 classes: cat, &lt;b&gt;"),
+        ({"name": "pets", "images": 1500, "shape": [3, 8, 8]}, "pets: 1,500 images of 8x8x3<"),
+        ({"images": [1], "shape": 5, "class_names": 7}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_a_page_says_what_a_run_was_trained_on(tmp_path, data, said):
+    write_run(tmp_path / "0")
+    path = tmp_path / "0" / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": data}))
+    text = page_of(tmp_path)
+    assert said in text if said else " images of 8x8" not in text
+
+
 def test_two_groups_are_compared(tmp_path):
     for name, loss in (("a", 0.5), ("b", 0.2)):
         write_run(tmp_path / name, f"model=m{name}", losses=(loss,))
