@@ -22,7 +22,7 @@ from gan.report.search import list_trials, searched_settings
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("uPlot.iife.min.js", "table.js", "images.js", "curves.js", "page.js")
 MAX_SCORES = 3  # columns of the table that are shown at first
-MAX_SETTINGS = 3  # with more, the table shows none at first, since the names of the rows have them
+MAX_SETTINGS = 4  # with more, the table shows none at first, since the names of the rows have the main ones
 MAIN_NUMBERS = ("steps", "seconds", "images/s")
 MAX_DETAILED = 12  # runs whose log and configuration are in the page
 GIF_BYTES = 4 * 2**20

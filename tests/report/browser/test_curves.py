@@ -94,7 +94,7 @@ def test_the_vertical_axis_can_be_logarithmic(visit):
     linear = plots(page)
     page.locator("input#log-y").check()
     logarithmic = plots(page)
-    assert {plot["distr"] for plot in linear.values()} == {1}
+    assert {name for name, plot in linear.items() if plot["distr"] != 1} == {"fid_digits"}  # whose end would be flat
     assert logarithmic["generator/loss"]["distr"] == 3 and logarithmic["discriminator/gradient_norm"]["distr"] == 3
     for plot in logarithmic.values():
         values = [value for line in plot["series"] for value in line["values"] if value]
