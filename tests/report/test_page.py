@@ -99,6 +99,17 @@ def test_a_page_says_what_a_run_was_trained_on(tmp_path, data, said):
     assert said in text if said else " images of 8x8" not in text
 
 
+def test_a_run_that_finished_after_a_failure_is_marked_in_the_table_and_at_its_images(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / name, f"model=m{name}")
+    path = tmp_path / "a" / "status.json"
+    failures = {"failures": [{"step": 5, "what": "mode collapse"}]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | failures))
+    text = page_of(tmp_path)
+    assert text.count('<span class="problem">failures</span>') == 1
+    assert text.count('<span class="problem">step 5: mode collapse</span>') == 1
+
+
 def test_two_groups_are_compared(tmp_path):
     for name, loss in (("a", 0.5), ("b", 0.2)):
         write_run(tmp_path / name, f"model=m{name}", losses=(loss,))
