@@ -116,17 +116,15 @@ class Page:
         report = self.report
         headline = report.headline
         numbers = {run.folder: index for index, run in enumerate(report.runs)}
-        score_of = [results.get(headline) if headline else None for results in report.results]
         return {
             "groups": [
                 {
                     "name": group.name,
-                    "label": group.label,
                     "runs": [numbers[run.folder] for run in group.counted],
-                    "score": score.mean if score else None,
+                    "score": score.mean if (score := report.score(group)) else None,
                     "rank": self.by_rank.index(group),
                 }
-                for group, score in zip(report.groups, score_of, strict=True)
+                for group in report.groups
             ],
             "runs": [self.run_data(run) for run in report.runs],
             "panels": [panel._asdict() for panel in self.panels],

@@ -64,19 +64,20 @@ def scored_run(folder, fid, coverage, **record):
     write_run(folder, f"model=m{folder.name}", scores=scores)
 
 
+def forms_of(folder):
+    """The report about the runs in a folder as Markdown, as a page, and as rows of the CSV."""
+    report = Report(find_runs([folder]), folder)
+    return markdown_report(report), Page(report).html(), list(csv.DictReader(csv_table(report).splitlines()))
+
+
 def test_one_protocol_is_written_once_below_the_table(tmp_path):
     for number in range(3):
         scored_run(tmp_path / str(number), fid=1.0 + number, coverage=0.1 * number, features="mnist-1")
-    report = Report(find_runs([tmp_path]), tmp_path)
-    text, page, rows = (
-        markdown_report(report),
-        Page(report).html(),
-        list(csv.DictReader(csv_table(report).splitlines())),
-    )
+    text, page, rows = forms_of(tmp_path)
     table = markdown_table(text)
     assert [row["fid_mnist"] for row in table] == ["**1**", "2", "3"]
     assert [row["coverage_mnist"] for row in table] == ["0", "0.100", "**0.200**"]
-    assert text.count("mnist-1") == 1 and page.count("mnist-1") == 1 and " [1]" not in text + csv_table(report)
+    assert text.count("mnist-1") == 1 and page.count("mnist-1") == 1 and " [1]" not in text + str(rows)
     assert page.count('class="number best"') == 2 and "not comparable" not in page
     assert [float(row["fid_mnist"]) for row in rows] == [1.0, 2.0, 3.0] and len({row["protocol"] for row in rows}) == 1
     assert "accuracy" not in table[0] and "accuracy" not in rows[0]
@@ -87,12 +88,7 @@ def test_scores_of_three_protocols_never_share_a_column(tmp_path):
     records = ({"features": "mnist-1"}, {"features": "mnist-2"}, {"features": "mnist-1", "split": "train"})
     for number, record in enumerate((*records, records[0])):
         scored_run(tmp_path / str(number), fid=1.0 + number, coverage=0.5, **record)
-    report = Report(find_runs([tmp_path]), tmp_path)
-    text, page, rows = (
-        markdown_report(report),
-        Page(report).html(),
-        list(csv.DictReader(csv_table(report).splitlines())),
-    )
+    text, page, rows = forms_of(tmp_path)
     table = markdown_table(text)
     columns = ["fid_mnist [1]", "fid_mnist [2]", "fid_mnist [3]"]
     assert [[row[column] for column in columns] for row in table] == [
