@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -20,16 +20,16 @@ from typing import Any
 from hydra._internal.core_plugins import basic_launcher, basic_sweeper
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
-from hydra.plugins.launcher import Launcher
 from hydra_plugins.hydra_joblib_launcher import joblib_launcher
 from hydra_plugins.hydra_optuna_sweeper import optuna_sweeper
-from hydra_plugins.hydra_submitit_launcher import submitit_launcher
 
-from gan.cli.sweeps import Job, Sweep
+from gan.cli.sweeps import Job
 from gan.system import status
+from hydra_plugins._gan_planned import STOP_SIGNALS, PlannedLauncher, on_signals
+from hydra_plugins._gan_submitit import LocalLauncher, SlurmLauncher
 
 log = logging.getLogger(__name__)
-STOP_SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+__all__ = ["BasicLauncher", "BasicSweeper", "JoblibLauncher", "LocalLauncher", "OptunaSweeper", "SlurmLauncher"]
 
 
 class BasicSweeper(basic_sweeper.BasicSweeper):
@@ -50,48 +50,8 @@ class OptunaSweeper(optuna_sweeper.OptunaSweeper):
                 raise
 
 
-@contextlib.contextmanager
-def on_signals(numbers: Sequence[int], handle: Callable[[int], Any]) -> Iterator[None]:
-    """Call `handle` with the number of a signal that comes, unless it is ignored, as by nohup, or a run handles it."""
-    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, lambda received, _: handle(received))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class PlannedLauncher(Launcher):
-    """Mixed into a launcher: chooses the folders of the jobs, and prints the sweep's table if a signal ends it."""
-
-    hydra_context: Any
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        sweep = next(each for each in self.hydra_context.callbacks.callbacks if isinstance(each, Sweep))
-        try:
-            with on_signals(STOP_SIGNALS[1:], lambda number: sys.exit(128 + number)):  # Python has one for SIGINT
-                jobs = sweep.plan(self.hydra_context.config_loader, job_overrides, initial_job_idx)
-                return self.launch_jobs(jobs, initial_job_idx)
-        except (SystemExit, KeyboardInterrupt):
-            sweep.print_outcomes()
-            raise
-
-    def launch_jobs(self, jobs: list[Job], first: int) -> Sequence[JobReturn]:
-        return super().launch([job.overrides for job in jobs], first)  # type: ignore[safe-super]
-
-
 class BasicLauncher(PlannedLauncher, basic_launcher.BasicLauncher):
     """One job after the other, in this process."""
-
-
-class LocalLauncher(PlannedLauncher, submitit_launcher.LocalLauncher):
-    """Submitit's processes on this machine."""
-
-
-class SlurmLauncher(PlannedLauncher, submitit_launcher.SlurmLauncher):
-    """Submitit's jobs on a SLURM cluster."""
 
 
 class JoblibLauncher(PlannedLauncher, joblib_launcher.JoblibLauncher):

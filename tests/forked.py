@@ -95,8 +95,9 @@ def fork(program: str, arguments: tuple[str, ...], folder: Path, output: Path, e
         return child
     code = 70
     # Hydra will load its plugins anew, and ours, which derive from them, must not be older.
-    if sys.modules.pop("hydra_plugins._gan_launchers", None):
-        del sys.modules["hydra_plugins"]._gan_launchers
+    for name in [name for name in sys.modules if name.startswith("hydra_plugins._gan_")]:
+        del sys.modules[name]
+        delattr(sys.modules["hydra_plugins"], name.rpartition(".")[2])
     try:
         execute(program, arguments, folder, output, environment)
         code = 0

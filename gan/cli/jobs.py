@@ -74,8 +74,6 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
             exit_with(message)
         log.error("%s", message)
     if stopped_by:
-        if stopped_by == getattr(signal, "SIGUSR2", None):
-            signal.raise_signal(stopped_by)  # all is saved: submitit may now queue the job again
         sys.exit(128 + stopped_by)
     return objective(folder)
 

@@ -32,11 +32,10 @@ class Interrupted(KeyboardInterrupt):
 def stop_signals() -> list[int]:
     """The signals that ask a program to stop. One that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
-    Where a handler for SIGUSR2 is installed, SIGUSR2 takes the place of SIGTERM: submitit handles it as the end of a
-    job's time on a cluster, after which it queues the job again, and ignores the SIGTERM that comes before.
+    SIGUSR2 is one where a handler for it is installed: by submitit, in a job of a cluster, as a warning before its end.
     """
     on_cluster = hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2))
-    names = ["SIGINT", "SIGHUP", "SIGUSR2" if on_cluster else "SIGTERM"]
+    names = ["SIGINT", "SIGHUP", "SIGTERM", *(["SIGUSR2"] if on_cluster else [])]
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has no SIGHUP
     return [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
 

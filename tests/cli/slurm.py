@@ -1,7 +1,7 @@
 """A fake SLURM cluster of one machine, whose commands start jobs at once.
 
 `sbatch` starts a script once for each element of its array, `srun` runs a command, `scontrol requeue` starts a job
-again, and `sacct` lists no job. The submitted script and the process ids are kept in the folder.
+again, and `squeue` does not answer. The submitted script and the process ids are kept in the folder.
 """
 
 import os
@@ -30,10 +30,11 @@ echo $$ > "{folder}/pid_$SLURM_JOB_ID"
 exec "$@"
 """,
     "scontrol": """
+[ "$1" = requeue ] || exit 0
 echo "$*" >> {folder}/requeued
 {folder}/bin/start "$2" > /dev/null 2>&1 &
 """,
-    "sacct": "echo 'JobID|State|NodeList'\n",
+    "squeue": "exit 1\n",
 }
 
 

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gan.system import files
 from gan.system.locks import is_locked
 from gan.training import checkpoint
-from hydra_plugins._gan_launchers import on_signals
+from hydra_plugins._gan_planned import on_signals
 from tests.cli import slurm
 from tests.conftest import ROOT, TINY, read_status, same_weights
 

@@ -52,8 +52,9 @@ def test_signals_that_come_together_interrupt_a_program_once_and_a_later_one_aga
     assert caught.value.signal == number
 
 
-def test_on_a_cluster_sigusr2_takes_the_place_of_sigterm():
-    """A handler for it is installed there, by submitit, which has one for SIGTERM, too."""
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGUSR2])
+def test_on_a_cluster_sigusr2_asks_to_stop_as_sigterm_does(first):
+    """SLURM sends SIGTERM to a job that is cancelled. A handler for both is installed there, by submitit."""
     received = []
 
     def note(number, _frame):
@@ -62,11 +63,10 @@ def test_on_a_cluster_sigusr2_takes_the_place_of_sigterm():
     with handler(signal.SIGUSR2, note):
         signal.signal(signal.SIGTERM, note)
         with signals.interruptions(), signals.stop_requests() as stop:
-            signal.raise_signal(signal.SIGTERM)
-            assert (stop.signal, received) == (0, [signal.SIGTERM])
+            signal.raise_signal(first)
             signal.raise_signal(signal.SIGUSR2)
-            assert (stop.signal, received) == (signal.SIGUSR2, [signal.SIGTERM])
-        assert signal.getsignal(signal.SIGUSR2) is note
+            assert (stop.signal, received) == (first, [])
+        assert signal.getsignal(signal.SIGTERM) is signal.getsignal(signal.SIGUSR2) is note
 
 
 def test_an_ignored_signal_stays_ignored():
