@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from gan.system import files
 from hydra_plugins import _gan_slurm_job, _gan_submitit
+from tests import forked
 from tests.cli import slurm_cluster
 from tests.conftest import ROOT, TINY, read_status, same_weights
 
@@ -26,7 +28,9 @@ QUIET = ["watch.samples_every=null", "threads=1"]
 def cluster(tmp_path_factory):
     """Environment variables with which programs find a real cluster."""
     with slurm_cluster.running(tmp_path_factory.mktemp("cluster")) as configuration:
-        yield os.environ | {"SLURM_CONF": configuration, "OMP_NUM_THREADS": "1"}
+        yield {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | {
+            "SLURM_CONF": configuration
+        }
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def numbers_by_run(process):
 @needs_slurm
 @pytest.mark.slow
 def test_a_sweep_on_slurm_ends_as_one_here_and_squeue_tells_its_runs(sweep, cluster, train_here, tmp_path):
-    process = sweep("seed=1,2,3", "train.max_steps=20")
+    process = sweep("seed=1,2,3", "train.max_steps=20", "threads=1")
     numbers = numbers_by_run(process)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 0 and re.findall(r"^seed-\d +(\w+)", output, re.MULTILINE) == ["finished"] * 3, output
@@ -84,7 +88,7 @@ def test_a_sweep_on_slurm_ends_as_one_here_and_squeue_tells_its_runs(sweep, clus
     assert {run: jobs[number] for run, number in numbers.items()} == {
         f"seed-{seed}": ("COMPLETED", f"gan:sweep/seed-{seed}") for seed in (1, 2, 3)
     }
-    train_here(tmp_path / "here", "train.max_steps=20", "seed=3")
+    train_here(tmp_path / "here", "train.max_steps=20", "threads=1", "seed=3")
     assert same_weights(tmp_path / "sweep" / "seed-3", tmp_path / "here")
 
 
@@ -117,7 +121,7 @@ def test_a_warned_run_is_requeued_and_ends_as_if_undisturbed(sweep, cluster, tra
 def test_slurm_warns_of_the_time_limit_and_cancelled_runs_are_shown_as_stopped(sweep, cluster, tmp_path):
     """Two runs at once; one is killed, one warned and requeued, and the third waits or runs when all are cancelled."""
     limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
-    process = sweep("seed=1,2,3", "train.max_steps=1000000", "watch.checkpoint_every=100", *QUIET, *limit)
+    process = sweep("seed=1,2,3", "train.max_steps=1000000", "watch.checkpoint_every=100", *limit)
     numbers = numbers_by_run(process)
     folders = {run: tmp_path / "sweep" / run for run in numbers}
     wait_until(lambda: all((folders[run] / "metrics.jsonl").exists() for run in ("seed-1", "seed-2")), process)
@@ -131,7 +135,40 @@ def test_slurm_warns_of_the_time_limit_and_cancelled_runs_are_shown_as_stopped(s
     rows = dict(re.findall(r"^(seed-\d) +(\w+)", output, re.MULTILINE))
     assert rows["seed-1"] == rows["seed-2"] == "stopped", output
     assert (output.count("(cancelled)"), output.count("(failed)"), output.count("  resume  ")) == (2, 1, 1), output
-    assert {read_status(folders[run])["state"] for run in ("seed-1", "seed-2")} == {"stopped"}
+    ended = [read_status(folders[run]) for run in ("seed-1", "seed-2")]
+    assert all(status["state"] == "stopped" and "3 threads" in status["machine"] for status in ended)  # its CPUs
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_the_documented_script_runs_torchrun_in_two_tasks_and_goes_on_after_a_warning(cluster, cache, tmp_path):
+    settings = [*TINY, *QUIET, f"cache_dir={cache}", "train.max_steps=600", "watch.log_every=20", "optim=sgd"]
+    usage = (ROOT / "docs" / "usage.md").read_text("utf-8")
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", usage, re.DOTALL)
+    folder = tmp_path / "resumed"
+    for documented, tried in {
+        "outputs/dcgan": str(folder),
+        "dataset=mnist model=dcgan": " ".join(settings),
+        "29400": str(slurm_cluster.free_port()),
+    }.items():
+        assert script.count(documented) == 1
+        script = script.replace(documented, tried)
+    on_one_machine = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", f"--output={tmp_path / 'log'}"]
+    torchruns = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    submit = ["sbatch", "--parsable", f"--chdir={ROOT}", *on_one_machine]
+    environment = cluster | {"PATH": torchruns}
+    done = subprocess.run(submit, input=script, env=environment, capture_output=True, text=True, check=True)
+    number = done.stdout.strip()
+    wait_until(lambda: files.read_rows(folder / "metrics.jsonl"), None)
+    assert queue(cluster)[number] == ("RUNNING", "gan:dcgan")
+    subprocess.run(["scancel", "--signal=TERM", number], env=cluster, check=True)
+    undisturbed = forked.run_ranks(2, "train.py", *settings, f"hydra.run.dir={tmp_path / 'undisturbed'}")
+    assert [each.returncode for each in undisturbed] == [0, 0], undisturbed
+    wait_until(lambda: queue(cluster)[number][0] not in ("PENDING", "RUNNING", "COMPLETING"), None)
+    log = (tmp_path / "log").read_text()
+    assert queue(cluster)[number][0] == "COMPLETED", log
+    assert "Stopped after" in log and "Finished after 600 steps" in log and "Force Terminated" not in log, log
+    assert same_weights(folder, tmp_path / "undisturbed")
 
 
 @needs_slurm
