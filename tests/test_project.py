@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.conftest import ROOT, composed
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 CI = ROOT / ".ci"
+SLURM = ("sbatch", "munge")  # programs
 TEST_LINE = "echo README {} >> calls  # -m pytest"
 
 
@@ -204,7 +206,9 @@ def run_ci(tmp_path):
     Returns its exit code and the programs it called, in order.
     """
 
-    def call(test_line: str, failing: str | None = None, browser: str | None = "chromium") -> tuple[int, list[str]]:
+    def call(
+        test_line: str, failing: str | None = None, installed: Sequence[str] = ("chromium", *SLURM)
+    ) -> tuple[int, list[str]]:
         (tmp_path / ".ci").mkdir()
         for path in CI.iterdir():
             (tmp_path / ".ci" / path.name).write_bytes(path.read_bytes())
@@ -214,7 +218,7 @@ def run_ci(tmp_path):
         (tmp_path / "bin" / "python3").symlink_to(sys.executable)
         (tmp_path / ".venv" / "bin").mkdir(parents=True)
         programs = [f".venv/bin/{name}" for name in ("python", "ruff", "mypy")]
-        for name in [*programs, "bin/apt-get", *([f"bin/{browser}"] if browser else [])]:
+        for name in [*programs, "bin/apt-get", *(f"bin/{name}" for name in installed)]:
             program = tmp_path / name
             line = f"{program.name}${{*:+ $*}}"
             program.write_text(f'#!/bin/sh\necho {program.name} "$@" >> calls\ntest "{line}" != "{failing}"\n')
@@ -243,18 +247,26 @@ def test_ci_runs_the_tests_the_slow_ones_the_checks_and_the_benchmarks(run_ci):
 
 
 @pytest.mark.parametrize("browser", ["chromium", "google-chrome"])
-def test_ci_takes_the_browser_that_is_there(run_ci, browser):
-    assert run_ci(TEST_LINE.format("tests"), browser=browser) == (0, STEPS)
+def test_ci_takes_the_browser_and_the_slurm_that_are_there(run_ci, browser):
+    assert run_ci(TEST_LINE.format("tests"), installed=[browser, *SLURM]) == (0, STEPS)
 
 
-INSTALLING = ["apt-get update", "apt-get install -y --no-install-recommends chromium"]
+MISSING = [
+    (["google-chrome"], "slurm-wlm munge"),
+    (["chromium", "sbatch"], "slurm-wlm munge"),
+    (SLURM, "chromium"),
+    ([], "chromium slurm-wlm munge"),
+]
 
 
-@pytest.mark.parametrize("failing", [None, *INSTALLING])
-def test_ci_installs_a_browser_where_there_is_none_and_goes_on_without(run_ci, failing):
-    code, calls = run_ci(TEST_LINE.format("tests"), failing, browser=None)
+@pytest.mark.parametrize(("installed", "packages"), MISSING)
+@pytest.mark.parametrize("failing", [None, "update", "install"])
+def test_ci_installs_what_is_missing_and_goes_on_without(run_ci, installed, packages, failing):
+    lines = ["apt-get update", f"apt-get install -y --no-install-recommends {packages}"]
+    failing_line = next((line for line in lines if failing and failing in line), None)
+    code, calls = run_ci(TEST_LINE.format("tests"), failing_line, installed)
     assert code == 0
-    assert calls[-len(STEPS) :] == STEPS and calls[: -len(STEPS)] == INSTALLING[: 1 if failing == INSTALLING[0] else 2]
+    assert calls[-len(STEPS) :] == STEPS and calls[: -len(STEPS)] == lines[: 1 if failing == "update" else 2]
 
 
 @pytest.mark.parametrize("failing", STEPS[1:])
