@@ -31,7 +31,8 @@ from hydra_plugins._gan_planned import PlannedLauncher
 
 log = logging.getLogger(__name__)
 
-# States of a job that never runs again. One that is COMPLETED has a result, which other machines may see later.
+# States of a job that never runs again; in others it is GONE in the end, minutes later. One that is COMPLETED has a
+# result, which other machines may see later.
 ENDED = {"BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "GONE"}
 QUEUE_SECONDS = 30  # at most, between two looks at SLURM's queue
 SQUEUE = ["squeue", "--noheader", "--array", "--states=all"]
@@ -113,8 +114,7 @@ class SlurmLauncher(SubmittedLauncher, submitit_launcher.SlurmLauncher):
 
     def __call__(self, overrides: list[str], folder_key: str, number: int, name: str, state: Any) -> JobReturn:
         """The work of a job, in its process: under its name, and on its own cores."""
-        rename = ["scontrol", "update", f"JobId={JobEnvironment().job_id}", f"JobName={self.name}/{name}"]
-        subprocess.run(rename, capture_output=True, check=False)
+        output_of("scontrol", "update", f"JobId={JobEnvironment().job_id}", f"JobName={self.name}/{name}")
         if cores := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cores)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
@@ -124,8 +124,15 @@ class SlurmLauncher(SubmittedLauncher, submitit_launcher.SlurmLauncher):
         """Also after SIGTERM, if SLURM preempts the job; it sends the same to one that is cancelled or out of time."""
         if number != signal.SIGTERM:
             return super().goes_on(number)
-        command = [*SQUEUE, "--format=%T", f"--jobs={JobEnvironment().job_id}"]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "RUNNING"
+        return output_of(*SQUEUE, "--format=%T", f"--jobs={JobEnvironment().job_id}").strip() == "RUNNING"
+
+
+def output_of(*command: str) -> str:
+    """What a program prints; nothing where it is missing or does not answer, which costs no run."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 class QueueWatcher(SlurmInfoWatcher):

@@ -20,7 +20,7 @@ needs_slurm = pytest.mark.skipif(
     not all(map(slurm_cluster.find, slurm_cluster.PROGRAMS)),
     reason=f"needs {', '.join(slurm_cluster.PROGRAMS)}: Debian's packages slurm-wlm and munge",
 )
-SMALL_JOB = ["hydra/launcher=slurm", "hydra.launcher.partition=main", "hydra.launcher.cpus_per_task=3"]
+SMALL_JOB = ["hydra/launcher=slurm", "hydra.launcher.partition=main", "hydra.launcher.cpus_per_task=1"]
 QUIET = ["watch.samples_every=null", "threads=1"]
 
 
@@ -120,7 +120,8 @@ def test_a_warned_run_is_requeued_and_ends_as_if_undisturbed(sweep, cluster, tra
 @pytest.mark.slow
 def test_slurm_warns_of_the_time_limit_and_cancelled_runs_are_shown_as_stopped(sweep, cluster, tmp_path):
     """Two runs at once; one is killed, one warned and requeued, and the third waits or runs when all are cancelled."""
-    limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
+    limit = ["timeout_min=1", "signal_delay_s=50", "array_parallelism=2"]
+    limit = [f"hydra.launcher.{setting}" for setting in limit]
     process = sweep("seed=1,2,3", "train.max_steps=1000000", "watch.checkpoint_every=100", *limit)
     numbers = numbers_by_run(process)
     folders = {run: tmp_path / "sweep" / run for run in numbers}
@@ -136,7 +137,7 @@ def test_slurm_warns_of_the_time_limit_and_cancelled_runs_are_shown_as_stopped(s
     assert rows["seed-1"] == rows["seed-2"] == "stopped", output
     assert (output.count("(cancelled)"), output.count("(failed)"), output.count("  resume  ")) == (2, 1, 1), output
     ended = [read_status(folders[run]) for run in ("seed-1", "seed-2")]
-    assert all(status["state"] == "stopped" and "3 threads" in status["machine"] for status in ended)  # its CPUs
+    assert all(status["state"] == "stopped" and "1 thread;" in status["machine"] for status in ended)  # as its CPUs
 
 
 @needs_slurm
