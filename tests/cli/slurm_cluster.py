@@ -84,22 +84,19 @@ def running(folder: Path) -> Iterator[str]:
     config = folder / "slurm.conf"
     config.write_text(CONFIG.format(folder=folder, host=host, user=user, **ports))
     environment = os.environ | {"SLURM_CONF": str(config)}
-    daemons: list[subprocess.Popen] = []
-    try:
+    with contextlib.ExitStack() as stack:
         for name, *arguments in daemon_lines(folder):
-            with (folder / f"{name}.out").open("wb") as out:
-                line = [find(name) or name, *arguments]
-                daemons.append(subprocess.Popen(line, env=environment, stdout=out, stderr=out, start_new_session=True))
+            out = stack.enter_context((folder / f"{name}.out").open("wb"))
+            line = [find(name) or name, *arguments]  # in a session of its own, which Ctrl-C does not reach
+            daemon = subprocess.Popen(line, env=environment, stdout=out, stderr=out, start_new_session=True)
+            stack.callback(daemon.wait, START_SECONDS)
+            stack.callback(daemon.terminate)
             if name == "munged":
                 wait_until((folder / "munge.socket").exists, folder)
         wait_until(lambda: "idle" in output_of("sinfo", environment), folder)
+        stack.callback(wait_until, lambda: not output_of("squeue", environment), folder)
+        stack.callback(kill_jobs, environment)
         yield str(config)
-    finally:
-        kill_jobs(environment)
-        wait_until(lambda: not output_of("squeue", environment), folder)
-        for daemon in reversed(daemons):
-            daemon.terminate()
-            daemon.wait(START_SECONDS)
 
 
 def kill_jobs(environment: Mapping[str, str]) -> None:
@@ -121,6 +118,8 @@ def wait_until(condition: Callable[[], Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell ignores SIGINT in the background
+        signal.signal(number, signal.default_int_handler)
     with running(Path(sys.argv[1]).absolute()) as conf, contextlib.suppress(KeyboardInterrupt):
         print(f"export SLURM_CONF={conf}", flush=True)
         signal.pause()

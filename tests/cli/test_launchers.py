@@ -50,7 +50,7 @@ def test_a_preempted_slurm_job_is_requeued_and_ends_as_if_undisturbed(train_here
     assert "Stopped after" in (tmp_path / "slurm" / "out").read_text()
     script = (tmp_path / "slurm" / "script.sh").read_text()
     assert all(line in script for line in ("#SBATCH --time=240", "#SBATCH --requeue", "#SBATCH --signal=USR2@120"))
-    assert "\nexport SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK\n" in script  # since SLURM 22.05, srun does not know them
+    assert " export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK\n" in script  # since SLURM 22.05, srun does not know them
     train_here(tmp_path / "undisturbed", *steps)
     run = checkpoints[0].parent.parent
     assert same_weights(run, tmp_path / "undisturbed")
