@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gan import sampling
@@ -37,7 +38,7 @@ def clear_way(folder: Path) -> None:
 def log_metrics(run: TrainingRun, folder: Path, logger: RunLogger) -> dict[str, float]:
     """Write the metrics since the last time, and return them."""
     learning_rates = {
-        f"{name}/lr": player.optimizer.param_groups[0]["lr"]
+        f"{name}/lr": float(player.optimizer.param_groups[0]["lr"])
         for name, player in (("generator", run.players.generator), ("discriminator", run.players.discriminator))
     }
     metrics = run.metrics.read() | learning_rates
@@ -104,13 +105,11 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     indices = order[: sampling.grid_count(run.settings.watch.samples, classes)].to(batches.images.device)
     grid = sampling.image_grid(batches.images[indices].cpu(), sampling.grid_columns(len(indices), classes))
     path = folder / "samples" / "real.png"
-    with files.atomic_write(path, durable=False) as file:
-        grid.save(file, format="png")
+    write_png(grid, path)
     logger.log_grid(0, path, "real images")
     if run.data.class_names:
         sheet = draw_contact_sheet(batches.images, run.data)
-        with files.atomic_write(folder / "figures" / "real_classes.png", durable=False) as file:
-            sheet.save(file, format="png")
+        write_png(sheet, folder / "figures" / "real_classes.png")
 
 
 def cycle_classes(order: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -141,9 +140,13 @@ def draw_images(run: TrainingRun, noise: Tensor) -> Tensor:
 def save_grid(run: TrainingRun, images: Tensor, pixel_range: tuple[float, float], path: Path) -> None:
     """Write a grid of G's output (n, C, H, W), scaled from `pixel_range`."""
     columns = sampling.grid_columns(len(images), run.generator.class_count)
-    grid = sampling.image_grid(sampling.to_uint8(images, pixel_range), columns)
+    write_png(sampling.image_grid(sampling.to_uint8(images, pixel_range), columns), path)
+
+
+def write_png(image: Image.Image, path: Path) -> None:
+    """Write a PNG. At level 3, photographs take a third of the default level's time, and 4 % more space."""
     with files.atomic_write(path, durable=False) as file:
-        grid.save(file, format="png")
+        image.save(file, format="png", compress_level=3)
 
 
 def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
