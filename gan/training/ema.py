@@ -20,12 +20,16 @@ class EMA:
         self.network, self.decay = copy.deepcopy(network).eval().requires_grad_(False), decay
         self.weights: list[Tensor] = list(self.network.parameters())
         self.current_weights: list[Tensor] = list(network.parameters())
-        self.buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
+        self.buffers: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}  # by type, for one copy of each on a GPU
+        for buffer, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            of_type = self.buffers.setdefault(buffer.dtype, ([], []))
+            of_type[0].append(buffer)
+            of_type[1].append(current)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step` updates."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.weights, self.current_weights, 1 - decay)
-        for buffer, current in self.buffers:
-            buffer.copy_(current)
+        for buffers, current in self.buffers.values():
+            torch._foreach_copy_(buffers, current)
