@@ -21,21 +21,26 @@ from gan.config.types import (
 )
 
 
-def one_message(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """One message in place of pydantic's for each of the types that a period may have."""
-    try:
-        return check(value)
-    except ValidationError:
-        raise PydanticCustomError(
-            "period", "steps such as 500, epochs such as '2 epochs', or a list of these"
-        ) from None
+def described(requirement: str) -> WrapValidator:
+    """One message in place of pydantic's, which shows a pattern or has a message for each type that is allowed."""
+
+    def check_described(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            raise PydanticCustomError("described", requirement) from None
+
+    return WrapValidator(check_described)
 
 
-Period = Annotated[
-    PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")],
-    WrapValidator(one_message),
+PERIODS = "steps such as 500, epochs such as '2 epochs', or a list of these"
+Period = Annotated[PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")], described(PERIODS)]
+Periods = Annotated[Period | list[Period] | None, described(PERIODS)]
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"),
+    described("'auto', 'cpu', 'cuda', 'mps', or one of several GPUs, such as 'cuda:1'"),
 ]
-Periods = Annotated[Period | list[Period] | None, WrapValidator(one_message)]
 Checked = TypeVar("Checked")
 NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
@@ -85,10 +90,11 @@ class Settings(Strict):
     """All settings of train.py outside the config groups, which are checked against the code that they name."""
 
     seed: NonNegativeInt
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: Device
     threads: SmallCount | None
     precision: Literal["fp32", "bf16"]
     compile: bool
+    cuda_graphs: bool | None = None  # the default is for runs from before this setting
     data_dir: str
     cache_dir: str
     resume: str | None
@@ -113,7 +119,7 @@ class Evaluation(Strict):
     parzen: bool
     data_dir: str | None
     cache_dir: str | None
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: Device
     trust: bool
 
 
@@ -141,7 +147,7 @@ class Sampling(Strict):
     format: Literal["grid", "png", "npz", "interpolation"] | None
     out: str | None
     batch_size: PositiveInt
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: Device
     frames: SmallCount
     fps: GifFps
     trust: bool

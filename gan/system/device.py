@@ -26,22 +26,33 @@ MEMORY_MESSAGES = (  # torch's, for more memory than there is, or than a byte co
 
 
 def select_device(name: str) -> torch.device:
-    """The device `name`; `auto` is the first GPU if there is one. Raises ConfigError for one that is not available."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """The device `name`; `auto` is the first GPU if there is one. Raises ConfigError for one that is not available.
+
+    A GPU becomes CUDA's current device, so that its memory alone is used.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    available = {"cuda": gpus > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
     devices = [device for device, is_available in available.items() if is_available]
     name = devices[0] if name == "auto" else name
-    if name not in devices:
-        raise ConfigError(f"device={name} is not available: it should be {' or '.join(devices)} on this machine.")
-    if rank.WORLD_SIZE > 1 and name == "mps":
+    kind, _, number = name.partition(":")
+    if kind not in devices or int(number or 0) >= max(gpus, 1):
+        known = [*(f"cuda:{each}" for each in range(gpus) if gpus > 1), *devices]
+        raise ConfigError(f"device={name} is not available: it should be {' or '.join(known)} on this machine.")
+    if rank.WORLD_SIZE > 1 and kind == "mps":
         raise ConfigError("device=mps is not supported with several processes: it should be cpu.")
-    if rank.WORLD_SIZE > 1 and name == "cuda":  # one GPU for each process
-        if torch.cuda.device_count() <= rank.LOCAL_RANK:
+    if kind != "cuda":
+        return torch.device(kind)
+    if rank.WORLD_SIZE > 1:  # one GPU for each process
+        if number:
+            raise ConfigError(f"device={name}: several processes take one GPU each; it should be cuda.")
+        if gpus <= rank.LOCAL_RANK:
             raise ConfigError(
-                f"device=cuda: this machine has {torch.cuda.device_count()} GPUs for more processes; start one process "
-                "for each, or set device=cpu."
+                f"device=cuda: this machine has {gpus} GPUs for more processes; start one process for each, or set "
+                "device=cpu."
             )
-        return torch.device("cuda", rank.LOCAL_RANK)
-    return torch.device(name)
+    device = torch.device("cuda", rank.LOCAL_RANK if rank.WORLD_SIZE > 1 else int(number or 0))
+    torch.cuda.set_device(device)
+    return device
 
 
 def warn_if_bf16_is_slow(device: torch.device) -> None:
