@@ -1,6 +1,6 @@
 """A player, G or D: a network and its optimizer."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +42,7 @@ class Player:
         self.working: Any = bf16_copy(network) if self.is_bf16 else network
         self.compiled: Any = self.working
         if compiled:  # fallback_random: the same dropout as without torch.compile
-            options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": guard.found_inf.is_cuda}
-            self.compiled = torch.compile(self.working, options=options)
+            self.compiled = torch.compile(self.working, options={"fallback_random": True})
         self.parameters: list[Tensor] = [weight for weight in network.parameters() if weight.requires_grad]
         self.working_parameters: list[Tensor] = [weight for weight in self.working.parameters() if weight.requires_grad]
         pairs = zip(self.parameters, self.working_parameters, strict=True)
@@ -51,6 +50,7 @@ class Player:
         self.failed_at = torch.zeros_like(guard.step)  # number of the first step that was not finite; 0: none
         self.gradient_norm = torch.zeros_like(guard.found_inf)
         vars(optimizer).update(found_inf=guard.found_inf, grad_scale=None)  # as torch.amp.GradScaler does
+        self.prepare_options()
 
     def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         with self.autocast(inputs):
@@ -89,8 +89,26 @@ class Player:
     def begin_step(self, step: int, epoch: int) -> None:
         """Apply the schedule for update number `step`, counted from 0."""
         for name, value_at in self.schedule.items():
+            value = value_at(self.optimizer.defaults[name], step, epoch)
             for group in self.optimizer.param_groups:
-                group[name] = value_at(self.optimizer.defaults[name], step, epoch)
+                if isinstance(group[name], Tensor):
+                    group[name].fill_(value)
+                else:
+                    group[name] = value
+
+    def graph_key(self) -> Hashable:
+        """The scheduled options that a CUDA graph of the optimizer's step has as constants."""
+        values = [group[name] for group in self.optimizer.param_groups for name in self.schedule]
+        return tuple(value for value in values if not isinstance(value, Tensor))
+
+    def prepare_options(self) -> None:
+        """On a GPU, let a CUDA graph of the optimizer's step read a scheduled learning rate from a tensor."""
+        is_cuda = self.guard.found_inf.is_cuda
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = is_cuda
+            if "lr" in self.schedule:
+                group["lr"] = self.guard.found_inf.new_tensor(float(group["lr"])) if is_cuda else float(group["lr"])
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Compute the gradient of `loss` (0-d) for the weights of this player alone."""
@@ -121,8 +139,9 @@ class Player:
     @torch.no_grad()
     def update_copies(self) -> None:
         """Copy the weights, which have changed, to their bfloat16 copies."""
-        for weight, working in self.copies:
-            working.copy_(weight)
+        if self.copies:
+            weights, copies = zip(*self.copies, strict=True)
+            torch._foreach_copy_(copies, weights)
 
     def saved_tensors(self) -> dict[str, list[Tensor]]:
         """What a checkpoint has of the player and training may make infinite.
@@ -140,6 +159,7 @@ class Player:
         """Restore both."""
         self.network.load_state_dict(network)
         self.optimizer.load_state_dict(optimizer)
+        self.prepare_options()
         self.update_copies()
 
 
@@ -164,6 +184,10 @@ class Players:
         self.generator.guard.step.fill_(step + 1)
         for player in self:
             player.begin_step(step, epoch)
+
+    def graph_key(self) -> Hashable:
+        """What a CUDA graph of a step has as constants."""
+        return tuple(player.graph_key() for player in self)
 
     def discriminator_logits(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """D's logits (B,) of real images and of as many fake images, both with the classes `labels` (B,)."""

@@ -13,7 +13,7 @@ from gan.report.verdicts import Verdict
 from gan.system.escape import markdown, markdown_code
 
 # Overrides with which a run is still one of the published set-up: hardware, duration, and what is measured and kept.
-FREE = OPERATIONAL | {"experiment", "seed", "device", "compile", "train.epochs", "train.max_steps"}
+FREE = OPERATIONAL | {"experiment", "seed", "device", "compile", "cuda_graphs", "train.epochs", "train.max_steps"}
 FREE_PREFIXES = ("hydra", "watch.scores_", "watch.samples", "watch.final_samples", "watch.gif_", "watch.checkpoint_")
 SAME = ("seed", "device", "precision", "compile")  # settings that a run and its baseline must share
 

@@ -34,7 +34,9 @@ from gan.system.device import (
     select_device,
     warn_if_bf16_is_slow,
 )
+from gan.system.rank import WORLD_SIZE
 from gan.training import checkpoint, compatibility
+from gan.training.cuda_graphs import CudaGraphs
 from gan.training.ema import EMA
 from gan.training.logger import MetricAccumulator
 from gan.training.state import TrainingRun
@@ -98,7 +100,17 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         noise=build_noise(cfg),
         metrics=MetricAccumulator(settings.watch.log_mean),
         reference=reference,
+        graphs=CudaGraphs() if uses_cuda_graphs(cfg, settings, device) else None,
     )
+
+
+def uses_cuda_graphs(cfg: DictConfig, settings: Settings, device: torch.device) -> bool:
+    """Whether steps are repeated as CUDA graphs: by default for this project's code, which changes no Python state."""
+    if settings.cuda_graphs is None:
+        return device.type == "cuda" and WORLD_SIZE == 1 and not targets.names_outside_code(cfg)
+    if settings.cuda_graphs and device.type != "cuda":
+        raise ConfigError(f"cuda_graphs=true needs a GPU of NVIDIA: the device of this run is {device.type}.")
+    return settings.cuda_graphs
 
 
 def configure_torch(settings: Settings, device: torch.device) -> None:

@@ -33,6 +33,7 @@ MAY_CHANGE = {
     "device",
     "threads",
     "compile",
+    "cuda_graphs",
     "data_dir",
     "cache_dir",
     "dataset.test_path",

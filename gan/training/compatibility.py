@@ -91,6 +91,8 @@ def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
         raise ConfigError(f"trick=[{','.join(names)}] needs the whole batch: not supported with several processes.")
     if settings.compile:
         raise ConfigError("compile=true: not supported with several processes.")
+    if settings.cuda_graphs:
+        raise ConfigError("cuda_graphs=true: not supported with several processes.")
 
 
 def check_dataset(settings: Settings, dataset: ImageDataset) -> None:

@@ -38,7 +38,10 @@ def describe_machine(run: TrainingRun) -> str:
     """Device, precision, threads and versions."""
     processes = f"{WORLD_SIZE} processes, " if WORLD_SIZE > 1 else ""
     compiled = "; compile=true: the first step takes a minute or more" if run.settings.compile else ""
-    return f"{processes}{run.device.type}, {run.settings.precision}: {describe_device(run.device)}{compiled}"
+    graphs = "; CUDA graphs" if run.graphs else ""
+    if run.device.type == "cuda" and run.settings.cuda_graphs is None and not run.graphs and WORLD_SIZE == 1:
+        graphs = "; no CUDA graphs, as it has code of yours: see cuda_graphs in docs/usage.md"
+    return f"{processes}{run.device.type}, {run.settings.precision}: {describe_device(run.device)}{graphs}{compiled}"
 
 
 def describe_data(run: TrainingRun, node: dict[str, Any]) -> str:

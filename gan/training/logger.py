@@ -38,11 +38,13 @@ class MetricAccumulator:
         self.sums: dict[str, Tensor] = {}
 
     def add(self, metrics: dict[str, Tensor]) -> None:
-        """Add the metrics of one step, 0-d tensors with the same names every time."""
+        """Add the metrics of one step, 0-d tensors with the same names every time. The next step may overwrite them."""
         if self.mean and self.count:
             torch._foreach_add_(list(self.sums.values()), [metrics[name] for name in self.sums])
-        else:
+        elif self.mean:
             self.sums = {name: value.clone() for name, value in metrics.items()}
+        else:
+            self.sums = metrics
         self.count = self.count + 1 if self.mean else 1
 
     def read(self) -> dict[str, float]:

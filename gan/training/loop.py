@@ -3,9 +3,9 @@
 import errno
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from gan import __version__, sampling
@@ -124,22 +124,34 @@ def train_steps(
 
 
 def training_step(run: TrainingRun) -> dict[str, Tensor]:
-    """One step of the algorithm, on the images and noise of this step. Never waits for the device."""
-    train, seed = run.settings.train, run.settings.seed
-    if run.settings.compile:
-        torch.compiler.cudagraph_mark_step_begin()  # outputs of CUDA graphs of the last step may be overwritten
+    """One step of the algorithm, on the images and noise of this step. Never waits for the device.
+
+    The metrics may be overwritten by the next step.
+    """
+    seed, count = run.settings.seed, run.settings.train.discriminator_steps
     own_rank = [RANK] if WORLD_SIZE > 1 else []  # each process draws dropout masks of its own
     randomness.reseed(run.device, seed, "layers", run.step, *own_rank)
+    for i, generator in enumerate(run.noise_generators):
+        generator.manual_seed(randomness.key(seed, "noise", run.step, i))
     run.players.begin_step(run.step, run.count_periods("1 epoch", run.step))
     run.tricks.begin_step(run.step)
 
-    count, pixel_range = train.discriminator_steps, run.generator.pixel_range
-    generators = [randomness.random_generator(run.device, seed, "noise", run.step, i) for i in range(count + 1)]
-    noise = [run.noise.sample(train.batch_size, generator)[run.batches.local_slice] for generator in generators]
+    located = [tensor for i in range(count) for tensor in run.batches.locate(run.step * count + i)]
+    update, keys = partial(update_players, run), (run.players.graph_key(), run.tricks.graph_key())
+    if run.graphs is None or None in keys:
+        return update(*located)
+    return run.graphs(update, keys, located)
+
+
+def update_players(run: TrainingRun, *located: Tensor) -> dict[str, Tensor]:
+    """Draw noise, read images, and make a step. `located` is what `Batches.locate` found for each of D's updates."""
+    train, local_slice = run.settings.train, run.batches.local_slice
+    noise = [run.noise.sample(train.batch_size, generator)[local_slice] for generator in run.noise_generators]
+    tensors_per_batch = len(located) // train.discriminator_steps
     batches = []
-    for i in range(count):
-        real = run.batches[run.step * count + i]
-        batches.append(Batch(scale_images(real.images, pixel_range), noise[i], real.labels))
+    for i in range(train.discriminator_steps):
+        real = run.batches.read(*located[i * tensors_per_batch :][:tensors_per_batch])
+        batches.append(Batch(scale_images(real.images, run.generator.pixel_range), noise[i], real.labels))
     batches.append(batches[-1]._replace(noise=noise[-1]))  # G's update has the last real images of D's, and other noise
     return step(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
 

@@ -21,6 +21,7 @@ from gan.noise import Noise
 from gan.player import Players
 from gan.system import randomness
 from gan.training import checkpoint
+from gan.training.cuda_graphs import CudaGraphs
 from gan.training.ema import EMA
 from gan.training.logger import MetricAccumulator
 from gan.tricks.base import Tricks
@@ -36,6 +37,7 @@ class TrainingRun:
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
+        graphs: repeat steps on a GPU; None where they are not used.
         step: updates of G so far.
         seconds: training time so far, as TrainingClock counts it.
     """
@@ -55,13 +57,19 @@ class TrainingRun:
     noise: Noise
     metrics: MetricAccumulator
     reference: Reference | None
+    graphs: CudaGraphs | None
     step: int = 0
     seconds: float = 0.0
     images_per_second: float = 0.0
     fixed_noise: Tensor = field(init=False)
+    noise_generators: list[torch.Generator] = field(init=False)
 
     def __post_init__(self) -> None:
         watch = self.settings.watch
+        updates = self.settings.train.discriminator_steps + 1  # of both players in a step, each with noise of its own
+        self.noise_generators = [torch.Generator(self.device) for _ in range(updates)]
+        if self.graphs:
+            self.graphs.generators += self.noise_generators
         random_generator = randomness.random_generator("cpu", self.settings.seed, "watched")
         count = sampling.grid_count(watch.samples, self.generator.class_count)
         self.fixed_noise = self.noise.sample(count, random_generator, watch.noise_scale).to(self.device)

@@ -128,8 +128,9 @@ class AdaptiveAugment(DiffAugment):
 
     def observe(self, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         direction = (real_logits.detach().sign().mean() - self.target).sign()
-        self.probability = (self.probability.to(real.device) + direction * (len(real) / self.images)).clamp(0, 1)
-        return {"discriminator/augment_probability": self.probability}
+        self.probability = self.probability.to(real.device)  # that of a checkpoint is on the CPU
+        self.probability.add_(direction * (len(real) / self.images)).clamp_(0, 1)
+        return {"discriminator/augment_probability": self.probability.clone()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"probability": self.probability}

@@ -1,6 +1,6 @@
 """The hooks of a trick. A trick that only sets a number is one file in `conf/trick` and no code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -54,6 +54,13 @@ class Trick:
 
     def begin_step(self, step: int) -> None:
         """Called before update number `step`, counted from 0."""
+
+    def graph_key(self) -> Hashable | None:
+        """What this step reads from Python and another step may not: a CUDA graph has it as a constant.
+
+        None: this step is not captured as a CUDA graph. What a trick keeps on the device it must change in place.
+        """
+        return ()
 
     def replay(self, fake: Tensor) -> Tensor:
         """Fake images for D's step in place of `fake` (B, C, H, W), which G has just generated."""
@@ -113,6 +120,10 @@ class Tricks(Trick):
     def begin_step(self, step: int) -> None:
         for trick in self.tricks:
             trick.begin_step(step)
+
+    def graph_key(self) -> Hashable | None:
+        keys = tuple(trick.graph_key() for trick in self.tricks)
+        return None if None in keys else keys
 
     def replay(self, fake: Tensor) -> Tensor:
         for trick in self.tricks:

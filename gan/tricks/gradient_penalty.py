@@ -1,5 +1,6 @@
 """Penalties on the gradient of D's logit with respect to the image."""
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 import torch
@@ -59,6 +60,9 @@ class R1(GradientPenalty):
 
     def begin_step(self, step: int) -> None:
         self.is_due = step % self.every == 0
+
+    def graph_key(self) -> Hashable | None:
+        return self.is_due
 
     def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         return {"r1": self.penalty(logits_of, real)}

@@ -1,5 +1,7 @@
 """Noise on D's inputs and within G."""
 
+from collections.abc import Hashable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,6 +27,9 @@ class InstanceNoise(Trick):
 
     def begin_step(self, step: int) -> None:
         self.std = self.initial_std * max(0.0, 1 - step / self.fade_steps)
+
+    def graph_key(self) -> Hashable | None:
+        return None if self.std > 0 else ()  # it changes in every step
 
     def augment(self, images: Tensor) -> Tensor:
         return images + self.std * torch.randn_like(images) if self.std > 0 else images

@@ -1,5 +1,6 @@
 """A replay buffer of fake images."""
 
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,9 @@ class Replay(Trick):
     def old_count(self, batch_size: int) -> int:
         """How many images of a batch are old."""
         return round(self.fraction * batch_size)
+
+    def graph_key(self) -> Hashable | None:
+        return () if self.filled == self.images else None
 
     def replay(self, fake: Tensor) -> Tensor:
         if self.buffer is None:
