@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.timing import median_seconds
+from benchmarks.timing import kernel_seconds, median_seconds
 from gan.player import Player
 
 COUNTED = {
@@ -38,7 +38,7 @@ class ProductCounter(TorchDispatchMode):
 
     def seconds(self, min_seconds: float) -> float:
         """Time of all counted calls, each distinct one measured for at least `min_seconds`."""
-        return sum(count * median_seconds(replay(call), min_seconds) for call, count in self.calls.items())
+        return sum(count * kernel_seconds(replay(call), min_seconds) for call, count in self.calls.items())
 
 
 def describe(argument: Any) -> Any:
