@@ -20,7 +20,9 @@ class EMA:
         self.network, self.decay = copy.deepcopy(network).eval().requires_grad_(False), decay
         self.weights: list[Tensor] = list(self.network.parameters())
         self.current_weights: list[Tensor] = list(network.parameters())
-        self.buffers: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}  # by type, for one copy of each on a GPU
+        self.buffers: dict[
+            torch.dtype, tuple[list[Tensor], list[Tensor]]
+        ] = {}  # by type, for one copy of each on a GPU
         for buffer, current in zip(self.network.buffers(), network.buffers(), strict=True):
             of_type = self.buffers.setdefault(buffer.dtype, ([], []))
             of_type[0].append(buffer)
