@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli import arguments, messages, overrides, paths
+from gan.config import CONF
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
 from gan.metrics.catalogue import direction, protocol_line
@@ -30,7 +31,7 @@ WIDTH, MAX_LABEL_WIDTH, GAP = 100, 30, "  "  # of the printed tables, in charact
 Scores = dict[str, Number]  # by column, each the mean over sampling seeds
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     try:
         evaluate(cfg)

@@ -37,6 +37,10 @@ class Loss(ABC):
             if isinstance(target, (list, tuple)) and target[0] > target[1]:
                 raise ConfigError(f"loss.{name}={list(target)}: must be [low, high] with low <= high.")
 
+    def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
+        """D's loss (0-d) from the logits (B,) of real and of fake images, for a training loop of your own."""
+        return self.total(self.discriminator(*self.flip_labels(real, fake)))
+
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         """Terms of D's loss by name, from the logits (B,) of real and of fake images."""

@@ -21,15 +21,12 @@ from hydra._internal.core_plugins import basic_launcher, basic_sweeper
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
 from hydra_plugins.hydra_joblib_launcher import joblib_launcher
-from hydra_plugins.hydra_optuna_sweeper import optuna_sweeper
 
 from gan.cli.sweeps import Job
 from gan.system import status
 from hydra_plugins._gan_planned import STOP_SIGNALS, PlannedLauncher, on_signals
-from hydra_plugins._gan_submitit import LocalLauncher, SlurmLauncher
 
 log = logging.getLogger(__name__)
-__all__ = ["BasicLauncher", "BasicSweeper", "JoblibLauncher", "LocalLauncher", "OptunaSweeper", "SlurmLauncher"]
 
 
 class BasicSweeper(basic_sweeper.BasicSweeper):
@@ -37,17 +34,6 @@ class BasicSweeper(basic_sweeper.BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         pass
-
-
-class OptunaSweeper(optuna_sweeper.OptunaSweeper):
-    """Hydra's, which of a search without a score would raise an error: here its end has the table of the trials."""
-
-    def sweep(self, arguments: list[str]) -> None:
-        try:
-            super().sweep(arguments)
-        except ValueError as error:
-            if "No trials are completed" not in str(error):
-                raise
 
 
 class BasicLauncher(PlannedLauncher, basic_launcher.BasicLauncher):

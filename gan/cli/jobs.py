@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -32,16 +32,29 @@ from gan.system.rank import RANK
 log = logging.getLogger(__name__)
 
 
-def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
-    """Run `work` as a Hydra job and record its outcome in status.json. Returns what a search minimizes.
+Fail = Callable[..., NoReturn]  # what is called with an error that ends a job, and maybe with a path
 
-    `work` returns the number of the signal that stopped it, or 0. An error ends the program, except in a sweep, where
-    the other jobs go on.
+
+def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float | None:
+    """Run `work` as a Hydra job of a program. Returns what a search minimizes.
+
+    An error or a signal ends the program, except in a sweep, where the other jobs go on after an error.
+    """
+    if stopped_by := record_job(work, cfg, exit_with):
+        sys.exit(128 + stopped_by)
+    return objective(Path(HydraConfig.get().runtime.output_dir))
+
+
+def record_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig, fail: Fail) -> int:
+    """Run `work` as a Hydra job and record its outcome in status.json.
+
+    `work` returns the number of the signal that stopped it, or 0, and so does this. `fail` is called with an error,
+    but in a sweep with few.
     """
     try:
         check_job(cfg, HydraConfig.get())
     except ConfigError as error:
-        exit_with(error)
+        fail(error)
     drop_replaced(cfg, typed_overrides())
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -50,16 +63,16 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
     try:
         files.check_links(folder)
     except ConfigError as leaves:
-        exit_with(leaves)
+        fail(leaves)
     try:
         with signals.interruptions(), locks.acquire(folder / ".lock", locks.LOOK_SECONDS):
             saved = has_checkpoint(folder)
             if not (sweeping and already_done(cfg, folder, saved)):
                 with files.reserve_space(folder) as release_space:
-                    stopped_by = run_locked_job(work, cfg, folder, sweeping, saved, release_space)
+                    stopped_by = run_locked_job(work, cfg, folder, sweeping, saved, release_space, fail)
     except ConfigError as error:  # the folder of this job has another run
         log.error("%s", error)
-        return None
+        return 0
     except OSError as error:
         message = os_error_message(error, folder)
         if isinstance(error, Timeout):
@@ -71,11 +84,9 @@ def run_job(work: Callable[[DictConfig, Path], int], cfg: DictConfig) -> float |
                 "gone."
             )
         if not sweeping:
-            exit_with(message)
+            fail(message)
         log.error("%s", message)
-    if stopped_by:
-        sys.exit(128 + stopped_by)
-    return objective(folder)
+    return stopped_by
 
 
 def check_job(cfg: DictConfig, hydra: Any) -> None:
@@ -109,6 +120,7 @@ def run_locked_job(
     sweeping: bool,
     saved: bool,
     release_space: Callable[[], None],
+    fail: Fail = exit_with,
 ) -> int:
     """`run_job` while no other process can use `folder`. Returns the number of the signal that stopped it, or 0.
 
@@ -124,7 +136,7 @@ def run_locked_job(
         if (cfg.resume is None and not saved) or sweeping:  # in a sweep, for its table
             status.update(folder, state="refused", error=str(error))
         if not sweeping:
-            exit_with(error)
+            fail(error)
         log.error("%s", error)
         return 0
     except KeyboardInterrupt as error:
@@ -138,13 +150,13 @@ def run_locked_job(
         with contextlib.suppress(OSError):  # on a read-only disk, or where another process took the space
             status.update(folder, state="failed", error=str(message))
         if not sweeping:
-            exit_with(error, folder)
+            fail(error, folder)
         log.error("%s", message)
         return 0
     except Exception as error:
         status.update(folder, state="failed", error=f"{type(error).__name__}: {first_line(error)}.")
         if not sweeping:
-            exit_with(error)
+            fail(error)
         log.exception("this job failed")
         return 0
     if RANK == 0:
@@ -152,7 +164,7 @@ def run_locked_job(
             print_summary(cfg, folder, sweeping)
             sys.stdout.flush()
         except OSError as error:  # a full disk; the run itself is complete
-            exit_with(error, "standard output")
+            fail(error, "standard output")
     return stopped_by
 
 

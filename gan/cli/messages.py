@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gan.cli.overrides import quote_override, single_choice
+from gan.config import IS_INSTALLED
 from gan.config.comparison import flatten
 from gan.config.errors import (
     ConfigError,
@@ -37,6 +38,11 @@ from gan.config.suggestions import nearest_options, nearest_settings
 from gan.system import signals
 from gan.system.rank import RANK
 
+PACKAGES = {  # that have Hydra's options for a launcher or a sweeper
+    "submitit_slurm": "hydra-submitit-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "optuna": "hydra-optuna-sweeper",
+}
 CLOSED = {errno.EPIPE, errno.EIO}  # from a pipe without a reader, and a terminal that is gone
 
 
@@ -204,6 +210,9 @@ def deletion_message(setting: str, cfg: DictConfig) -> str:
 
 def unknown_option(group: str, name: str, found: Sequence[str]) -> str:
     """The message for an option that a group does not have, with what to type for it."""
+    if name in PACKAGES:
+        install = "classic-gans[sweeps]" if IS_INSTALLED else "-r requirements-sweeps.txt"
+        return f"{group}={name}: needs the package {PACKAGES[name]}; type pip install {install}."
     known = list(option_files(group)) or sorted(found)
     near = nearest_options(group, name, typed_word(group, f"{group}={name}"), known)
     return sentence(f"{group}={name}: no such option", near, known)

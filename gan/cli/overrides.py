@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from gan.config import CONF
+from gan.config import CONF, IS_INSTALLED
 from gan.config.errors import MAX_LIST, ConfigError, shell_words
 from gan.config.options import MULTIPLE_CHOICE, matching_options, option_files
 from gan.config.renamed import RENAMED
@@ -38,7 +38,8 @@ def print_help(program: str) -> None:
     # without the defaults list at its start and Hydra's settings at its end
     _, *settings, _ = (CONF / f"{program}.yaml").read_text("utf-8").split("\n\n")
     text = (CONF / "help" / f"{program}.txt").read_text("utf-8")
-    print(text.format(groups="\n".join(lines), settings="\n\n".join(settings)), end="")
+    text = text.format(groups="\n".join(lines), settings="\n\n".join(settings))
+    print(re.sub(r"\bpython (train|sample)\.py\b", r"python -m gan \1", text) if IS_INSTALLED else text, end="")
     sys.exit()
 
 
@@ -245,6 +246,8 @@ def shell_line(program: str, *words: str) -> str:
         program: `train.py`, `sample.py` or a module such as `gan.evaluate`; where the current folder is not theirs,
             the line says where they are, as it was typed.
     """
+    if IS_INSTALLED:
+        return " ".join(["python -m", installed_name(program), *map(shell_words, words)])
     root, typed = CONF.parent.resolve(), Path(sys.argv[0]).parent
     is_typed = typed.resolve() == root
     folder = "" if Path.cwd() == root else str(typed) if is_typed else files.relative_path(root)
@@ -253,6 +256,11 @@ def shell_line(program: str, *words: str) -> str:
     else:
         line = f"{f'PYTHONPATH={shell_words(folder)} ' if folder else ''}python -m {program}"
     return " ".join([line, *map(shell_words, words)])
+
+
+def installed_name(program: str) -> str:
+    """What comes after `python -m` where the project is installed: `gan train` for train.py, a module as it is."""
+    return f"gan {program.removesuffix('.py')}" if program.endswith(".py") else program
 
 
 def expand_globs(overrides: list[str]) -> list[str]:

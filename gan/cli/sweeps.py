@@ -1,6 +1,7 @@
 """The jobs of a sweep: their folders, the table of their outcomes, and the line that goes on. Imports no torch."""
 
 import contextlib
+import importlib
 import itertools
 import logging
 import sys
@@ -29,6 +30,14 @@ from gan.system.rank import WORLD_SIZE
 
 log = logging.getLogger(__name__)
 
+PLUGINS = {  # ours, in place of Hydra's launchers and sweepers of the same names, by the module of hydra_plugins
+    "BasicLauncher": "_gan_launchers",
+    "BasicSweeper": "_gan_launchers",
+    "JoblibLauncher": "_gan_launchers",
+    "LocalLauncher": "_gan_submitit",
+    "SlurmLauncher": "_gan_submitit",
+    "OptunaSweeper": "_gan_optuna",
+}
 HYDRAS_SUBDIR = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
 
 
@@ -105,12 +114,11 @@ class Sweep(Callback):
             exit_with(ConfigError("-m: not possible with torchrun; start each run of a sweep with torchrun instead."))
         if is_search(config) and config.watch.scores_every is None:
             exit_with(invalid_value("watch.scores_every", None, "steps, such as 2000: a search minimizes the FID"))
-        from hydra_plugins import _gan_launchers as ours
-
         self.config = config
         for node in (config.hydra.launcher, config.hydra.sweeper):
-            plugin = getattr(ours, node._target_.rpartition(".")[2], None)
-            if plugin:
+            name = node._target_.rpartition(".")[2]
+            if name in PLUGINS:  # imported only now, as some need packages that not everybody has
+                plugin = getattr(importlib.import_module(f"hydra_plugins.{PLUGINS[name]}"), name)
                 Plugins.instance().register(plugin)
                 node._target_ = f"{plugin.__module__}.{plugin.__name__}"
 

@@ -3,6 +3,7 @@
 import errno
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +25,16 @@ from gan.training.state import TrainingRun
 log = logging.getLogger(__name__)
 
 
-def train(run: TrainingRun, folder: Path) -> int:
+Callback = Callable[[dict[str, float]], object]
+
+
+def train(run: TrainingRun, folder: Path, callback: Callback | None = None) -> int:
     """Train in `folder` to the end, or until a signal, a failure or a non-finite value stops it.
 
     Returns the number of the signal that stopped it, or 0.
+
+    Args:
+        callback: called with the step and the metrics whenever they are logged; stops the run if it returns True.
     """
     outputs.clear_way(folder)
     for line in describe_run(run, folder):
@@ -43,7 +50,7 @@ def train(run: TrainingRun, folder: Path) -> int:
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            non_finite = train_steps(run, folder, logger, stop, clock)
+            non_finite = train_steps(run, folder, logger, stop, clock, callback)
 
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
@@ -63,7 +70,12 @@ def train(run: TrainingRun, folder: Path) -> int:
 
 
 def train_steps(
-    run: TrainingRun, folder: Path, logger: RunLogger, stop: signals.StopRequest, clock: TrainingClock
+    run: TrainingRun,
+    folder: Path,
+    logger: RunLogger,
+    stop: signals.StopRequest,
+    clock: TrainingClock,
+    callback: Callback | None = None,
 ) -> str | None:
     """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
@@ -108,8 +120,11 @@ def train_steps(
 
         # Log, sample, score, save
         if log_now:
-            stop.reason = outputs.log_failures(run, folder, logger, outputs.log_metrics(run, folder, logger))
+            metrics = outputs.log_metrics(run, folder, logger)
+            stop.reason = outputs.log_failures(run, folder, logger, metrics)
             run.metrics.clear()
+            if callback and callback({"step": run.step, "epoch": run.epoch} | metrics) is True:
+                stop.reason = stop.reason or "the callback stopped it."
         if sample_now:
             outputs.save_samples(run, folder, logger)
         if score_now:  # before saving, so that a run that is killed here scores again

@@ -1,0 +1,202 @@
+"""The Python interface: train a run, open one, and sample from it."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan import programs
+from gan.cli import arguments, jobs, messages, overrides, paths
+from gan.config import CONF
+from gan.config.errors import ConfigError
+from gan.config.options import default_settings
+from gan.system import files, status
+
+if TYPE_CHECKING:  # torch is imported only once it is needed
+    import torch
+
+    from gan.training.build import TrainedRun
+    from gan.training.loop import Callback
+
+
+class Run:
+    """A run folder with the networks of one of its checkpoints, as `gan.load` opens it.
+
+    Attributes:
+        folder: of the run.
+        step: of the checkpoint: updates of the generator.
+        config: all settings, as nested dictionaries.
+        generator: noise (n, noise_dim), and labels (n,) if it is conditional, to images (n, C, H, W) in
+            `generator.pixel_range`. In eval mode, with the EMA of the weights if the run has one.
+        discriminator: images (n, C, H, W) in that range to logits (n,), in eval mode.
+        noise: `noise.sample(n, random_generator)` draws the noise.
+    """
+
+    def __init__(self, folder: Path, trained: "TrainedRun", device: "torch.device") -> None:
+        self.folder, self.device, self.step = folder, device, trained.step
+        self.config: dict[str, Any] = OmegaConf.to_container(trained.cfg, resolve=True)  # type: ignore[assignment]
+        self.generator, self.discriminator, self.noise = trained.generator, trained.discriminator, trained.noise
+        self.class_names: list[str] = list(trained.image.class_names)
+
+    def __repr__(self) -> str:
+        return f"gan.load({str(self.folder)!r})  # {self.state}, step {self.step}"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What status.json says now: state, machine, data, scores and more."""
+        return status.outcome(self.folder)
+
+    @property
+    def state(self) -> str:
+        """How the run is now: running, finished, stopped, diverged, failed or interrupted."""
+        return str(self.status["state"])
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl: step, epoch, seconds and what was logged."""
+        return files.read_rows(self.folder / "metrics.jsonl")
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """The rows of scores.jsonl, with the protocol of each; empty if the run was not scored during training."""
+        return files.read_rows(self.folder / "scores.jsonl")
+
+    def sample(
+        self, n: int = 64, *, seed: int = 0, label: int | str | None = None, batch_size: int = 64
+    ) -> "torch.Tensor":
+        """Generate images uint8 (n, C, H, W) on the CPU: those that `sample.py n=... seed=...` writes.
+
+        Args:
+            label: the class, by name or number, of a conditional run; None: all classes in turn.
+
+        Raises:
+            ConfigError: for a class that there is not.
+        """
+        import torch
+
+        from gan.config import check
+        from gan.sample_files import find_class, generate_batches
+
+        values = {"run": str(self.folder), "n": n, "seed": seed, "class": label, "batch_size": batch_size}
+        defaults = {name: value for name, value in default_settings("sample").items() if name != "hydra"}
+        settings = check.check_sampling(OmegaConf.create(defaults | values))
+        settings = settings.model_copy(update={"class_": find_class(self.generator, self.class_names, label)})
+        return torch.cat(list(generate_batches(self.generator, self.noise, n, settings, self.device)))
+
+
+def load(
+    folder: str | Path,
+    checkpoint: str = "last",
+    *,
+    ema: bool = True,
+    device: str = "auto",
+    trust: bool = False,
+) -> Run:
+    """Open a run, also one of a stranger: nothing in it is executed.
+
+    Args:
+        checkpoint: `last` or `best`, the one with the lowest FID.
+        ema: whether `generator` has the EMA of the weights, if there is one.
+        device: `auto` (the first GPU if there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
+        trust: whether code outside this project that the run names is imported.
+
+    Raises:
+        ConfigError: where there is no run, or it cannot be read.
+    """
+    from gan.system.device import memory_errors, select_device
+    from gan.training import build
+
+    if checkpoint not in ("last", "best"):
+        raise ConfigError(f"checkpoint={checkpoint}: must be last or best.")
+    path = paths.find_run(str(folder))
+    chosen = select_device(device)
+    with memory_errors():
+        return Run(path, build.load_trained(path, checkpoint, ema, chosen, trust), chosen)
+
+
+def train(*settings: str, folder: str | Path | None = None, callback: "Callback | None" = None) -> Run:
+    """Train a run as `python train.py SETTINGS` does, and open it.
+
+    `gan.train("model=dcgan", "dataset=mnist", "train.epochs=2")`. Ctrl-C, or a notebook's stop button, stops it after
+    the current step, with all saved: `gan.train(f"resume={run.folder}")` goes on.
+
+    Args:
+        settings: as they are typed on the command line; `--config-dir=FOLDER` too, but no sweep.
+        folder: of the run; default: a new one in outputs/.
+        callback: called with a dictionary of step, epoch and metrics whenever they are logged. Returning True stops the
+            run.
+
+    Raises:
+        ConfigError: for settings that are wrong, in one sentence.
+    """
+    typed = [*settings, *([overrides.quote_override("hydra.run.dir", str(folder))] if folder else [])]
+    ended: list[Path | Exception] = []
+
+    def work(cfg: DictConfig) -> None:
+        try:
+            jobs.record_job(lambda cfg, folder: programs.train_in(cfg, folder, callback), cfg, fail)
+            ended.append(Path(HydraConfig.get().runtime.output_dir))
+        except Failed as failed:
+            ended.append(failed.error)
+
+    with own_hydra(), one_sentence():
+        read = overrides.parse_arguments(arguments.check_arguments(typed, "train"))
+        args = overrides.get_args_parser().parse_intermixed_args(read)
+        if args.multirun:
+            raise ConfigError("-m: gan.train makes one run; call it in a loop, or type python train.py -m ...")
+        search_path = create_config_search_path(str(CONF))
+        if args.config_dir:
+            search_path.prepend("command-line", f"file://{Path(args.config_dir).absolute()}")
+        hydra = Hydra.create_main_hydra2("train", search_path)
+        hydra.run(args.config_name or overrides.CONFIG_NAME, work, args.overrides)
+    if isinstance(ended[0], Exception):
+        raise ended[0]
+    return load(ended[0], trust=True)  # the code that it names was typed here
+
+
+class Failed(BaseException):
+    """In place of the SystemExit with which a program ends: no handler of an error takes it for one."""
+
+    def __init__(self, error: Exception, path: Path | str = "a file") -> None:
+        super().__init__(error)
+        is_systems = isinstance(error, (OSError, MemoryError))
+        self.error = messages.os_error_message(error, path) if is_systems else error  # type: ignore[arg-type]
+
+
+def fail(error: Exception, path: Path | str = "a file") -> NoReturn:
+    """What `jobs.record_job` calls with an error."""
+    raise Failed(error, path) from error
+
+
+@contextlib.contextmanager
+def own_hydra() -> Iterator[None]:
+    """Let Hydra run once more in this process, and leave its state and the log's handlers as they were."""
+    state, root = Singleton.get_state(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers).difference(handlers):
+            handler.close()
+        root.handlers[:], root.level = handlers, level
+        Singleton.set_state(state)
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Raise ConfigError in place of Hydra's and OmegaConf's errors."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(messages.explain_error(error)) from error
