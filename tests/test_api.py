@@ -1,7 +1,9 @@
 """Use from Python: gan.train, gan.load, a run, and the parts in somebody else's loop."""
 
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -149,3 +151,11 @@ def test_the_documented_run_works(monkeypatch, tmp_path, cache):
     names: dict[str, object] = {}
     exec(block, names)
     assert names["images"].shape == (16, 1, 28, 28)
+
+
+def test_ctrl_c_stops_a_run_with_all_saved_and_returns_it(train):
+    def interrupt(row):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    run = train("train.max_steps=1000", "watch.log_every=5", callback=interrupt)
+    assert run.state == "stopped" and run.step in (5, 6)
