@@ -18,7 +18,8 @@ LAYERS = [
     {"cli"},
     {"step", "report"},
     {"training"},
-    {"evaluate", "data.__main__"},
+    {"evaluate", "data.__main__", "generator_file"},
+    {"export", "model_card"},
 ]
 MODULES = {
     ".".join(path.relative_to(ROOT / "gan").with_suffix("").parts).removesuffix(".__init__"): path
