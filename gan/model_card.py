@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gan import __version__
+from gan.config import targets
 from gan.config.errors import printable, shell_words
 from gan.config.schema import Sampling
 from gan.metrics.catalogue import PROTOCOL, direction, metric_of, protocol_line
@@ -37,7 +38,7 @@ LOADING = {  # by format; the noise comes before the last line
     "torchscript": ("import torch", "generator = torch.jit.load({path})"),
     "safetensors": (
         "import torch\nfrom gan.generator_file import load_generator",
-        "generator = load_generator({path})",
+        "generator = load_generator({path}{trust})",
     ),
 }
 
@@ -109,7 +110,9 @@ def loading_code(run: TrainedRun, request: Sampling, name: str) -> str:
     else:
         call = f"images = generator(torch.from_numpy(noise){f', torch.from_numpy({labels})' if classes else ''})"
     noise = NUMPY_NOISE[run.noise.kind].format(dim=run.noise.dim)
-    return "\n".join(["import numpy as np", imports, load.format(path=json.dumps(printable(name))), noise, call])
+    trust = ", trust=True" if targets.names_outside_code(run.cfg) else ""
+    load = load.format(path=json.dumps(printable(name)), trust=trust)
+    return "\n".join(["import numpy as np", imports, load, noise, call])
 
 
 def scores(run: TrainedRun, request: Sampling, details: RunFolder) -> str:

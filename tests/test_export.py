@@ -12,12 +12,15 @@ import pytest
 import safetensors.torch
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from torch import nn
 
 import sample as program_file
 from gan import export, generator_file, sampling
 from gan.config.errors import ConfigError
+from gan.config.schema import Sampling
 from gan.data.image_shape import ImageShape
+from gan.model_card import write_card
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.training import build
@@ -280,6 +283,41 @@ def exported(run, kind, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("sample", overrides=[f"run={run}", "device=cpu", f"format={kind}", *overrides])
     return Path(program_file.sample_images(cfg).partition(" written to ")[2].partition(", with ")[0])
+
+
+OWN = """
+import torch
+from torch import nn
+
+class G(nn.Module):
+    def __init__(self, image, noise_dim):
+        super().__init__()
+        self.shape, self.linear = (image.channels, image.size, image.size), nn.Linear(noise_dim, image.pixels)
+        self.pixel_range = (0.0, 1.0)
+
+    def forward(self, noise):
+        return torch.sigmoid(self.linear(noise)).unflatten(1, self.shape)
+"""
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_network_of_one_s_own_is_exported_and_its_weights_need_trust(tmp_path, monkeypatch, kind):
+    (tmp_path / "own_export.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = composed("model.discriminator.hidden=[8]", "noise.dim=7")
+    OmegaConf.update(cfg, "model.generator", {"_target_": "own_export.G"}, merge=False)
+    generator, discriminator = build.build_networks(cfg, DIGITS)
+    run = TrainedRun(cfg, 0, DIGITS, generator.eval(), discriminator.eval(), Noise("normal", 7))
+    path = tmp_path / "file"
+    assert "within 0.0001" in export.export_generator(run, kind, "float", path)
+    settings = {"checkpoint": "last", "ema": True, "format": kind, "output": "float", "out": str(path)}
+    card = write_card(run, tmp_path, Sampling.model_construct(**settings), "none").read_text("utf-8")
+    assert ("trust=True" in card) == (kind == "safetensors") and "from 0 to 1" in card
+    if kind == "safetensors":
+        with pytest.raises(ConfigError, match="trust"):
+            generator_file.load_generator(path)
+        noise = torch.randn(3, 7)
+        assert torch.equal(generator_file.load_generator(path, trust=True)(noise), generator(noise))
 
 
 @pytest.mark.parametrize("ema", ["true", "false"])
