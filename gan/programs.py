@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig
 
-from gan.cli import arguments, jobs, messages, overrides
+from gan.cli import arguments, jobs, messages, overrides, paths
 from gan.config import CONF
+from gan.config.errors import printable
 
 if TYPE_CHECKING:
     from gan.training.loop import Callback
@@ -59,7 +60,45 @@ def train_in(cfg: DictConfig, folder: Path, callback: "Callback | None" = None) 
 
 
 def sample() -> None:
-    """`python sample.py`: sample images from a run."""
+    """`python sample.py`: sample images from a run, or export its generator."""
+    with messages.user_errors():
+        overrides.print_help("sample")
+        typed = paths.read_arguments(sys.argv[1:], ["run", "out", "class"])
+        sys.argv[1:] = arguments.check_arguments(typed, "sample")
+        sample_and_print()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="sample")
+def sample_and_print(cfg: DictConfig) -> None:
+    try:
+        print(printable(sample_images(cfg)))
+    except Exception as error:
+        messages.exit_with(error)
+
+
+def sample_images(cfg: DictConfig) -> str:
+    """Write the images, or the generator itself. Returns a sentence that says where they are."""
+    from gan.config import check  # torch is imported only once the command line is checked
+
+    settings = check.check_sampling(cfg)
+    folder = paths.find_run(settings.run)
+    settings = paths.choose_output(settings, folder)
+
+    from gan import export, model_card, sample_files
+    from gan.system.device import memory_errors, select_device
+    from gan.training import build
+
+    device = select_device(settings.device)
+    with memory_errors():
+        run = build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
+        if settings.format in paths.EXPORTS:
+            out = Path(str(settings.out))
+            outcome = export.export_generator(run, settings.format, settings.output, out)
+            card = model_card.write_card(run, folder, settings, outcome)
+            what = f"generator of step {run.step} of {paths.describe_run(folder)}"
+            return f"{what} written to {out}, with {card.name} (check: {outcome})"
+        count = sample_files.write_samples(run.generator, run.noise, run.image, settings, device)
+    return f"{count} images of step {run.step} of {paths.describe_run(folder)} written to {settings.out}"
 
 
 def evaluate() -> None:

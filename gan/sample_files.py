@@ -39,13 +39,16 @@ def write_samples(
 
     In a conditional run an array has the labels beside it, and a folder of PNGs has a folder for each class.
 
-    Raises ConfigError for more than fits into the format, and for a class that there is not.
+    Raises ConfigError for more than fits into the format, for a class that there is not, and for a truncation of noise
+    that has none.
     """
+    if noise.kind == "sphere" and request.truncation != 1:
+        raise ConfigError(f"truncation={request.truncation:g}: must be 1 with noise.kind=sphere, whose norm is fixed.")
     chosen = find_class(generator, image.class_names, request.class_)
     request = request.model_copy(update={"class_": chosen})
     classes = generator.class_count if chosen is None else 0
     out, count = Path(str(request.out)), request.n
-    if request.format == "interpolation":
+    if request.format in ("gif", "interpolation"):
         check_interpolation(out, image, request)
         count = request.n * request.frames
         batches = show_progress(interpolate(generator, noise, request, device), count)
@@ -103,14 +106,14 @@ def check_grid(image: ImageShape, count: int, request: Sampling) -> None:
 def check_interpolation(out: Path, image: ImageShape, request: Sampling) -> None:
     """Raise ConfigError for less than two images, and for more than fit into the file."""
     if request.n < 2:
-        raise ConfigError(f"n={request.n}: must be >= 2 for format=interpolation.")
+        raise ConfigError(f"n={request.n}: must be >= 2 for format={request.format}.")
     pixels = image.size**2
     frames = min(MAX_FRAMES, sampling.MAX_GIF_PIXELS // pixels)
     if out.suffix.lower() == ".png":
         frames = MAX_PIXELS // (image.size + 1) ** 2
     if request.n * request.frames > frames:
         raise ConfigError(
-            f"n={request.n}: must be <= {frames // request.frames} for format=interpolation with "
+            f"n={request.n}: must be <= {frames // request.frames} for format={request.format} with "
             f"frames={request.frames} and images of {image.size}x{image.size}."
         )
 
@@ -133,9 +136,18 @@ def generate_batches(
     randomness.reseed(device, request.seed, "drawing")  # a generator may have noise or dropout of its own
     size = request.batch_size
     for start in range(0, count, size):
-        points = sampling.draw_noise(noise, size, request.seed, "sample", start)
+        points = draw_noise(noise, request, size, start)
         labels = make_labels(generator, request, start, size, device)
         yield sampling.generate(generator, points.to(device), labels, size)[: count - start]
+
+
+def draw_noise(noise: Noise, request: Sampling, count: int, start: int = 0) -> Tensor:
+    """Noise vectors (count, noise_dim) from index `start` on, moved towards their mean, 0, by the truncation.
+
+    StyleGAN scales its latents so (Karras et al. 2019, appendix B); BigGAN draws those beyond a limit again (Brock et
+    al. 2019, section 3.1).
+    """
+    return request.truncation * sampling.draw_noise(noise, count, request.seed, "sample", start)
 
 
 def make_labels(generator: Generator, request: Sampling, start: int, count: int, device: torch.device) -> Tensor | None:
@@ -147,7 +159,7 @@ def make_labels(generator: Generator, request: Sampling, start: int, count: int,
 
 def interpolate(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Iterator[Tensor]:
     """Images uint8 on a closed path through `n` of them, in batches (B, C, H, W). Classes blend as the noise does."""
-    points = noise.interpolate(sampling.draw_noise(noise, request.n, request.seed, "sample"), request.frames)
+    points = noise.interpolate(draw_noise(noise, request, request.n), request.frames)
     labels = make_labels(generator, request, 0, request.n, device)
     if labels is not None:
         generator, labels = blend_classes(generator, labels, request.frames)

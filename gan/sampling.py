@@ -55,8 +55,13 @@ def run_generator(generator: Generator, noise: Tensor, labels: Tensor | None, ba
 
 def to_uint8(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
     """`images` in `pixel_range`, as uint8 on the CPU; what is outside it is clipped."""
+    return quantize(images, pixel_range).cpu()
+
+
+def quantize(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
+    """`to_uint8` on the device of the images."""
     low, high = pixel_range
-    return ((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).cpu()
+    return ((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8)
 
 
 def own_range(images: Tensor) -> tuple[float, float]:

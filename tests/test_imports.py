@@ -18,7 +18,8 @@ LAYERS = [
     {"cli"},
     {"step", "report"},
     {"training"},
-    {"evaluate", "data.__main__"},
+    {"evaluate", "data.__main__", "generator_file"},
+    {"export", "model_card"},
     {"programs"},
     {"api", "__main__"},
 ]

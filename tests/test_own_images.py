@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-import sample as program_file
+from gan import programs as program_file
 from gan.cli import paths
 from gan.config import check
 from gan.config.errors import ConfigError

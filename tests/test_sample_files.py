@@ -1,6 +1,8 @@
 """What sample.py writes: grids, folders of PNGs, arrays and interpolations."""
 
 import io
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-import sample as program_file
-from gan import sample_files
+from gan import programs as program_file
+from gan import sample_files, sampling
 from gan.config.errors import ConfigError
+from gan.noise import Noise
 from gan.training import build, checkpoint
 from tests.conftest import CONF, ROOT
 
@@ -166,6 +169,104 @@ def test_images_are_written_batch_by_batch(tmp_path):
     written.clear()
     sample_files.write_pngs(batches(lambda: len(list(tmp_path.iterdir()))), tmp_path, [""] * 8)
     assert written == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_only_few_batches_are_in_memory_at_once(train_here, tmp_path, monkeypatch, kind):
+    train_here(tmp_path / "run", "train.max_steps=1", "trick=[conditional]", "dataset.image_size=8")
+    alive, most, generate = weakref.WeakSet(), [], sampling.generate
+
+    def counted(*args):
+        images = generate(*args)
+        alive.add(images)
+        most.append(len(alive))
+        return images
+
+    monkeypatch.setattr(sampling, "generate", counted)
+    sample(tmp_path / "run", "n=300", "batch_size=10", f"format={kind}", f"out={tmp_path}/out")
+    assert len(most) == 30 and max(most) <= 3
+
+
+MEASURED = """
+import resource, sys
+from tests.test_sample_files import sample
+sample(*sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has ru_maxrss in kilobytes")
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_fifty_thousand_images_take_no_more_memory_than_five_hundred(train_here, tmp_path, process, kind):
+    train_here(tmp_path / "run", "train.max_steps=1")
+    peaks = []
+    for n in (500, 50_000):
+        done = process("-c", MEASURED, str(tmp_path / "run"), f"n={n}", f"format={kind}", f"out={tmp_path}/{n}")
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) * 1024)
+    assert peaks[1] - peaks[0] < 50_000 * 28**2 / 3
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform"])
+def test_truncation_multiplies_the_noise(train_here, tmp_path, monkeypatch, kind):
+    train_here(tmp_path, "train.max_steps=1", f"noise.kind={kind}", "noise.dim=5")
+    drawn, generate = [], sampling.generate
+    monkeypatch.setattr(sampling, "generate", lambda *args: drawn.append(args[1]) or generate(*args))
+    for truncation in (1, 0.7):
+        sample(tmp_path, "n=4", f"truncation={truncation}")
+        sample(tmp_path, "n=3", "format=gif", "frames=2", f"truncation={truncation}")
+    grid, path, truncated_grid, truncated_path = drawn
+    assert torch.equal(grid, sampling.draw_noise(Noise(kind, 5), 256, 0, "sample"))
+    assert torch.allclose(truncated_grid, 0.7 * grid) and torch.allclose(truncated_path, 0.7 * path, atol=1e-6)
+
+
+def test_less_noise_gives_images_that_differ_less(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=3")
+    spreads = [
+        np.load(sample(tmp_path, "n=64", "format=npz", f"truncation={truncation}"))["images"].std(axis=0).mean()
+        for truncation in (1.0, 0.5, 0.01)
+    ]
+    assert spreads[0] > 1.2 * spreads[1] > 1.2 * spreads[2]
+
+
+def test_a_truncation_is_above_0_and_at_most_1(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1")
+    for truncation in ("0", "1.1", "-1", "null", "x", ".nan"):
+        with pytest.raises(ConfigError, match=r"^truncation="):
+            sample(tmp_path, f"truncation={truncation}")
+
+
+def test_noise_on_a_sphere_has_no_truncation(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1", "noise.kind=sphere")
+    for kind in ("grid", "gif"):
+        with pytest.raises(ConfigError, match=r"^truncation=0\.7: .*sphere"):
+            sample(tmp_path, "truncation=0.7", f"format={kind}", "n=2")
+    sample(tmp_path, "truncation=1", "n=2")
+
+
+def test_a_gif_is_an_interpolation_under_its_plain_name(train_here, tmp_path):
+    train_here(tmp_path, "train.max_steps=1")
+    same = ["n=3", "frames=4"]
+    gif, interpolation = (sample(tmp_path, *same, f"format={kind}") for kind in ("gif", "interpolation"))
+    assert gif.name == "gif_seed0_n3.gif" and gif.read_bytes() == interpolation.read_bytes()
+    assert sample(tmp_path, *same, f"out={tmp_path}/x.gif").read_bytes() == gif.read_bytes()
+    for overrides in (["n=1"], ["n=1667"], [f"out={tmp_path}/x.png"]):
+        with pytest.raises(ConfigError, match="format=gif"):
+            sample(tmp_path, "format=gif", *overrides)
+
+
+def test_an_array_has_the_class_of_each_image_and_so_have_the_folders_of_pngs(train_here, tmp_path):
+    train_here(tmp_path / "run", "train.max_steps=1", "trick=[conditional]", "dataset.image_size=8")
+    same = ["n=23", "batch_size=8"]
+    found = np.load(sample(tmp_path / "run", *same, "format=npz"))
+    assert found["labels"].tolist() == [index % 10 for index in range(23)] and found["images"].shape == (23, 8, 8, 1)
+    assert found["class_names"].tolist() == [str(digit) for digit in range(10)]
+    folder = sample(tmp_path / "run", *same, "format=png")
+    names = {f"{index % 10}/{index:05d}.png" for index in range(23)}
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.png")} == names
+    for name in names:
+        assert np.array_equal(np.asarray(Image.open(folder / name)), found["images"][int(Path(name).stem), :, :, 0])
 
 
 def test_the_step_is_that_of_the_checkpoint_and_the_state_that_of_the_run(train_here, program, tmp_path):

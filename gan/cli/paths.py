@@ -12,8 +12,15 @@ from gan.config.schema import Sampling
 from gan.system import status
 from gan.system.escape import file_name
 
-ENDINGS = {"grid": [".png"], "png": [], "npz": [".npz"], "interpolation": [".gif", ".png"]}  # of `out`, by format
-FORMATS = {".png": "grid", ".npz": "npz", ".gif": "interpolation"}  # of an `out` whose format was not typed
+EXPORTS = {"onnx": [".onnx"], "torchscript": [".pt"], "safetensors": [".safetensors"]}  # formats of a generator
+ENDINGS = {  # of `out`, by format
+    **{"grid": [".png"], "png": [], "npz": [".npz"], "gif": [".gif"], "interpolation": [".gif", ".png"]},
+    **EXPORTS,
+}
+FORMATS = {  # of an `out` whose format was not typed; one that ends in .pt may be a checkpoint
+    **{".png": "grid", ".npz": "npz", ".gif": "gif"},
+    **{".onnx": "onnx", ".safetensors": "safetensors"},
+}
 LISTED_RUNS = 5
 
 
@@ -94,6 +101,8 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     ending = out.suffix.lower() if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix) else ""  # that of lr0.01 is none
     kind = request.format or FORMATS.get(ending, "grid")
     endings = ENDINGS[kind]
+    if kind in EXPORTS:
+        check_export(request, kind)
     if ending and ending not in endings and (endings or ending in FORMATS):
         allowed = f"end in {' or '.join(endings)}" if endings else "be a folder, for one PNG per image,"
         hint = f"; or type format={FORMATS[ending]}" if ending in FORMATS else ""
@@ -110,9 +119,25 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     return request.model_copy(update={"format": kind, "out": str(path)})
 
 
+def check_export(request: Sampling, kind: str) -> None:
+    """Raise ConfigError for settings of images that a generator in a file does not have."""
+    if request.class_ is not None:
+        raise ConfigError(
+            f"class={request.class_}: leave it out; the file of format={kind} takes the class as an input."
+        )
+    if request.truncation != 1:
+        raise ConfigError(
+            f"truncation={request.truncation:g}: leave it out; the file of format={kind} takes the noise as an input, "
+            "which you can multiply."
+        )
+
+
 def sample_name(request: Sampling, kind: str) -> str:
-    """A file name that says how the images were generated."""
+    """A file name that says how the images were generated, or which generator it has."""
     checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
     ema = "" if request.ema else "_no-ema"
+    if kind in EXPORTS:
+        return f"generator{checkpoint}{ema}"
+    truncation = "" if request.truncation == 1 else f"_truncation{request.truncation:g}"
     label = "" if request.class_ is None else f"_class{file_name(str(request.class_))}"
-    return f"{kind}{checkpoint}{ema}{label}_seed{request.seed}_n{request.n}"
+    return f"{kind}{checkpoint}{ema}{label}{truncation}_seed{request.seed}_n{request.n}"

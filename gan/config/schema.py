@@ -18,6 +18,7 @@ from gan.config.types import (
     Probability,
     ScoredImages,
     SmallCount,
+    TruncationFactor,
 )
 
 
@@ -144,12 +145,14 @@ class Sampling(Strict):
     ema: bool
     class_: NonNegativeInt | str | None = Field(alias="class")
     seed: NonNegativeInt
-    format: Literal["grid", "png", "npz", "interpolation"] | None
+    format: Literal["grid", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
     out: str | None
     batch_size: PositiveInt
     device: Device
     frames: SmallCount
     fps: GifFps
+    truncation: TruncationFactor
+    output: Literal["uint8", "float"]
     trust: bool
 
 

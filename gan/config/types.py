@@ -23,6 +23,7 @@ __all__ = [
     "Probability",
     "ScoredImages",
     "SmallCount",
+    "TruncationFactor",
 ]
 
 IMAGE_SIZES = range(8, 257)  # in pixels, for which networks can be built
@@ -40,3 +41,4 @@ ImageCount = Annotated[int, Field(gt=0, le=1_000_000)]  # images that are genera
 ImageSize = Annotated[int, Field(ge=IMAGE_SIZES[0], le=IMAGE_SIZES[-1])]
 ScoredImages = Annotated[int, Field(ge=MIN_SCORED_IMAGES, le=1_000_000)]
 SmallCount = Annotated[int, Field(gt=0, le=1000)]  # updates within a step, CPU threads, seeds, frames
+TruncationFactor = Annotated[float, Field(gt=0, le=1)]  # of the noise that samples are drawn with

@@ -11,7 +11,7 @@ from gan.config.schema import Sampling
 from gan.system import status
 
 REQUEST = Sampling.model_construct(
-    run="RUN", n=64, checkpoint="last", ema=True, class_=None, seed=0, format=None, out=None
+    run="RUN", n=64, checkpoint="last", ema=True, class_=None, seed=0, truncation=1.0, format=None, out=None
 )
 DEFAULT = "RUN/generated/grid_seed0_n64.png"
 
@@ -29,14 +29,23 @@ def chosen(kind, out):
         ("npz", None, ("npz", "RUN/generated/npz_seed0_n64.npz")),
         ("png", None, ("png", "RUN/generated/png_seed0_n64")),
         ("interpolation", None, ("interpolation", "RUN/generated/interpolation_seed0_n64.gif")),
+        ("gif", None, ("gif", "RUN/generated/gif_seed0_n64.gif")),
+        ("onnx", None, ("onnx", "RUN/generated/generator.onnx")),
+        ("torchscript", None, ("torchscript", "RUN/generated/generator.pt")),
+        ("safetensors", "new/", ("safetensors", "new/generator.safetensors")),
         ("npz", "x", ("npz", "x.npz")),
         ("grid", "x", ("grid", "x.png")),
+        ("gif", "x", ("gif", "x.gif")),
         ("interpolation", "x", ("interpolation", "x.gif")),
+        ("interpolation", "x.gif", ("interpolation", "x.gif")),
+        ("torchscript", "x", ("torchscript", "x.pt")),
         ("png", "x", ("png", "x")),
         ("png", "my.images", ("png", "my.images")),
         (None, "x", ("grid", "x.png")),
         (None, "x.npz", ("npz", "x.npz")),
-        (None, "x.gif", ("interpolation", "x.gif")),
+        (None, "x.gif", ("gif", "x.gif")),
+        (None, "x.onnx", ("onnx", "x.onnx")),
+        (None, "x.safetensors", ("safetensors", "x.safetensors")),
         (None, "X.PNG", ("grid", "X.PNG")),
         ("interpolation", "x.png", ("interpolation", "x.png")),
         ("npz", "lr0.01", ("npz", "lr0.01.npz")),
@@ -53,7 +62,9 @@ def test_an_ending_decides_on_the_format_and_a_missing_one_is_added(kind, out, e
     ("kind", "out", "named"),
     [
         ("grid", "x.npz", r"x\.npz.*\.png.*format=npz"),
-        ("grid", "x.gif", r"x\.gif.*\.png.*format=interpolation"),
+        ("grid", "x.gif", r"x\.gif.*\.png.*format=gif"),
+        ("gif", "x.png", r"x\.png.*\.gif.*format=grid"),
+        ("onnx", "x.pt", r"x\.pt.*\.onnx"),
         ("npz", "x.png", r"x\.png.*\.npz.*format=grid"),
         ("interpolation", "x.npz", r"x\.npz.*\.gif or \.png.*format=npz"),
         ("png", "x.png", r"x\.png.*folder.*format=grid"),
@@ -64,6 +75,21 @@ def test_an_ending_decides_on_the_format_and_a_missing_one_is_added(kind, out, e
 def test_an_ending_of_another_format_is_a_config_error(kind, out, named):
     with pytest.raises(ConfigError, match=f"out=.*{named}"):
         chosen(kind, out)
+
+
+@pytest.mark.parametrize("kind", paths.EXPORTS)
+@pytest.mark.parametrize("setting", [{"class_": 3}, {"truncation": 0.5}])
+def test_a_generator_in_a_file_has_no_class_and_no_truncation(kind, setting):
+    name = next(iter(setting)).rstrip("_")
+    with pytest.raises(ConfigError, match=rf"^{name}=.*format={kind}"):
+        paths.choose_output(REQUEST.model_copy(update={"format": kind} | setting), Path("RUN"))
+
+
+def test_a_name_says_how_images_were_generated():
+    settings = {"checkpoint": "best", "ema": False, "class_": "a b", "truncation": 0.7, "seed": 2, "n": 9}
+    request = REQUEST.model_copy(update=settings)
+    assert paths.sample_name(request, "npz") == "npz_best_no-ema_classa_b_truncation0.7_seed2_n9"
+    assert paths.sample_name(request, "onnx") == "generator_best_no-ema"
 
 
 def test_samples_go_into_a_folder_that_exists_and_into_the_home_folder(tmp_path, monkeypatch):
