@@ -30,7 +30,9 @@ def fid(
             clean-fid and EDM publish them.
         features: `inception` (downloaded once), the path of a file as for `features=` of `gan.evaluate`, or any
             function from images uint8 (B, C, H, W) on `device` to features (B, d).
+        device: where features are computed.
         trust: whether a TorchScript may be loaded, which is code.
+        batch_size: images that are given to `features` at a time.
 
     Raises ValueError for arrays of another form, and ConfigError for a file that cannot be used.
     """

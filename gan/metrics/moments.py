@@ -50,7 +50,7 @@ class Moments(NamedTuple):
 
 
 def frechet_distance(one: HasMoments, other: HasMoments) -> float:
-    """Squared Fréchet distance between normal distributions with these moments (Dowson and Landau 1982).
+    """Squared Fréchet distance between normal distributions with these moments (Heusel et al. 2017).
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)), as torch-fidelity computes it.
     """

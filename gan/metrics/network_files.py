@@ -24,7 +24,7 @@ from gan.system.tensor_files import load_tensors
 
 log = logging.getLogger(__name__)
 BATCH_SIZE = 64  # images of 299x299 at a time, so that they fit into memory
-COLUMN_LENGTH = 16  # characters of a file's name that columns have
+NAME_LENGTH, COLUMN_LENGTH = 60, 16  # characters of a file's name that protocols and columns have
 KNOWN = {  # files of the Inception of 2015, by SHA-256: the columns of scores on its features
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2": INCEPTION,  # of pytorch-fid and torch-fidelity
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4": "inception_stylegan",  # it resizes otherwise
@@ -137,8 +137,8 @@ def load_network(features: str, trust: bool) -> FeatureNetwork:
         network.column = KNOWN[digest]
         network.name = network.name if network.column == INCEPTION else f"{network.column}-{digest[:8]}"
         return network
-    words = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
-    network.column = "_".join(filter(None, [words[:COLUMN_LENGTH].strip("_"), digest[:8]]))
+    words = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")[:NAME_LENGTH] or "file"
+    network.column = f"{words[:COLUMN_LENGTH].strip('_')}_{digest[:8]}"
     network.name = f"{words}-{digest[:8]}"
     log.warning(
         "%s is not one of the files that published scores are computed with: its scores have a name of their own, such "

@@ -169,7 +169,7 @@ def test_a_mistake_gets_one_sentence_and_leaves_the_current_folder_as_it_is(prog
         ("gan.evaluate", ["reference=mnist", "--write-stats"], ["reference=mnist", "write_stats=VALUE"]),
         ("gan.evaluate", ["reference=mnist", "--stats=x.npz"], ["reference=mnist stats=x.npz"]),
         ("gan.evaluate", ["images=a", "refrence=b"], ["reference=b"]),
-        ("gan.evaluate", ["images=no such (1)", "images=b", "reference=c d", "n=100"], ["images=no such (1)"]),
+        ("gan.evaluate", ["images=no such (1)", "images=b", "reference=c d", "n=100"], ["no such (1) does not exist"]),
         ("gan.evaluate", ["run=x", "~n"], ["n=null"]),
         ("gan.evaluate", ["x", "y"], ["python -m gan.evaluate run=x run=y"]),
         ("gan.evaluate", ["-cn", "train", "run=x"], ["--config-name train", "evaluate"]),

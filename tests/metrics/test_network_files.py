@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,16 @@ def test_a_torchscript_that_can_return_features_is_asked_for_them(tmp_path):
     network = load_network(str(save_script(LikeStyleGAN(), tmp_path / "inception.pt")), trust=True)
     images = color_images(3, 0, size=8)
     assert torch.allclose(network(images)[0], images.float().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("stem", "start"), [("日本", "file"), ("x" * 200, "x" * 16), ("../Ä b--c", "b_c"), ("$(rm)\x1b[31m", "rm_31m")]
+)
+def test_names_of_files_are_plain_in_columns(tmp_path, stem, start):
+    path = save_script(Means(), tmp_path / f"{stem.removeprefix('../')}.pt")
+    network = load_network(str(path), trust=True)
+    assert re.fullmatch(rf"{start}_[0-9a-f]{{8}}", network.column)
+    assert re.fullmatch(r"[a-z0-9_]{1,60}-[0-9a-f]{8}", network.name)
 
 
 @pytest.mark.parametrize("kind", ["scalar", "damaged"])
