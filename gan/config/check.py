@@ -24,6 +24,7 @@ GROUPS = {
     "trick": None,
     "dataset": None,
 }
+WITHOUT_RUN = ("images", "reference", "write_stats", "image_size")  # settings of gan.evaluate for other images
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -74,9 +75,8 @@ def check_evaluation(cfg: DictConfig) -> Evaluation:
     with suggestions(cfg):
         settings = validate(Evaluation, resolve(cfg))
     stats, written = settings.stats, settings.write_stats
-    if settings.run and (settings.images or settings.reference or written):
-        name = "images" if settings.images else "reference" if settings.reference else "write_stats"
-        raise ConfigError(f"{name}: not with run=..., which is compared with its own dataset, or with stats=FILE.npz.")
+    if settings.run and (wrong := next(filter(lambda name: getattr(settings, name), WITHOUT_RUN), None)):
+        raise ConfigError(f"{wrong}: not with run=..., which is compared with its own dataset, or with stats=FILE.npz.")
     if not (settings.run or settings.images or (settings.reference and written)):
         raise ConfigError("run: missing; set it with run=RUN, or type images=FOLDER reference=mnist without a run.")
     if settings.images and not (settings.reference or stats or written):

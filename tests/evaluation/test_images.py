@@ -171,6 +171,7 @@ def test_images_are_resized_with_the_reference(evaluate, place, capsys):
         (["images=one", "run=x", "reference=other"], "images: not with run"),
         (["run=x", "reference=other"], "reference: not with run"),
         (["run=x", "write_stats=x.npz", *NET], "write_stats: not with run"),
+        (["run=x", "image_size=32"], "image_size: not with run"),
         (["images=one", "reference=other", "stats=x.npz", *NET], "stats=x.npz: not with reference"),
         (["images=one", "stats=x.npz"], "features=classifier"),
         (["images=one", "write_stats=x.txt", *NET], r"write_stats=x\.txt"),
