@@ -1,11 +1,10 @@
-"""Compute the metrics of runs: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
+"""Compute the metrics of runs, or of any images: `python -m gan.evaluate run=outputs/RUN`, and `--help`."""
 
 import contextlib
 import sys
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from omegaconf import DictConfig
@@ -14,21 +13,25 @@ from gan.cli import arguments, messages, overrides, paths
 from gan.config import CONF
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
-from gan.metrics.catalogue import direction, protocol_line
-from gan.report.cells import Number, best, mean_over
+from gan.metrics.catalogue import protocol_line
+from gan.report.cells import Number, mean_over
 from gan.report.runs import read_evaluations
+from gan.report.score_table import WIDTH, Scores, Tables, format_table
 from gan.system import files, locks, status
 
 if TYPE_CHECKING:  # torch is imported only once the command line is understood
     import torch
 
+    from gan.data.datasets import ImageDataset
+    from gan.metrics.features import FeatureNetwork
+    from gan.metrics.moments import MomentsReference
     from gan.metrics.protocol import Reference
     from gan.training.build import TrainedRun
 
 COUNT, STACKED_COUNT = 10_000, 26_000  # images to generate, as in papers
 NEIGHBOR_IMAGES = 16
-WIDTH, MAX_LABEL_WIDTH, GAP = 100, 30, "  "  # of the printed tables, in characters
-Scores = dict[str, Number]  # by column, each the mean over sampling seeds
+FLAG = "--write-stats"
+PATHS = ["run", "images", "reference", "stats", "write_stats", "features", "data_dir", "cache_dir"]
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
@@ -40,19 +43,30 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Score every run in `run=`, and print tables for each protocol, with the real-data baseline as the last row."""
+    """Score what `run=` or `images=` names, and print tables for each protocol, with real images as the last row."""
     from gan.config import check
 
     settings = check.check_evaluation(cfg)
+    if settings.run:
+        evaluate_runs(settings)
+        return
+    from gan.evaluation import images
+
+    print_tables(images.evaluate_images(settings))
+
+
+def evaluate_runs(settings: Evaluation) -> None:
+    """Score every run, and write the numbers into its folder."""
     run_folders = [paths.find_run(text) for text in dict.fromkeys(settings.run)]
 
+    from gan.evaluation import sources
     from gan.metrics import protocol
     from gan.system.device import memory_errors, select_device
     from gan.training import build
 
     device = select_device(settings.device)
-    references: dict[tuple[str, tuple[Path, Path]], Reference] = {}
-    tables: dict[str, tuple[dict[str, Scores], Scores]] = {}
+    goals: dict[tuple[str, tuple[Path, Path]], Goal] = {}
+    tables: Tables = {}
     failure: OSError | None = None
     with memory_errors():
         # load all of them first: an error in one should not come after minutes of work on another
@@ -60,40 +74,65 @@ def evaluate(cfg: DictConfig) -> None:
             folder: build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
             for folder in run_folders
         }
+        network = sources.load_network(settings, device)
         for folder, run in runs.items():
             typed = settings.data_dir or run.cfg.data_dir, settings.cache_dir or run.cfg.cache_dir
             folders = paths.expand_home(typed[0]), paths.expand_home(typed[1])
             key = repr(run.cfg.dataset), folders
-            if key not in references:
-                references[key] = build.build_reference(run.cfg, settings.split, settings.features, folders, device)
-            reference = references[key]
-            count = settings.n or (STACKED_COUNT if reference.name == protocol.STACKED_MNIST else COUNT)
+            if key not in goals:
+                goals[key] = choose_goal(run, settings, network, folders, device)
+            goal = goals[key]
+            is_stacked = build.dataset_name(run.cfg) == protocol.STACKED_MNIST
+            count = settings.n or (STACKED_COUNT if is_stacked else COUNT)
             seeds = f", {settings.seeds} times" if settings.seeds > 1 else ""
             print(printable(f"{folder}: {count} images of step {run.step}{seeds} ..."), flush=True)
-            record = reference.record(count)
-            scores = score_run(run, reference, settings, count, device)
-            baseline = reference.real_data_baseline(count, settings.parzen, folders[1])
+            record = goal.reference.record(count)
+            scores = score_run(run, goal, settings, count, device)
+            baseline = goal.reference.real_data_baseline(count, settings.parzen, folders[1])
             real_data = {column: Number(value) for column, value in baseline.items()}
             tables.setdefault(protocol_line(record), ({}, real_data))[0][paths.describe_run(folder)] = scores
             try:
                 save_scores(folder, run.step, scores, real_data, record, settings)
-                save_neighbors(run, reference, folder, device)
+                save_neighbors(run, goal.train, folder, device)
             except OSError as error:  # the numbers took minutes: they are printed before the error
                 failure = failure or error
-    for line, (rows, real_data) in tables.items():
-        print(f"\n{textwrap.fill(printable(line), WIDTH)}\n\n{format_table(rows, real_data)}")
+    print_tables(tables)
     if failure:
         raise failure
 
 
-def score_run(
-    run: "TrainedRun", reference: "Reference", settings: Evaluation, count: int, device: "torch.device"
-) -> Scores:
+class Goal(NamedTuple):
+    """What the images of a run are scored against, and all that it may have been trained on."""
+
+    reference: "Reference | MomentsReference"
+    train: "ImageDataset"
+
+
+def choose_goal(
+    run: "TrainedRun",
+    settings: Evaluation,
+    network: "FeatureNetwork | None",
+    folders: tuple[Path, Path],
+    device: "torch.device",
+) -> Goal:
+    """The run's own dataset, or the statistics in `stats=`, if any."""
+    from gan.evaluation import sources
+    from gan.training import build
+
+    if network is None or settings.stats is None:
+        chosen = network or settings.features
+        reference = build.build_reference(run.cfg, settings.split, chosen, folders, device)
+        return Goal(reference, reference.train)
+    train = sources.load_training_images(run.cfg, folders)
+    return Goal(sources.load_moments(settings.stats, network, run.image, device), train)
+
+
+def score_run(run: "TrainedRun", goal: Goal, settings: Evaluation, count: int, device: "torch.device") -> Scores:
     """All metrics of a run, over `seeds` sampling seeds."""
     from gan.metrics import protocol
 
-    generator, gap = run.generator, None
-    if reference.split == "test":
+    generator, reference, gap = run.generator, goal.reference, None
+    if isinstance(reference, protocol.Reference) and reference.split == "test":
         gap = protocol.discriminator_gap(
             run.discriminator,
             reference.train[: run.cfg.dataset.limit],
@@ -105,7 +144,7 @@ def score_run(
         )
     scores = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        labels = reference.draw_labels(generator.class_count, count, seed)
+        labels = protocol.draw_labels(goal.train, generator.class_count, count, seed)
         images = protocol.generate_images(generator, run.noise, count, seed, device, labels)
         scores.append(reference.score(reference.feature_stats(images), settings.parzen, gap))
     means = {column: mean_over(each[column] for each in scores) for column in scores[0]}
@@ -142,7 +181,7 @@ def save_scores(
             for part, numbers in (("scores", scores), ("real_data", real_data))
         }
         files.write_json(path, [*others, key | parts])
-    if settings.checkpoint == "last" and settings.ema:  # as during training
+    if settings.checkpoint == "last" and settings.ema and not settings.stats:  # as during training
         means, baseline = ({column: it.mean for column, it in numbers.items()} for numbers in (scores, real_data))
         status.update(folder, scores=means | record, real_data=baseline | record if baseline else {})
         with SummaryWriter(folder) as board:
@@ -150,54 +189,40 @@ def save_scores(
                 board.add_scalar(f"evaluation/{column}", mean, step)
 
 
-def save_neighbors(run: "TrainedRun", reference: "Reference", folder: Path, device: "torch.device") -> None:
+def save_neighbors(run: "TrainedRun", train: "ImageDataset", folder: Path, device: "torch.device") -> None:
     """Write figures/neighbors.png: generated images, and below each its nearest training image, to show copies."""
     import torch
 
     from gan import sampling
     from gan.metrics import formulas, protocol
 
-    labels = reference.draw_labels(run.generator.class_count, NEIGHBOR_IMAGES, 0)
+    labels = protocol.draw_labels(train, run.generator.class_count, NEIGHBOR_IMAGES, 0)
     (images,) = protocol.generate_images(run.generator, run.noise, NEIGHBOR_IMAGES, 0, device, labels)
-    train_images = reference.train[: run.cfg.dataset.limit].images
+    train_images = train[: run.cfg.dataset.limit].images
     pairs = torch.cat([images, train_images[formulas.nearest_neighbors(images, train_images)]])
     with files.atomic_write(folder / "figures" / "neighbors.png") as file:
         sampling.image_grid(pairs, columns=NEIGHBOR_IMAGES).save(file, format="png")
 
 
-def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
-    """One row per run, and the real-data baseline below; a new table where the next column goes beyond WIDTH.
-
-    The second line says which direction is better, and a star which run is best.
-    """
-    names = [*map(printable, rows), "real images"]
-    label_width = min(max(map(len, [*names, "better"])), MAX_LABEL_WIDTH)
-    labels = [[""], ["better"], *(textwrap.wrap(name, label_width) or [name] for name in names)]
-    tables: list[list[str]] = []
-    for column in dict.fromkeys(column for row in rows.values() for column in row):
-        cells = format_column(column, [row.get(column) for row in rows.values()], real_data.get(column))
-        if not tables or len(tables[-1][0]) + len(GAP) + len(cells[0]) > WIDTH:
-            tables.append([label[0].ljust(label_width) for label in labels])
-        tables[-1] = [GAP.join(pair) for pair in zip(tables[-1], cells, strict=True)]
-    # a long label goes on below its row
-    text = [
-        "\n".join("\n".join([line.rstrip(), *label[1:]]) for line, label in zip(table, labels, strict=True))
-        for table in tables
-    ]
-    return "\n\n".join([*text, "*: the best of these runs"] if len(rows) > 1 else text)
+def print_tables(tables: Tables) -> None:
+    """Each table below the line of its protocol."""
+    for line, (rows, real_data) in tables.items():
+        print(f"\n{textwrap.fill(printable(line), WIDTH)}\n\n{format_table(rows, real_data)}")
 
 
-def format_column(column: str, numbers: Sequence[Number | None], real_data: Number | None) -> list[str]:
-    """The cells of a column, all of one width: its name, the better direction, the runs and the real-data baseline."""
-    best_mean = best(column, numbers) if len({number.mean for number in numbers if number}) > 1 else None
-    values = [f"*{number}" if number and number.mean == best_mean else str(number or "-") for number in numbers]
-    cells = [column, direction(column) or "-", *values, str(real_data or "-")]
-    return [cell.rjust(max(map(len, cells))) for cell in cells]
+def read_arguments(typed: list[str]) -> list[str]:
+    """The command line as Hydra should read it, with `--write-stats FILE`, as pytorch-fid has it, as a setting."""
+    words = typed
+    if FLAG in typed[:-1]:
+        number = typed.index(FLAG)
+        words = [*typed[:number], f"write_stats={typed[number + 1]}", *typed[number + 2 :]]
+    for name in ("run", "images"):
+        words = overrides.merge_repeated(words, name)
+    return arguments.check_arguments(paths.read_arguments(words, PATHS), "evaluate")
 
 
 if __name__ == "__main__":
     with messages.user_errors():
         overrides.print_help("evaluate")
-        typed = paths.read_arguments(overrides.merge_repeated(sys.argv[1:], "run"), ["run", "data_dir", "cache_dir"])
-        sys.argv[1:] = arguments.check_arguments(typed, "evaluate")
+        sys.argv[1:] = read_arguments(sys.argv[1:])
         main()

@@ -10,18 +10,24 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from gan import evaluate as evaluation
 from gan.cli import overrides
 from gan.config.errors import ConfigError, printable
 from gan.config.schema import Evaluation
+from gan.data import datasets
 from gan.metrics import features, protocol
 from gan.metrics.catalogue import METRICS, direction
+from gan.metrics.comparison import FeatureStats
+from gan.metrics.moments import write_moments
+from gan.metrics.network_files import load_network
 from gan.report.cells import Number
 from gan.report.runs import RunFolder
 from gan.system import files, status
 from gan.training import build, checkpoint
 from tests.conftest import CONF, read_status
+from tests.metrics.conftest import save_script
 
 CPU = torch.device("cpu")
 
@@ -156,10 +162,54 @@ def test_an_evaluation_updates_the_one_with_the_same_protocol(train_here, evalua
     assert [row["generated"] for row in RunFolder(tmp_path).evaluations] == [110, 100]
 
 
+@pytest.fixture
+def network(tmp_path_factory):
+    """A TorchScript with three features, and the settings that choose it."""
+    path = save_script(Halves(), tmp_path_factory.mktemp("network") / "halves.pt")
+    return path, [f"features={path}", "trust=true", "n=100", "parzen=false"]
+
+
+class Halves(nn.Module):
+    """Brightness of the upper half, the lower half and the center."""
+
+    def forward(self, images):
+        gray = images.float().mean(1)
+        return torch.stack([gray[:, :14].mean((1, 2)), gray[:, 14:].mean((1, 2)), gray[:, 9:19, 9:19].mean((1, 2))], 1)
+
+
+def test_a_run_is_scored_on_the_features_of_a_file(train_here, evaluate_here, tmp_path, network):
+    train_here(tmp_path, "train.max_steps=1")
+    evaluate_here(f"run={tmp_path}", *network[1])
+    (row,) = json.loads((tmp_path / "scores.json").read_text())
+    assert row["features"].startswith("halves-") and row["accuracy"] is None and row["real"] == 128
+    suffix = row["features"].replace("-", "_")
+    assert {f"{name}_{suffix}" for name in ("fid", "kid", "recall")} <= row["scores"].keys()
+    assert not {"modes", "inception_score", "pixel_precision", f"classifier_score_{suffix}"} & row["scores"].keys()
+    assert row["real_data"][f"fid_{suffix}"]["mean"] < row["scores"][f"fid_{suffix}"]["mean"]
+
+
+@pytest.mark.parametrize("tricks", ["", "conditional"])
+def test_a_run_is_scored_against_statistics(train_here, evaluate_here, tmp_path, cache, network, capsys, tricks):
+    train_here(tmp_path / "run", "train.max_steps=1", f"trick=[{tricks}]")
+    path, settings = network
+    images = datasets.digits(cache, cache, "test", count=640, limit=None, image_size=None).images
+    loaded = load_network(str(path), trust=True)
+    write_moments(tmp_path / "digits.npz", FeatureStats(loaded, images.split(50), CPU), loaded.name)
+    evaluate_here(f"run={tmp_path}/run", *settings)
+    status_before = read_status(tmp_path / "run")
+    evaluate_here(f"run={tmp_path}/run", f"stats={tmp_path}/digits.npz", *settings)
+    with_images, with_statistics = json.loads((tmp_path / "run" / "scores.json").read_text())
+    ((column, number),) = with_statistics["scores"].items()
+    assert number["mean"] == pytest.approx(with_images["scores"][column]["mean"], rel=1e-6)
+    assert with_statistics["real"] is None and with_statistics["dataset"].startswith("digits.npz-")
+    assert read_status(tmp_path / "run") == status_before  # which cannot say that it is against statistics
+    assert "against the statistics digits.npz-" in " ".join(capsys.readouterr().out.split())
+
+
 def save_evaluations(folder, first):
     """As `gan.evaluate` does, for ten protocols."""
     for count in range(first, first + 10):
-        settings = Evaluation.model_construct(checkpoint="last", ema=True, seed=0, seeds=1)
+        settings = Evaluation.model_construct(checkpoint="last", ema=True, seed=0, seeds=1, stats=None)
         evaluation.save_scores(folder, 2, {"fid_digits": Number(count)}, {}, {"generated": count}, settings)
 
 

@@ -18,6 +18,7 @@ LAYERS = [
     {"cli"},
     {"step", "report"},
     {"training"},
+    {"evaluation"},
     {"evaluate", "data.__main__", "generator_file"},
     {"export", "model_card"},
     {"programs"},

@@ -12,7 +12,7 @@ from gan.config import CONF
 from gan.config.errors import ConfigError, UnknownSetting, first_line, format_value, invalid_value, unknown_setting
 from gan.config.options import option_files, read_option
 from gan.config.renamed import RENAMED
-from gan.config.schema import Evaluation, Inspection, Sampling, Settings, validated
+from gan.config.schema import CLASSIFIER, Evaluation, Inspection, Sampling, Settings, validated
 from gan.config.suggestions import nearest_settings
 from gan.config.targets import check_tree, references, trust_of
 
@@ -24,6 +24,7 @@ GROUPS = {
     "trick": None,
     "dataset": None,
 }
+WITHOUT_RUN = ("images", "reference", "write_stats", "image_size")  # settings of gan.evaluate for other images
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -70,10 +71,26 @@ def check_sampling(cfg: DictConfig) -> Sampling:
 
 
 def check_evaluation(cfg: DictConfig) -> Evaluation:
-    """The settings of gan.evaluate, checked."""
-    tree = resolve(cfg)
+    """The settings of gan.evaluate, checked: also that they say what is compared with what."""
     with suggestions(cfg):
-        return validate(Evaluation, tree | {"run": tree["run"] if isinstance(tree["run"], list) else [tree["run"]]})
+        settings = validate(Evaluation, resolve(cfg))
+    stats, written = settings.stats, settings.write_stats
+    if settings.run and (wrong := next(filter(lambda name: getattr(settings, name), WITHOUT_RUN), None)):
+        raise ConfigError(f"{wrong}: not with run=..., which is compared with its own dataset, or with stats=FILE.npz.")
+    if not (settings.run or settings.images or (settings.reference and written)):
+        raise ConfigError("run: missing; set it with run=RUN, or type images=FOLDER reference=mnist without a run.")
+    if settings.images and not (settings.reference or stats or written):
+        raise ConfigError("reference: missing; type reference=mnist, reference=FOLDER or stats=FILE.npz.")
+    if settings.reference and stats:
+        raise ConfigError(f"stats={stats}: not with reference=..., since images are compared with one of them.")
+    if settings.features == CLASSIFIER and (stats or written):
+        raise ConfigError(
+            f"features={CLASSIFIER}: not with stats=... or write_stats=...; type features=inception, or features=PATH "
+            "with a file of a network."
+        )
+    if written and (not written.lower().endswith(".npz") or len(settings.images) > 1):
+        raise ConfigError(f"write_stats={written}: must be one file .npz, of the images of one folder.")
+    return settings
 
 
 def check_inspection(cfg: DictConfig) -> Inspection:

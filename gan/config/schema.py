@@ -12,7 +12,9 @@ from gan.config.types import (
     GifFps,
     GridImages,
     ImageCount,
+    ImageSize,
     NonNegativeInt,
+    Paths,
     PositiveFloat,
     PositiveInt,
     Probability,
@@ -42,6 +44,7 @@ Device = Annotated[
     Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"),
     described("'auto', 'cpu', 'cuda', 'mps', or one of several GPUs, such as 'cuda:1'"),
 ]
+CLASSIFIER = "classifier"  # of a dataset: the features that are neither `inception` nor in a file
 Checked = TypeVar("Checked")
 NoiseKind = Literal["normal", "uniform", "sphere"]
 Update = Literal["discriminator_first", "generator_first", "simultaneous"]
@@ -109,14 +112,19 @@ class Settings(Strict):
 class Evaluation(Strict):
     """The settings of gan.evaluate."""
 
-    run: list[str]
+    run: Paths
+    images: Paths
+    reference: str | None
+    stats: str | None
+    write_stats: str | None
+    image_size: ImageSize | None
     checkpoint: Literal["last", "best"]
     ema: bool
     n: ScoredImages | None
     seed: NonNegativeInt
     seeds: SmallCount
     split: Literal["train", "test"] | None
-    features: Literal["classifier", "inception"]
+    features: str
     parzen: bool
     data_dir: str | None
     cache_dir: str | None

@@ -13,6 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan.cli import arguments, messages, overrides, paths
+from gan.config import CONF
 from gan.config.errors import ConfigError, printable
 from gan.config.options import option_files
 from gan.config.schema import Inspection
@@ -26,7 +27,7 @@ NO_SIZE = "dataset.image_size=null"  # with which the error for images of severa
 SHOWN_SIZE = 64  # side in pixels at which these are shown
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="data")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="data")
 def main(cfg: DictConfig) -> None:
     try:
         for line in inspect_data(cfg):

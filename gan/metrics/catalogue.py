@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["lower", "higher"]
 Input = Literal["classes", "inception", "images", "pixels", "discriminator"]  # what a comparison may lack
-INCEPTION = "inception"  # the features that are not from a classifier of the dataset
+INCEPTION = "inception"  # the features of the Inception network that papers use
 
 # Two scores may be compared where these are equal.
 PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
@@ -59,13 +59,9 @@ def metric(
 @metric(unit="squared distance", better="lower", on_features=True)
 def fid(comparison: "Comparison") -> float:
     """Fréchet distance between normal distributions fitted to the features (Heusel et al. 2017)."""
-    from torch_fidelity.metric_fid import fid_statistics_to_metric
+    from gan.metrics.moments import frechet_distance
 
-    moments = [
-        {"mu": stats.mean.numpy(), "sigma": stats.covariance.numpy()}
-        for stats in (comparison.generated, comparison.real)
-    ]
-    return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+    return frechet_distance(comparison.generated, comparison.real)
 
 
 @metric(unit="squared distance", better="lower", on_features=True)
@@ -223,10 +219,10 @@ def summary(scores: dict[str, Any], features: str) -> str:
 
 
 def protocol_line(record: dict[str, Any]) -> str:
-    """How scores were computed: with whose features, on how many images, against which real ones."""
+    """How scores were computed: with whose features, on how many images, against which real ones or statistics."""
     known = dict.fromkeys(PROTOCOL, "?") | record
     accuracy = f" (accuracy {known['accuracy']:.3f})" if isinstance(known["accuracy"], float) else ""
+    real = "the statistics" if known["real"] is None else f"{known['real']} {known['split']} images of"
     return (
-        f"features of {known['features']}{accuracy}, {known['generated']} generated against {known['real']} "
-        f"{known['split']} images of {known['dataset']}"
+        f"features of {known['features']}{accuracy}, {known['generated']} generated against {real} {known['dataset']}"
     )

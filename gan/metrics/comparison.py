@@ -21,7 +21,7 @@ class FeatureStats:
     `images` is empty where an image has more than MAX_PARZEN_PIXELS.
 
     Args:
-        network: from images uint8 (B, C, H, W) to features (B, d) and logits (B, K).
+        network: from images uint8 (B, C, H, W) to features (B, d) and logits (B, K); K may be 0.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class FeatureStats:
             doubles = features.double()
             self.feature_sum += doubles.sum(0)
             self.product_sum += doubles.T @ doubles
-            self.class_counts += logits.argmax(1).bincount(minlength=logits.shape[1])
+            if logits.shape[1]:
+                self.class_counts += logits.argmax(1).bincount(minlength=logits.shape[1])
             self.count += len(batch)
             if (room := MAX_KEPT_IMAGES - kept) > 0:
                 all_features.append(features[:room])
@@ -70,7 +71,7 @@ class Comparison:
     """Generated images against real ones. What several metrics share is computed once.
 
     Args:
-        features: the dataset whose classifier the features are from, or `inception`.
+        features: the dataset whose classifier the features are from, or the column of another network.
         parzen_images: validation and test images uint8 (n, C, H, W); None to leave out the Parzen estimate.
         discriminator_gap: of the run, where its discriminator is known.
     """
@@ -84,7 +85,9 @@ class Comparison:
     @property
     def inputs(self) -> set[Input]:
         """Those that it has, of the inputs that some metrics need."""
-        inputs: set[Input] = {"inception" if self.features == INCEPTION else "classes"}
+        inputs: set[Input] = set()
+        if self.generated.logits.shape[1]:
+            inputs.add("inception" if self.features == INCEPTION else "classes")
         if "classes" in inputs and len(self.generated.images) and len(self.real.images):
             inputs.add("images")
         if self.parzen_images is not None:

@@ -7,7 +7,6 @@ weights, since only scores of the same classifier can be compared.
 
 import hashlib
 import logging
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from tqdm import tqdm
 
 from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
-from gan.data.downloads import network_timeout
 from gan.data.image_shape import ImageShape
 from gan.system import locks, randomness
 from gan.system.cache import from_cache
@@ -36,15 +34,17 @@ SHIPPED = Path(__file__).parent / "networks"  # made by `python -m gan.metrics.m
 
 
 class FeatureNetwork(nn.Module):
-    """Images uint8 (B, C, H, W) to features (B, d) and class logits (B, K).
+    """Images uint8 (B, C, H, W) to features (B, d) and class logits (B, K), where K is 0 for a network without classes.
 
     Attributes:
         name: identifies the weights.
         accuracy: on images that it was not trained on; None where the classes are not the dataset's.
+        column: what columns call its features, as in `fid_inception`; None: by the name of the dataset.
     """
 
     name: str
     accuracy: float | None
+    column: str | None = None
 
 
 class Classifier(FeatureNetwork):
@@ -90,30 +90,6 @@ class PerChannel(FeatureNetwork):
         for log_probabilities in logits.log_softmax(1).view(count, channels, -1).unbind(1):
             combined = (combined[:, :, None] + log_probabilities[:, None]).flatten(1)
         return features.view(count, -1), combined
-
-
-class Inception(FeatureNetwork):
-    """The Inception network of published FIDs, from torch-fidelity. Raises ConfigError if the download fails."""
-
-    name, accuracy = "inception-v3-compat", None
-
-    def __init__(self) -> None:
-        super().__init__()
-        from torch_fidelity.utils import create_feature_extractor
-
-        layers = ["2048", "logits_unbiased"]
-        try:
-            with network_timeout():
-                self.network = create_feature_extractor(self.name, layers, cuda=False, verbose=False)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ConfigError(
-                f"features=inception: its weights could not be downloaded ({reason}); connect to a network, or use "
-                "features=classifier, which is trained here."
-            ) from error
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(images.expand(-1, 3, -1, -1).contiguous())
 
 
 def dataset_classifier(

@@ -20,7 +20,8 @@ from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_shape import ImageShape
 from gan.metrics.catalogue import INCEPTION, METRICS, compute_metrics, metric_of
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
-from gan.metrics.features import FeatureNetwork, Inception, PerChannel, dataset_classifier, fingerprint
+from gan.metrics.features import FeatureNetwork, PerChannel, dataset_classifier, fingerprint
+from gan.metrics.network_files import Inception
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.system import files, randomness
@@ -57,23 +58,16 @@ class Reference:
 
     @property
     def features(self) -> str:
-        """Whose features they are: the dataset's name, or `inception`. Part of the columns of metrics on features."""
-        return INCEPTION if isinstance(self.network, Inception) else self.name
+        """Whose features they are, such as `mnist` or `inception`. Part of the columns of metrics on features."""
+        return self.network.column or self.name
 
     def feature_stats(self, batches: Iterable[Tensor]) -> FeatureStats:
         """The statistics of images uint8, in batches (B, C, H, W)."""
         return FeatureStats(self.network, batches, self.device)
 
     def draw_labels(self, class_count: int, count: int, seed: int) -> Tensor | None:
-        """Classes int64 (count,) for a conditional generator, as frequent as in training; None for no classes.
-
-        They are those of the training images in random order, each once before any twice.
-        """
-        if not class_count or self.train.labels is None:
-            return None
-        generator, labels = randomness.random_generator("cpu", seed, "score labels"), self.train.labels
-        rounds = [torch.randperm(len(labels), generator=generator) for _ in range(0, count, len(labels))]
-        return labels[torch.cat(rounds)[:count]]
+        """See `draw_labels`."""
+        return draw_labels(self.train, class_count, count, seed)
 
     def score(self, stats: FeatureStats, parzen: bool, discriminator_gap: float | None = None) -> dict[str, float]:
         """All metrics of generated images, by column. `parzen` asks for the Parzen estimate, if images are small."""
@@ -96,9 +90,8 @@ class Reference:
             return {}
         name = f"{self.network.name}-{self.name}-{fingerprint(self.train)}-{self.real_fingerprint}"
         kind = "parzen" if parzen else "quick"
-        path = (
-            cache_dir / f"baseline-{name}-{count}-{kind}-{len(METRICS)}.json"
-        )  # without a metric added since: another
+        # without a metric added since: another
+        path = cache_dir / f"baseline-{name}-{count}-{kind}-{len(METRICS)}.json"
         return from_cache(path, read_baseline, lambda: self.compute_baseline(count, parzen), write_baseline)
 
     def compute_baseline(self, count: int, parzen: bool) -> dict[str, float]:
@@ -120,6 +113,18 @@ class Reference:
         }
 
 
+def draw_labels(train: ImageDataset, class_count: int, count: int, seed: int) -> Tensor | None:
+    """Classes int64 (count,) for a conditional generator, as frequent as in training; None for no classes.
+
+    They are those of the training images in random order, each once before any twice.
+    """
+    if not class_count or train.labels is None:
+        return None
+    generator, labels = randomness.random_generator("cpu", seed, "score labels"), train.labels
+    rounds = [torch.randperm(len(labels), generator=generator) for _ in range(0, count, len(labels))]
+    return labels[torch.cat(rounds)[:count]]
+
+
 def read_baseline(path: Path) -> dict[str, float]:
     """The real-data baseline in a file of the cache. Raises ValueError for something else, OSError without a file."""
     scores = files.read_json(path)
@@ -139,7 +144,7 @@ def load_reference(
     load: Callable[[str], ImageDataset],
     has_test: bool,
     split: str | None,
-    features: str,
+    features: str | FeatureNetwork,
     folders: tuple[Path, Path],
     device: torch.device,
 ) -> Reference:
@@ -149,7 +154,7 @@ def load_reference(
         load: returns the images of a split, train or test.
         has_test: whether there are test images.
         split: to compare with; None is test if there are test images, else train.
-        features: `classifier` or `inception`.
+        features: `classifier`, `inception`, or another network.
         folders: data_dir and cache_dir.
 
     Raises ConfigError where the dataset has no classes, no such split, too few images, or test images that differ
@@ -174,7 +179,9 @@ def load_reference(
             f"scores need at least {MIN_SCORED_IMAGES} training images, and as many test images if there are any."
         )
     network: FeatureNetwork
-    if features == INCEPTION:
+    if isinstance(features, FeatureNetwork):
+        network = features.to(device)
+    elif features == INCEPTION:
         network = Inception().to(device)
     elif name == STACKED_MNIST:
         gray = datasets.mnist(*folders, "train", limit=None, image_size=train.shape.size)

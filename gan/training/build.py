@@ -20,6 +20,7 @@ from gan.data.image_folder import has_test_split
 from gan.data.image_shape import ImageShape
 from gan.data.summary import summarize
 from gan.metrics import protocol
+from gan.metrics.features import FeatureNetwork
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
 from gan.numerics import NonFiniteGuard
@@ -220,7 +221,7 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: 
 
 
 def build_reference(
-    cfg: DictConfig, split: str | None, features: str, folders: tuple[Path, Path], device: torch.device
+    cfg: DictConfig, split: str | None, features: str | FeatureNetwork, folders: tuple[Path, Path], device: torch.device
 ) -> protocol.Reference:
     """What generators are scored against: the whole dataset, whatever `dataset.limit` says."""
     if device.type == "mps":

@@ -1,5 +1,7 @@
 """Digits with their classifier, and comparisons of few points, which have metrics that one can compute by hand."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -37,3 +39,11 @@ def stats_of(points, logits=None):
 def compare(generated, real, logits=None, **inputs):
     """The comparison of features (n, d) with real ones (m, d)."""
     return Comparison("mnist", stats_of(generated, logits), stats_of(real), **inputs)
+
+
+def save_script(module, path):
+    """Save a network as a TorchScript for images of any size. Returns the path."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, and still what others publish
+        torch.jit.script(module).save(str(path))
+    return path

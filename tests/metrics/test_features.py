@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch_fidelity import feature_extractor_inceptionv3
 
 from gan.config.errors import ConfigError
 from gan.data import datasets
@@ -98,13 +97,6 @@ def test_a_dataset_without_classes_has_no_classifier(tmp_path):
     images = ImageDataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(ConfigError, match="features=classifier"):
         features.dataset_classifier("mine", images, None, tmp_path, CPU)
-
-
-def test_a_failed_download_of_inception_is_a_config_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(feature_extractor_inceptionv3, "URL_INCEPTION_V3", "http://127.0.0.1:9/weights.pth")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(ConfigError, match="features=inception"):
-        features.Inception()
 
 
 def test_a_network_per_channel_knows_all_combinations_of_classes():

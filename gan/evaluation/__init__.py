@@ -1,0 +1,1 @@
+"""What `gan.evaluate` scores and scores against, beside runs and their own datasets."""
