@@ -1,6 +1,7 @@
 """What sample.py writes: grids, folders of PNGs, arrays and interpolations."""
 
 import io
+import shlex
 import sys
 import weakref
 from pathlib import Path
@@ -13,10 +14,13 @@ from PIL import Image
 
 from gan import programs as program_file
 from gan import sample_files, sampling
+from gan.cli import paths
+from gan.config import check
 from gan.config.errors import ConfigError
 from gan.noise import Noise
 from gan.training import build, checkpoint
 from tests.conftest import CONF, ROOT
+from tests.test_project import documented_commands
 
 CPU = torch.device("cpu")
 
@@ -62,6 +66,14 @@ def test_sample_py_prints_where_the_samples_are_and_writes_nothing_else(train_he
     assert "9 images of step 1" in done.stdout
     assert [path.name for path in (tmp_path / "generated").iterdir()] == ["grid_seed3_n9.png"]
     assert set(ROOT.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", documented_commands("sample.py"))
+def test_every_documented_command_is_valid(command):
+    words = [word for word in shlex.split(command) if word != "--help"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = check.check_sampling(compose("sample", overrides=["run=RUN", *words]))
+    paths.choose_output(settings, Path("RUN"))
 
 
 def test_samples_are_drawn_with_the_ema_unless_it_is_turned_off(train_here, tmp_path):
