@@ -43,13 +43,13 @@ class Run:
     """
 
     def __init__(self, folder: Path, trained: "TrainedRun", device: "torch.device") -> None:
-        self.folder, self.device, self.step = folder, device, trained.step
+        self.folder, self.device, self.step, self.trained = folder, device, trained.step, trained
         self.config: dict[str, Any] = OmegaConf.to_container(trained.cfg, resolve=True)  # type: ignore[assignment]
         self.generator, self.discriminator, self.noise = trained.generator, trained.discriminator, trained.noise
         self.class_names: list[str] = list(trained.image.class_names)
 
     def __repr__(self) -> str:
-        return f"gan.load({str(self.folder)!r})  # {self.state}, step {self.step}"
+        return f"gan.load({files.relative_path(self.folder)!r})  # {self.state}, step {self.step}"
 
     @property
     def status(self) -> dict[str, Any]:
@@ -72,26 +72,56 @@ class Run:
         return files.read_rows(self.folder / "scores.jsonl")
 
     def sample(
-        self, n: int = 64, *, seed: int = 0, label: int | str | None = None, batch_size: int = 64
+        self,
+        n: int = 64,
+        *,
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float = 1.0,
+        batch_size: int = 256,
     ) -> "torch.Tensor":
         """Generate images uint8 (n, C, H, W) on the CPU: those that `sample.py n=... seed=...` writes.
 
         Args:
             label: the class, by name or number, of a conditional run; None: all classes in turn.
+            truncation: factor on the noise, in (0, 1]: below 1 for better images that differ less.
 
         Raises:
-            ConfigError: for a class that there is not.
+            ConfigError: for a value out of its range, and a class that there is not.
         """
         import torch
 
         from gan.config import check
         from gan.sample_files import find_class, generate_batches
 
-        values = {"run": str(self.folder), "n": n, "seed": seed, "class": label, "batch_size": batch_size}
-        defaults = {name: value for name, value in default_settings("sample").items() if name != "hydra"}
-        settings = check.check_sampling(OmegaConf.create(defaults | values))
+        values = {"n": n, "seed": seed, "class": label, "truncation": truncation, "batch_size": batch_size}
+        settings = check.check_sampling(self.settings_of("sample", values))
         settings = settings.model_copy(update={"class_": find_class(self.generator, self.class_names, label)})
         return torch.cat(list(generate_batches(self.generator, self.noise, n, settings, self.device)))
+
+    def score(self, n: int = 10_000, *, seed: int = 0, parzen: bool = False) -> dict[str, float]:
+        """FID and the other metrics of `n` generated images, as `python -m gan.evaluate` computes them for this run.
+
+        They need the run's dataset. Features are those of a classifier of the dataset: not Inception's.
+
+        Raises:
+            ConfigError: where the dataset is not there, or has no classes.
+        """
+        from gan import evaluate
+        from gan.config import check
+        from gan.system.device import memory_errors
+
+        settings = check.check_evaluation(self.settings_of("evaluate", {"n": n, "seed": seed, "parzen": parzen}))
+        folders = paths.expand_home(self.config["data_dir"]), paths.expand_home(self.config["cache_dir"])
+        with memory_errors():
+            goal = evaluate.choose_goal(self.trained, settings, None, folders, self.device)
+            scores = evaluate.score_run(self.trained, goal, settings, n, self.device)
+        return {name: number.mean for name, number in scores.items()}
+
+    def settings_of(self, program: str, values: dict[str, Any]) -> DictConfig:
+        """The default settings of sample.py or gan.evaluate for this run, with these values."""
+        defaults = {name: value for name, value in default_settings(program).items() if name != "hydra"}
+        return OmegaConf.create(defaults | {"run": str(self.folder)} | values)
 
 
 def load(

@@ -159,3 +159,19 @@ def test_ctrl_c_stops_a_run_with_all_saved_and_returns_it(train):
 
     run = train("train.max_steps=1000", "watch.log_every=5", callback=interrupt)
     assert run.state == "stopped" and run.step in (5, 6)
+
+
+def test_scores_are_those_of_gan_evaluate(train, program):
+    run = train("train.max_steps=3")
+    scores = run.score(200)
+    line = [f"run={run.folder}", "n=200", "parzen=false", "device=cpu", f"cache_dir={run.config['cache_dir']}"]
+    assert program("gan.evaluate", *line).returncode == 0
+    typed = read_status(run.folder)["scores"]
+    assert scores["fid_digits"] == pytest.approx(typed["fid_digits"], rel=1e-6) and len(scores) > 5
+    with pytest.raises(gan.ConfigError, match="n=50"):
+        run.score(50)
+
+
+def test_the_images_of_two_runs_are_compared_without_their_data(train):
+    images = train("train.max_steps=3").sample(64)
+    assert gan.metrics.fid(images, images, lambda batch: batch.float().flatten(1)[:, :8]) == pytest.approx(0, abs=1e-3)

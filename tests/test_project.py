@@ -146,7 +146,10 @@ def imported_packages(*patterns: str) -> set[str]:
     ("requirements", "patterns"),
     [
         (["requirements.txt"], ["train.py", "sample.py", "gan/**/*.py"]),
-        (["requirements.txt", "requirements-sweeps.txt", "requirements-dev.txt"], ["tests/**/*.py", "benchmarks/**/*.py"]),
+        (
+            ["requirements.txt", "requirements-sweeps.txt", "requirements-dev.txt"],
+            ["tests/**/*.py", "benchmarks/**/*.py"],
+        ),
     ],
 )
 def test_every_package_that_is_imported_is_required_by_its_name(requirements, patterns):
