@@ -205,9 +205,11 @@ def check_file(run: TrainedRun, network: ExportedGenerator, kind: str, path: Pat
         if images.shape != own.shape or images.dtype != own.dtype:
             raise ConfigError(f"format={kind}: the file has images of another shape or type; it was not kept.")
         expected = network.generator(*inputs).float()
-        error = distance(images, expected, network.generator.pixel_range)
-        if not is_random and not error <= TOLERANCE * max(1.0, expected.abs().max().item()):
-            raise ConfigError(f"format={kind}: the file's images differ from the generator's by {error:.2g}; not kept.")
+        difference = distance(images, expected, network.generator.pixel_range)
+        if not is_random and not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
+            raise ConfigError(
+                f"format={kind}: the file's images differ from the generator's by {difference:.2g}; not kept."
+            )
     if not is_random:
         return f"images within {TOLERANCE:g} of the generator's in {runtime}"
     if draws_numbers(network, batches[-1]) and not draws_numbers(call, batches[-1]):
