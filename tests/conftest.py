@@ -38,6 +38,8 @@ CONF = ROOT / "conf"
 REAL_DATA = Path(os.environ.get("GAN_DATA", ROOT / "data"))  # downloaded datasets
 
 torch.set_num_threads(1)  # tests run side by side
+# autograd starts here, since after its first use behind torch.onnx.export no child of this process could train
+torch.ones((), requires_grad=True).backward()
 
 # The same few cases in every run, and thousands with --hypothesis-profile=thorough.
 common = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}

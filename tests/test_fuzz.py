@@ -89,10 +89,17 @@ OF_SAMPLES = [
     "device",
     "frames",
     "fps",
+    "truncation",
+    "output",
     "nothing",
 ]
 sampling_arguments = some.lists(
-    some.builds("{}={}".format, some.sampled_from(OF_SAMPLES), some.sampled_from([*STRANGE, "npz", "png"])), max_size=3
+    some.builds(
+        "{}={}".format,
+        some.sampled_from(OF_SAMPLES),
+        some.sampled_from([*STRANGE, "npz", "png", "gif", "onnx", "torchscript", "0.5"]),
+    ),
+    max_size=3,
 )
 
 
