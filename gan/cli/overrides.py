@@ -39,7 +39,7 @@ def print_help(program: str) -> None:
     _, *settings, _ = (CONF / f"{program}.yaml").read_text("utf-8").split("\n\n")
     text = (CONF / "help" / f"{program}.txt").read_text("utf-8")
     text = text.format(groups="\n".join(lines), settings="\n\n".join(settings))
-    print(re.sub(r"\bpython (train|sample)\.py\b", r"python -m gan \1", text) if IS_INSTALLED else text, end="")
+    print(re.sub(r"(\bpython |=2 )(train|sample)\.py\b", r"\1-m gan \2", text) if IS_INSTALLED else text, end="")
     sys.exit()
 
 
