@@ -21,8 +21,9 @@ from gan.data.arrays import is_array, open_array
 from gan.data.decode_all import Reading, decode_source
 from gan.data.decoding import Fit, Kind, Scale, open_content
 from gan.data.labels import LABEL_FILES, Labels, file_labels, find_label_file, find_split, folder_labels, from_values
-from gan.data.sources import Source, list_folder
+from gan.data.sources import Source, is_transient, list_folder
 from gan.system import files, locks
+from gan.system.cache import remove_stale
 from gan.system.images import may_be_image
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,9 @@ def read_images(
     """
     title = f"{setting}={path}"
     folder, stamp = inspect_path(path, title)
-    key = (image_cache.VERSION, fit, limit, split, stamp)
-    cache = cache_dir / f"images-{hashlib.md5(repr(key).encode('utf-8', 'replace')).hexdigest()[:16]}.npy"
+    key = (fit, limit, split, stamp)
+    digest = hashlib.md5(repr(key).encode("utf-8", "replace")).hexdigest()[:16]
+    cache = cache_dir / f"images-{image_cache.VERSION}-{digest}.npy"
     with locks.exclusive(cache):
         try:
             images, about = image_cache.load(cache)
@@ -108,8 +110,6 @@ def warn(about: dict[str, Any], path: Path) -> None:
     if unreadable := about["unreadable"]:
         shown = ", ".join(unreadable[:SHOWN])
         log.warning("left out %d unreadable images of %s: %s", len(unreadable), printable(path), shown)
-    if about["missing"]:
-        log.warning("the images of %s have no classes: %s", printable(path), about["missing"])
     if "blank" in about["notes"]:
         log.warning("%s", about["notes"]["blank"])
 
@@ -142,7 +142,7 @@ def has_test_split(text: str, cache_dir: Path, setting: str) -> bool:
     path = find_source(text)
     folder, _ = inspect_path(path, title := f"{setting}={text}")
     with open_source(path, title, folder, cache_dir) as source:
-        return bool(find_split(choose_images(source)[0], "test")[0])
+        return bool(find_split(choose_images(source)[0], "test"))
 
 
 @contextlib.contextmanager
@@ -159,8 +159,8 @@ def open_source(path: Path, title: str, folder: Source | None, cache_dir: Path) 
 def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: str, title: str) -> None:
     """Decode the images of a source into `cache`, with a JSON file beside it. Raises ConfigError."""
     images, others, skipped = choose_images(source)
-    prefix, beside = find_split(images, split)
-    skipped.update(f"in {folder}" for folder in beside for name in images if name.startswith(folder))
+    prefix = find_split(images, split)
+    skipped.update(describe_place(name, prefix) for name in images if not name.startswith(prefix))
     images = [name for name in images if name.startswith(prefix)]
     if not images:
         found = ", ".join(f"{count} {what}" for what, count in skipped.most_common())
@@ -173,7 +173,6 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
         skipped[f"without a file, in {PurePosixPath(label_file).name}"] += labels.absent
     skipped["unreadable"] += len(reading.errors)
     about = {
-        "version": image_cache.VERSION,
         "source": printable(title),
         "images": len(reading.names),
         "classes": list(labels.names),
@@ -185,7 +184,7 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
         "notes": reading.notes(fit) | ({"split": f"{printable(prefix)} is read"} if prefix else {}),
     }
     files.write_json(cache.with_suffix(".json"), about)
-    image_cache.remove_stale(cache.parent)
+    remove_stale(cache.parent, "images-*", f"images-{image_cache.VERSION}-*")
 
 
 def choose_images(source: Source) -> tuple[list[str], list[str], Counter[str]]:
@@ -210,13 +209,22 @@ def describe_ending(name: str) -> str:
     return printable(PurePosixPath(name).suffix.lower()) or "without ending"
 
 
+def describe_place(name: str, prefix: str) -> str:
+    """What an image outside the folder of its split is counted as: the other folder that it is in, if any."""
+    root = prefix[: prefix.rfind("/", 0, -1) + 1]
+    folder, is_inside, _ = name[len(root) :].partition("/")
+    return f"in {root}{folder}/" if is_inside else f"beside {prefix}"
+
+
 def is_image(source: Source, name: str) -> bool:
-    """Whether a file is an image by its content."""
+    """Whether a file is an image by its content. Raises what is not the file's fault."""
     if PurePosixPath(name).suffix.lower() in RAW:
         return False
     try:
         return may_be_image(source.read_start(name)) and bool(open_content(source.read(name)))
-    except Exception:  # Pillow raises nearly anything, and so does a damaged archive
+    except Exception as error:  # Pillow raises nearly anything, and so does a damaged archive
+        if is_transient(error):
+            raise
         return False
 
 

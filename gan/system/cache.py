@@ -18,7 +18,7 @@ T = TypeVar("T")
 MAX_BYTES = 100 * 2**30  # of all files in a cache
 # What this project puts into a cache, which may be a folder with other files.
 FILES = re.compile(
-    r"images-[0-9a-f]{16}\.(npy|json)|celeba-\d+-(train|test)-[\w-]+\.npy|digits-(train|test)-\d+-[0-9a-f]{8}\.pt|"
+    r"images-(\d+-)?[0-9a-f]{16}\.(npy|json)|celeba-\d+-(train|test)-[\w-]+\.npy|digits-(train|test)-\d+-[0-9a-f]{8}\.pt|"
     r"classifier-.+-[0-9a-f]{8}\.pt|baseline-.+-[0-9a-f]{8}-.+\.json"
 )
 
