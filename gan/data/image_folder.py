@@ -7,7 +7,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -170,7 +170,7 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
     labels, label_file = find_labels(source, reading, images, others, prefix, title)
     if label_file:
         skipped -= Counter([describe_ending(label_file)])
-        skipped[f"without a file, in {PurePosixPath(label_file).name}"] += labels.absent
+        skipped[f"without a file, in {posixpath.basename(label_file)}"] += labels.absent
     skipped["unreadable"] += len(reading.errors)
     about = {
         "source": printable(title),
@@ -196,7 +196,7 @@ def choose_images(source: Source) -> tuple[list[str], list[str], Counter[str]]:
         return source.names, [], Counter()
     images, others, skipped = [], [], source.skipped.copy()
     for name in source.names:
-        if PurePosixPath(name).suffix.lower() in EXTENSIONS or is_image(source, name):
+        if ending(name) in EXTENSIONS or is_image(source, name):
             images.append(name)
         else:
             skipped[describe_ending(name)] += 1
@@ -206,7 +206,12 @@ def choose_images(source: Source) -> tuple[list[str], list[str], Counter[str]]:
 
 def describe_ending(name: str) -> str:
     """What a file that is no image is counted as."""
-    return printable(PurePosixPath(name).suffix.lower()) or "without ending"
+    return printable(ending(name)) or "without ending"
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name in small letters, such as .png, or nothing. Paths would intern a million names."""
+    return posixpath.splitext(name)[1].lower().rstrip(".")
 
 
 def describe_place(name: str, prefix: str) -> str:
@@ -218,7 +223,7 @@ def describe_place(name: str, prefix: str) -> str:
 
 def is_image(source: Source, name: str) -> bool:
     """Whether a file is an image by its content. Raises what is not the file's fault."""
-    if PurePosixPath(name).suffix.lower() in RAW:
+    if ending(name) in RAW:
         return False
     try:
         return may_be_image(source.read_start(name)) and bool(open_content(source.read(name)))
