@@ -12,8 +12,9 @@ from torch import Tensor
 
 from gan.config.errors import ConfigError
 from gan.config.types import CropSize, ImageCount, ImageSize, PositiveFloat, PositiveInt
+from gan.data.backgrounds import check_background
 from gan.data.celeba import load_celeba
-from gan.data.decoding import Crop, Fit, Resize, check_background
+from gan.data.decoding import Crop, Fit, Resize
 from gan.data.digits import load_digits
 from gan.data.image_folder import find_source, has_test_split, inspect_path, read_images
 from gan.data.image_shape import ImageShape

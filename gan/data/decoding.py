@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageOps
 
-from gan.config.errors import ConfigError, invalid_value, printable
+from gan.config.errors import ConfigError, printable
+from gan.data.backgrounds import background
 from gan.system.images import identify, open_image
 
 Resize = Literal["lanczos", "bilinear", "area", "nearest"]
@@ -29,7 +30,7 @@ OVERSAMPLING = 4
 LARGE_PIXELS, LARGE_IMAGE = 2**22, threading.Lock()
 DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of whole numbers of 8, 10, 12, 14 and 16 bits
 FLOATS = (1.0, 255.0, 65535.0)  # usual whites of floats
-CHECKER = (255, 204), 8  # its two grays, and its fields in a row
+
 
 Kind = Literal["integer", "float"]
 Scale = tuple[float, float]  # the values that become 0 and 255
@@ -219,24 +220,6 @@ def make_square(image: Image.Image, fit: Fit, name: str) -> Image.Image:
         digest = hashlib.md5(name.encode("utf-8", "surrogateescape")).digest()
         center = (digest[0] / 255, digest[1] / 255)
     return ImageOps.fit(image, side, FILTERS[fit.resize], centering=center)
-
-
-def background(name: str, size: int) -> Image.Image:
-    """An opaque image (RGBA) to put behind transparent pixels."""
-    if name != "checker":
-        return Image.new("RGBA", (size, size), (*ImageColor.getrgb(name)[:3], 255))
-    (light, dark), fields = CHECKER
-    rows = np.arange(size) * fields // size
-    values = np.where((rows[:, None] + rows) % 2, dark, light).astype(np.uint8)
-    return Image.fromarray(values).convert("RGBA")
-
-
-def check_background(name: str) -> None:
-    """Raise ConfigError unless it is a background."""
-    try:
-        background(name, 8)
-    except ValueError as error:
-        raise invalid_value("dataset.background", name, "white, black, checker or a color such as '#ff8800'") from error
 
 
 def scale_values(values: np.ndarray, scale: Scale) -> np.ndarray:

@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import archives, decode_all, image_folder, sources
+from gan.data import archives, decode_all, selection, sources
 from gan.system import images
 from tests.damage import damaged, damages
 from tests.data.image_files import (
@@ -198,7 +198,7 @@ def test_the_names_of_a_large_folder_are_held_once(tmp_path, monkeypatch):
     tracemalloc.start()
     source, _ = sources.list_folder(tmp_path)
     held, most = tracemalloc.get_traced_memory()
-    names = image_folder.shuffled(image_folder.choose_images(source)[0], 0)
+    names = selection.shuffled(selection.choose_images(source)[0], 0)
     most_after = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(names) == count and most < 1.1 * held
@@ -299,7 +299,7 @@ def test_an_image_is_not_left_out_where_the_system_had_too_little(tmp_path, monk
 
     folder = write_folder(tmp_path / "x", {name: gray_png(1), "other.png": gray_png(2)})
     monkeypatch.setattr(
-        decode_all if "." in name else image_folder, "decode_image" if "." in name else "open_content", fail
+        decode_all if "." in name else selection, "decode_image" if "." in name else "open_content", fail
     )
     with pytest.raises(type(error)):
         load(folder, tmp_path / "cache", image_size=16)
