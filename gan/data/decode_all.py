@@ -57,11 +57,15 @@ class Reading:
             low, high = self.ranges.get(image.kind, (image.low, image.high))
             self.ranges[image.kind] = min(low, image.low), max(high, image.high)
             self.deep[len(self.names)] = image.kind
+        self.names.append(name)
+        self.look(name, image)
+
+    def look(self, name: str, image: Decoded) -> None:
+        """Note whether an image has color, or is blank."""
         if image.is_blank:
             self.blank.append(name)
         if self.colored is None and len(image.pixels) == 3:
             self.colored = name
-        self.names.append(name)
 
     def notes(self, fit: Fit) -> dict[str, str]:
         """What a user should know about the images: their channels and values, and blank ones."""
@@ -114,11 +118,14 @@ def decode_source(source: Source, names: Sequence[str], fit: Fit, cache: Path, t
         scales = reading.scales(fit)
         again = [index for index, kind in reading.deep.items() if scales[kind] != assumed[kind]]
         if again and fit.max_value is None:
-            found = decode(source, [reading.names[index] for index in again], fit, scales)
+            deep = [reading.names[index] for index in again]
+            reading.blank = sorted({*reading.blank} - {*deep})  # they may not be, at their own scale
+            found = decode(source, deep, fit, scales)
             for index, (name, image) in zip(again, found, strict=True):
                 if isinstance(image, str):
                     raise ConfigError(f"{title}: {printable(name)} has changed while it was read: {image}.")
                 writer.replace(index, image.pixels)
+                reading.look(name, image)
         if not reading.names:
             name, reason = next(iter(reading.errors.items()))
             raise ConfigError(f"none of the {len(names)} images in {title} can be read; {printable(name)}: {reason}.")

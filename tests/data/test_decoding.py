@@ -288,3 +288,12 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch, kind, packed):
         array = np.zeros((side, 10), kind)
         decoding.decode_image(png(array) if packed else array, decoding.Fit(8))
         assert held.__enter__.call_count == held.__exit__.call_count == count
+
+
+def test_what_is_said_of_dark_images_of_16_bits_holds_at_their_own_scale(tmp_path, caplog):
+    values = np.full((16, 16, 4), [10, 20, 30, 65535], np.uint16)  # one value of 8 bits each, if 65535 were white
+    values[4:12, 4:12, :3] = [100, 50, 90]
+    write_folder(tmp_path / "x", {"0.png": deep_png(values)})
+    dataset = load(tmp_path / "x", tmp_path / "cache", background="black")
+    assert dataset.images.shape[1] == 3 and dataset.notes["channels"].startswith("color")
+    assert "blank" not in dataset.notes and "blank" not in caplog.text
