@@ -98,7 +98,7 @@ def tar_source(archive: tarfile.TarFile, file: BinaryIO) -> Source:
     end = file.read(tarfile.BLOCKSIZE)
     if any(end):
         raise tarfile.ReadError(f"the entry at byte {archive.offset} is damaged")
-    others |= Counter({NO_END: not end})
+    others[NO_END] = int(not end)
     del others[PLAIN]
     lock = threading.Lock()
 

@@ -222,8 +222,9 @@ def image_folder(
         raise ConfigError(f"{setting} is empty: it should be a folder, an archive or an array of images.")
     fit = Fit(image_size or 0, channels, resize, crop, background, max_value)
     if split == "test":
-        inspect_path(find_source(source), f"{setting}={source}")  # before the training images are decoded
-        if test_path is None and not has_test_split(source, cache_dir, setting):
+        if test_path is not None:
+            inspect_path(find_source(source), f"{setting}={source}")  # before the training images are decoded
+        elif not has_test_split(source, cache_dir, setting):
             raise ConfigError("dataset.test_path=null: there are no test images without it, nor in dataset.path.")
         # Both are made in the same way, which is decided from the training images: gray ones get channels, too.
         train = read_images(find_source(path), cache_dir, fit)

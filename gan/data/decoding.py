@@ -31,7 +31,6 @@ LARGE_PIXELS, LARGE_IMAGE = 2**22, threading.Lock()
 DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of whole numbers of 8, 10, 12, 14 and 16 bits
 FLOATS = (1.0, 255.0, 65535.0)  # usual whites of floats
 
-
 Kind = Literal["integer", "float"]
 Scale = tuple[float, float]  # the values that become 0 and 255
 FULL: dict[Kind, Scale] = {"integer": (0.0, 65535.0), "float": (0.0, 1.0)}
