@@ -18,6 +18,8 @@ from gan.config.errors import ConfigError, first_line
 from gan.data.sources import HIDDEN, START_BYTES, Source, check_bytes, is_hidden
 
 REPEATED = "repeated in the archive"  # what members are counted as that a later one of their name replaces
+PLAIN = "files"  # what others are counted as that are read
+NO_END = "missing end of the archive"  # it may have been cut between two files, or been written so
 Member = TypeVar("Member")
 
 
@@ -29,17 +31,16 @@ def open_archive(path: Path, title: str, folder: Path) -> Iterator[Source]:
         title: the setting that names it, for error messages.
         folder: for a compressed tar, which is unpacked there while it is read: it can only be read from its start.
     """
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield zip_source(archive)
-        else:
-            with open_tar(path, title, folder) as source:
-                yield source
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise ConfigError(
-            f"{title} is neither a folder nor a readable zip, tar, npy or npz ({first_line(error)})."
-        ) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            if zipfile.is_zipfile(path):
+                source = zip_source(stack.enter_context(zipfile.ZipFile(path)))
+            else:
+                source = stack.enter_context(open_tar(path, title, folder))
+        except (zipfile.BadZipFile, NotImplementedError, tarfile.TarError, EOFError) as error:
+            reason = first_line(error).rstrip(":")
+            raise ConfigError(f"{title} is neither a folder nor a readable zip, tar, npy or npz ({reason}).") from error
+        yield source
 
 
 def zip_source(archive: zipfile.ZipFile) -> Source:
@@ -89,10 +90,16 @@ def open_tar(path: Path, title: str, folder: Path) -> Iterator[Source]:
 
 
 def tar_source(archive: tarfile.TarFile, file: BinaryIO) -> Source:
-    """The files of a tar that is open, and not compressed, as `file`."""
+    """The files of a tar that is open, and not compressed, as `file`. Raises ReadError where it is damaged."""
     members: dict[str, tarfile.TarInfo] = {}
-    others = Counter("links in the archive" for info in archive if info.issym() or info.islnk())
-    skipped = add_members(members, ((info.name, info) for info in archive if info.isreg() and not info.issparse()))
+    others = Counter(tar_kind(info) for info in archive if not info.isdir())
+    skipped = add_members(members, ((info.name, info) for info in archive if tar_kind(info) == PLAIN))
+    file.seek(archive.offset)  # where Python's tarfile has stopped, also in the middle
+    end = file.read(tarfile.BLOCKSIZE)
+    if any(end):
+        raise tarfile.ReadError(f"the entry at byte {archive.offset} is damaged")
+    others[NO_END] = int(not end)
+    del others[PLAIN]
     lock = threading.Lock()
 
     def read_part(name: str, count: int) -> bytes:
@@ -108,6 +115,15 @@ def tar_source(archive: tarfile.TarFile, file: BinaryIO) -> Source:
         return read_part(name, min(members[name].size, START_BYTES))
 
     return Source(list(members), read, read_start, others + skipped)
+
+
+def tar_kind(info: tarfile.TarInfo) -> str:
+    """What a member of a tar that is no folder is counted as; PLAIN ones are read."""
+    if info.issym() or info.islnk():
+        return "links in the archive"
+    if info.issparse():
+        return "sparse files in the archive"
+    return PLAIN if info.isreg() else "pipes and devices"
 
 
 @contextlib.contextmanager

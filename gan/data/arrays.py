@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,11 +85,13 @@ def map_array(file: BinaryIO) -> np.ndarray:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, in_columns, dtype = read(file)
-    if dtype.hasobject or dtype.kind not in "buif":
-        raise ValueError(f"its values are {dtype}, and must be numbers")
-    if math.prod(shape) == 0:
-        raise ValueError("it is empty")
-    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if in_columns else "C")
+        if dtype.hasobject or dtype.kind not in "buif":
+            raise ValueError(f"its values are {dtype}, and must be numbers")
+        if min(shape, default=1) < 1:
+            raise ValueError("it is empty")
+        if file.tell() + dtype.itemsize * math.prod(shape) > os.fstat(file.fileno()).st_size:
+            raise ValueError("its end is missing")
+        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if in_columns else "C")
 
 
 def check_images(images: np.ndarray, title: str) -> None:
@@ -111,7 +114,7 @@ def read_labels(archive: zipfile.ZipFile, count: int, title: str) -> tuple[list[
     labels, names = found.get(LABELS), found.get(CLASS_NAMES, np.array([], str))
     if labels is None:
         return None, ()
-    if labels.size != count or labels.shape[0] != count or labels.dtype.kind not in "buiUS":
+    if labels.size != count or labels.shape[:1] != (count,) or labels.dtype.kind not in "buiUS":
         raise ConfigError(
             f"{title}: {LABELS} has the shape {labels.shape} and type {labels.dtype}: must have one number or name for "
             f"each of the {count} images."

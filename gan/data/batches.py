@@ -1,10 +1,17 @@
 """Batches of a dataset, taken from it by index."""
 
+import contextlib
+import ctypes
+import mmap
+
 import torch
 from torch import Tensor
 
 from gan.data.datasets import ImageDataset
 from gan.system.randomness import random_generator
+
+LARGE_BYTES = 2**28  # images of less are not read from the disk again
+AHEAD = 8  # batches that are read from the disk before they are needed
 
 
 class Batches:
@@ -28,6 +35,8 @@ class Batches:
         self.per_epoch = len(dataset) // batch_size
         self.epoch = -1
         self.order = torch.empty(0)
+        self.is_read_ahead = self.images.device.type == "cpu" and self.images.nbytes >= LARGE_BYTES
+        self.ahead = 0  # batches of this epoch that are being read, or have been
 
     def __getitem__(self, index: int) -> ImageDataset:
         """Batch `index`, counted from the start of training, on the training device."""
@@ -44,7 +53,9 @@ class Batches:
             generator = random_generator("cpu", self.seed, "order", epoch)
             order = torch.randperm(len(self.images), generator=generator)
             self.order = order.to(self.images.device, non_blocking=True)
-            self.epoch = epoch
+            self.epoch, self.ahead = epoch, 0
+        if self.is_read_ahead:
+            self.read_ahead(position)
         start = position * self.batch_size
         indices = self.order[start : start + self.batch_size][self.local_slice]
         located = [indices] if self.is_on_device else self.gather(indices)
@@ -52,6 +63,16 @@ class Batches:
             generator = random_generator("cpu", self.seed, "mirror", index)
             located.append(torch.rand(self.batch_size, generator=generator)[self.local_slice] < 0.5)
         return [tensor.to(self.device, non_blocking=True) for tensor in located]
+
+    def read_ahead(self, position: int) -> None:
+        """Let the system read the images of batch `position` of this epoch, and of those after it, while others train.
+
+        Otherwise each image that is not in memory would be waited for, and 128 KB be read around it.
+        """
+        first, last = max(self.ahead, position), min(position + 1 + AHEAD, self.per_epoch)
+        batches = self.order[first * self.batch_size : last * self.batch_size].view(-1, self.batch_size)
+        will_need(self.images, batches[:, self.local_slice].flatten())
+        self.ahead = last
 
     def gather(self, indices: Tensor) -> list[Tensor]:
         """The images at `indices`, and their labels if they have any."""
@@ -68,3 +89,16 @@ class Batches:
 def fits_in_memory(images: Tensor, device: torch.device) -> bool:
     """Whether the whole dataset may be kept on `device`: on a GPU it may take half of the free memory."""
     return device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2
+
+
+def will_need(images: Tensor, indices: Tensor) -> None:
+    """Tell the system that images (N, C, H, W) at `indices` will be read, in case they are memory-mapped.
+
+    It does not wait for the disk, and does nothing on systems without madvise.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        madvise = ctypes.CDLL(None).madvise
+        for address in (images.data_ptr() + images.stride(0) * indices).tolist():
+            start = address // mmap.PAGESIZE * mmap.PAGESIZE
+            end = address + images.stride(0)
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_WILLNEED)

@@ -2,17 +2,15 @@
 
 import io
 import logging
-import os
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from gan.data.decode_all import in_threads
 from gan.data.downloads import PublishedFile, find_files
 from gan.system import files, locks
 from gan.system.cache import remove_stale
@@ -21,9 +19,8 @@ from gan.system.images import open_image
 log = logging.getLogger(__name__)
 VERSION = 1  # of `decode_face`: a greater one decodes again
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-IMAGES, PARTITION = "img_align_celeba.zip", "list_eval_partition.txt"
+IMAGES, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 PARTS = {"train": "0", "test": "2"}  # in the file of the partition; 1 is for validation
-WINDOW = 1024  # images that are decoded before they are written, so that they do not pile up in memory
 
 
 def load_celeba(data_dir: Path, cache_dir: Path, split: str, size: int, crop: int, limit: int | None) -> Tensor:
@@ -59,17 +56,11 @@ def decode_faces(data_dir: Path, cache: Path, split: str, size: int, crop: int, 
     names = [name for name, part in rows if part == PARTS[split]][:limit]
     remove_stale(cache.parent, "celeba-*", f"celeba-{VERSION}-*")
     log.info("decoding %s images, once for all runs", f"{len(names):,}")
-    with (
-        files.atomic_write(cache) as file,
-        zipfile.ZipFile(images) as archive,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
+    with files.atomic_write(cache) as file, zipfile.ZipFile(images) as archive:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), 3, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
-        for start in tqdm(range(0, len(names), WINDOW), desc="decoding", unit="k", disable=None):
-            contents = [archive.read(f"img_align_celeba/{name}") for name in names[start : start + WINDOW]]
-            for face in pool.map(lambda content: decode_face(content, size, crop), contents):
-                file.write(face.tobytes())
+        for face in in_threads(lambda name: decode_face(archive.read(f"{FOLDER}/{name}"), size, crop), names):
+            file.write(face.tobytes())
 
 
 def decode_face(content: bytes, size: int, crop: int) -> np.ndarray:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gan.config.errors import ConfigError
 from gan.config.types import CropSize, ImageCount, ImageSize, PositiveFloat, PositiveInt
+from gan.data.backgrounds import check_background
 from gan.data.celeba import load_celeba
-from gan.data.decoding import Crop, Fit, Resize, check_background
+from gan.data.decoding import Crop, Fit, Resize
 from gan.data.digits import load_digits
-from gan.data.image_folder import find_source, has_test_split, read_images
+from gan.data.image_folder import find_source, has_test_split, inspect_path, read_images
 from gan.data.image_shape import ImageShape
 from gan.data.published import load_published, load_stl10_unlabeled
 from gan.system.randomness import random_generator
@@ -39,6 +40,7 @@ class ImageDataset:
         notes: what was decided from all images, for the user: `channels`, `values`, `split`.
         mirror: whether half of the images of a batch are flipped horizontally.
         source: where the images come from, where `dataset.path` does not say so.
+        is_rounded: whether torch drew or resized the images, which it does with other rounding where there is no AVX2.
     """
 
     images: Tensor
@@ -50,6 +52,7 @@ class ImageDataset:
     notes: dict[str, str] = field(default_factory=dict)
     mirror: bool = False
     source: str = ""
+    is_rounded: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,7 +75,7 @@ class ImageDataset:
         from torchvision.transforms.v2.functional import resize
 
         resized = [resize(images, [size, size], antialias=True) for images in self.images.split(4096)]
-        return replace(self, images=torch.cat(resized))
+        return replace(self, images=torch.cat(resized), is_rounded=True)
 
 
 def scale_images(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
@@ -100,7 +103,8 @@ def digits(
     """
     count = count if split == "train" else max(count // 5, 1)
     images, labels = load_digits(count, split, cache_dir)
-    return ImageDataset(images, labels, class_names=DIGITS, source="fonts")[:limit].resize(image_size)
+    drawn = ImageDataset(images, labels, class_names=DIGITS, source="fonts", is_rounded=True)
+    return drawn[:limit].resize(image_size)
 
 
 def stacked_mnist(
@@ -118,11 +122,15 @@ def stacked_mnist(
     does not change the data.
     """
     images, labels = load_published("mnist", data_dir, split)[:2]
-    images = ImageDataset(images).resize(image_size).images[:, 0]
+    resized = ImageDataset(images).resize(image_size)
     shape = (count if split == "train" else 10_000, 3)
     indices = torch.randint(len(images), shape, generator=random_generator("cpu", 0, "stacked", split))[:limit]
     return ImageDataset(
-        images[indices], labels[indices] @ torch.tensor([100, 10, 1]), class_names=STACKED, source=str(data_dir)
+        resized.images[:, 0][indices],
+        labels[indices] @ torch.tensor([100, 10, 1]),
+        class_names=STACKED,
+        source=str(data_dir),
+        is_rounded=resized.is_rounded,
     )
 
 
@@ -214,7 +222,9 @@ def image_folder(
         raise ConfigError(f"{setting} is empty: it should be a folder, an archive or an array of images.")
     fit = Fit(image_size or 0, channels, resize, crop, background, max_value)
     if split == "test":
-        if not has_test_split(source, cache_dir, setting) and test_path is None:
+        if test_path is not None:
+            inspect_path(find_source(source), f"{setting}={source}")  # before the training images are decoded
+        elif not has_test_split(source, cache_dir, setting):
             raise ConfigError("dataset.test_path=null: there are no test images without it, nor in dataset.path.")
         # Both are made in the same way, which is decided from the training images: gray ones get channels, too.
         train = read_images(find_source(path), cache_dir, fit)

@@ -1,14 +1,14 @@
 """Every image of a source, decoded on all cores into one file."""
 
-import errno
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -16,11 +16,11 @@ from gan.config.errors import ConfigError, first_line, printable
 from gan.config.types import IMAGE_SIZES
 from gan.data.decoding import FULL, Decoded, Fit, Kind, Scale, choose_scale, decode_image, open_content
 from gan.data.image_cache import ImageWriter
-from gan.data.sources import Source
+from gan.data.sources import Source, is_transient
 from gan.system import files
 
 log = logging.getLogger(__name__)
-TRANSIENT_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}  # not the image's fault
+T = TypeVar("T")
 MAX_WORKERS = 16  # each may hold an image of LARGE_PIXELS in several forms
 CHUNK, PENDING = 16, 64  # images that a worker takes at once; such portions that wait to be written
 
@@ -57,11 +57,15 @@ class Reading:
             low, high = self.ranges.get(image.kind, (image.low, image.high))
             self.ranges[image.kind] = min(low, image.low), max(high, image.high)
             self.deep[len(self.names)] = image.kind
+        self.names.append(name)
+        self.look(name, image)
+
+    def look(self, name: str, image: Decoded) -> None:
+        """Note whether an image has color, or is blank."""
         if image.is_blank:
             self.blank.append(name)
         if self.colored is None and len(image.pixels) == 3:
             self.colored = name
-        self.names.append(name)
 
     def notes(self, fit: Fit) -> dict[str, str]:
         """What a user should know about the images: their channels and values, and blank ones."""
@@ -114,11 +118,14 @@ def decode_source(source: Source, names: Sequence[str], fit: Fit, cache: Path, t
         scales = reading.scales(fit)
         again = [index for index, kind in reading.deep.items() if scales[kind] != assumed[kind]]
         if again and fit.max_value is None:
-            found = decode(source, [reading.names[index] for index in again], fit, scales)
+            deep = [reading.names[index] for index in again]
+            reading.blank = sorted({*reading.blank} - {*deep})  # they may not be, at their own scale
+            found = decode(source, deep, fit, scales)
             for index, (name, image) in zip(again, found, strict=True):
                 if isinstance(image, str):
                     raise ConfigError(f"{title}: {printable(name)} has changed while it was read: {image}.")
                 writer.replace(index, image.pixels)
+                reading.look(name, image)
         if not reading.names:
             name, reason = next(iter(reading.errors.items()))
             raise ConfigError(f"none of the {len(names)} images in {title} can be read; {printable(name)}: {reason}.")
@@ -146,16 +153,21 @@ def common_size(source: Source, names: Sequence[str], title: str) -> int:
 def decode(
     source: Source, names: Sequence[str], fit: Fit, scales: dict[Kind, Scale]
 ) -> Iterator[tuple[str, Decoded | str]]:
-    """Each name with its image, or why it cannot be read, in order, decoded in threads.
+    """Each name with its image, or why it cannot be read."""
+    return in_threads(lambda name: (name, decode_or_reason(source, name, fit, scales)), names)
 
-    Few wait to be written, so that decoded images do not pile up in memory, and an interruption takes effect at once.
+
+def in_threads(function: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
+    """What a function that decodes an image returns for each name, in their order, with a bar on a terminal.
+
+    Few wait for the caller, so that decoded images do not pile up in memory, and an interruption takes effect at once.
     """
     is_stopped = threading.Event()
 
-    def decode_chunk(chunk: Sequence[str]) -> list[tuple[str, Decoded | str]]:
-        return [(name, decode_or_reason(source, name, fit, scales)) for name in chunk if not is_stopped.is_set()]
+    def decode_chunk(chunk: Sequence[str]) -> list[T]:
+        return [function(name) for name in chunk if not is_stopped.is_set()]
 
-    pending: deque[Future[list[tuple[str, Decoded | str]]]] = deque()
+    pending: deque[Future[list[T]]] = deque()
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_WORKERS))
     try:
@@ -179,6 +191,6 @@ def decode_or_reason(source: Source, name: str, fit: Fit, scales: dict[Kind, Sca
     except ConfigError:
         raise
     except Exception as error:  # Pillow raises nearly anything for a broken file
-        if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
+        if is_transient(error):
             raise
         return first_line(error).partition(" <")[0]  # without the memory address that Pillow prints

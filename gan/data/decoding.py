@@ -4,15 +4,16 @@ import hashlib
 import io
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageOps
 
-from gan.config.errors import ConfigError, invalid_value, printable
+from gan.config.errors import ConfigError, printable
+from gan.data.backgrounds import background
 from gan.system.images import identify, open_image
 
 Resize = Literal["lanczos", "bilinear", "area", "nearest"]
@@ -26,10 +27,9 @@ FILTERS = {
 # A JPEG is decoded with at least this many times the side that is needed: what libjpeg leaves out when it shrinks by
 # more is not what a filter would leave out. The FID to a full decode is 1.18 at once the side and 0.006 at three times.
 OVERSAMPLING = 4
-LARGE_PIXELS, LARGE_IMAGE = 2**22, threading.Lock()  # larger ones are decoded one at a time, to save memory
+LARGE_PIXELS, LARGE_IMAGE = 2**22, threading.Lock()
 DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of whole numbers of 8, 10, 12, 14 and 16 bits
 FLOATS = (1.0, 255.0, 65535.0)  # usual whites of floats
-CHECKER = (255, 204), 8  # its two grays, and its fields in a row
 
 Kind = Literal["integer", "float"]
 Scale = tuple[float, float]  # the values that become 0 and 255
@@ -82,18 +82,27 @@ def decode_image(
 ) -> Decoded:
     """Decode one image. Raises whatever Pillow raises, and ConfigError for one of another size with `fit.exact`."""
     if isinstance(content, np.ndarray):
-        if content.dtype in (np.uint8, np.bool_):
-            return fit_image(image_of(content), fit, name)
-        return fit_planes(planes_of(content), fit, name, scales)
+        with one_at_a_time(content.shape[0] * content.shape[1]):
+            if content.dtype in (np.uint8, np.bool_):
+                return fit_image(image_of(content), fit, name)
+            kind: Kind = "float" if content.dtype.kind == "f" else "integer"
+            return fit_planes(planes_of(content), kind, fit, name, scales)
     image = open_image(io.BytesIO(content), size=OVERSAMPLING * fit.size)
-    with image, LARGE_IMAGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+    with image, one_at_a_time(image.width * image.height):
         if is_deep_color(content):
-            return fit_planes(decode_deep_color(content), fit, name, scales)
+            return fit_planes(decode_deep_color(content), "integer", fit, name, scales, opaque=65535)
         ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith("I") or image.mode == "F":
-            plane = image if image.mode in ("I", "I;16", "F") else image.convert("I")
-            return fit_planes([plane], fit, name, scales)
+        if image.mode == "F":
+            return fit_planes([image], "float", fit, name, scales)
+        if image.mode.startswith("I"):
+            plane = image if image.mode in ("I", "I;16") else image.convert("I")
+            return fit_planes([plane], "integer", fit, name, scales)
         return fit_image(image, fit, name)
+
+
+def one_at_a_time(pixels: int) -> AbstractContextManager[Any]:
+    """Around the decoding of an image: a lock where it is a large one, since many of these do not fit in memory."""
+    return LARGE_IMAGE if pixels > LARGE_PIXELS else nullcontext()
 
 
 def open_content(content: bytes | np.ndarray) -> Image.Image:
@@ -112,7 +121,7 @@ def image_of(array: np.ndarray) -> Image.Image:
 def planes_of(array: np.ndarray) -> list[Image.Image]:
     """The channels of an array (H, W) or (H, W, C) with values of more than 8 bits, each as an image."""
     channels = [array] if array.ndim == 2 else [array[:, :, index] for index in range(array.shape[2])]
-    fits = array.dtype.kind in "iu" and np.abs(array).max() < 2**31
+    fits = array.dtype.kind in "iu" and array.min() >= -(2**31) and array.max() < 2**31
     to = np.uint16 if array.dtype == np.uint16 else np.int32 if fits else np.float32
     return [Image.fromarray(np.ascontiguousarray(channel, to)) for channel in channels]
 
@@ -152,24 +161,35 @@ def fit_image(image: Image.Image, fit: Fit, name: str) -> Decoded:
     return Decoded(with_channels(pixels, fit.channels), is_blank=is_blank and is_uniform(pixels))
 
 
-def fit_planes(planes: Sequence[Image.Image], fit: Fit, name: str, scales: Mapping[Kind, Scale]) -> Decoded:
-    """An image of more than 8 bits, as it is needed, from its channels; the second or fourth is opacity."""
-    kind: Kind = "float" if planes[0].mode == "F" else "integer"
-    colors = planes[: len(planes) - 1 + len(planes) % 2]
-    extrema = np.array([plane.getextrema() for plane in colors], dtype=np.float64)
+def fit_planes(
+    planes: Sequence[Image.Image],
+    kind: Kind,
+    fit: Fit,
+    name: str,
+    scales: Mapping[Kind, Scale],
+    opaque: float | None = None,
+) -> Decoded:
+    """An image of more than 8 bits, as it is needed, from its channels; the second or fourth is opacity.
+
+    Args:
+        opaque: the opacity that hides the background; None: a usual one that this image does not exceed.
+    """
+    colors = len(planes) - 1 + len(planes) % 2
+    extrema = np.array([plane.getextrema() for plane in planes], dtype=np.float64)
     scale = (0.0, fit.max_value) if fit.max_value is not None else scales[kind]
     values = np.stack([np.asarray(make_square(plane, fit, name), dtype=np.float64) for plane in planes])
     if not (np.isfinite(extrema).all() and np.isfinite(values).all()):
         raise ValueError("it has values that are not finite")
-    pixels, is_blank = scale_values(values[: len(colors)], scale), False
-    if len(planes) > len(colors):
-        opacity = (values[-1:] / choose_scale(kind, 0, values[-1].max())[1]).clip(0, 1)
+    pixels, is_blank = scale_values(values[:colors], scale), False
+    if len(planes) > colors:
+        opaque = opaque or choose_scale(kind, 0, extrema[-1].max())[1]  # of the file: the filter may exceed it
+        opacity = (values[-1:] / opaque).clip(0, 1)
         ground = np.asarray(background(fit.background, fit.size).convert("RGB")).transpose(2, 0, 1)
         pixels = (pixels * opacity + ground * (1 - opacity)).round().astype(np.uint8)
         is_blank = can_be_hidden(values) and is_uniform(pixels)
     if fit.channels == 1 and len(pixels) == 3:
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]
-    return Decoded(with_channels(pixels, fit.channels), kind, extrema.min(), extrema.max(), is_blank)
+    return Decoded(with_channels(pixels, fit.channels), kind, extrema[:colors].min(), extrema[:colors].max(), is_blank)
 
 
 def is_uniform(pixels: np.ndarray) -> bool:
@@ -199,24 +219,6 @@ def make_square(image: Image.Image, fit: Fit, name: str) -> Image.Image:
         digest = hashlib.md5(name.encode("utf-8", "surrogateescape")).digest()
         center = (digest[0] / 255, digest[1] / 255)
     return ImageOps.fit(image, side, FILTERS[fit.resize], centering=center)
-
-
-def background(name: str, size: int) -> Image.Image:
-    """An opaque image (RGBA) to put behind transparent pixels."""
-    if name != "checker":
-        return Image.new("RGBA", (size, size), (*ImageColor.getrgb(name)[:3], 255))
-    (light, dark), fields = CHECKER
-    rows = np.arange(size) * fields // size
-    values = np.where((rows[:, None] + rows) % 2, dark, light).astype(np.uint8)
-    return Image.fromarray(values).convert("RGBA")
-
-
-def check_background(name: str) -> None:
-    """Raise ConfigError unless it is a background."""
-    try:
-        background(name, 8)
-    except ValueError as error:
-        raise invalid_value("dataset.background", name, "white, black, checker or a color such as '#ff8800'") from error
 
 
 def scale_values(values: np.ndarray, scale: Scale) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,12 +10,12 @@ import numpy as np
 
 from gan.config.errors import first_line
 
-log = logging.getLogger(__name__)
-VERSION = 3  # of the code that reads images: raise it where the same files give other images, labels or names
-ENTRIES = {
-    "version": int,
+VERSION = 4  # of the code that reads images: raise it where the same files give other images, labels or names
+ENTRIES = {  # of the JSON file
+    "images": int,
     "classes": list,
     "labels": list,
+    "missing": str,
     "unreadable": list,
     "skipped": dict,
     "notes": dict,
@@ -97,9 +96,8 @@ def load(cache: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def check_about(about: Any) -> None:
-    """Raise ValueError unless this is what `save_about` writes."""
-    form = ENTRIES | {"images": int, "missing": str, "scales": dict}
-    if not isinstance(about, dict) or any(type(about.get(name)) is not kind for name, kind in form.items()):
+    """Raise ValueError unless this has the ENTRIES that are written with the images."""
+    if not isinstance(about, dict) or any(type(about.get(name)) is not kind for name, kind in ENTRIES.items()):
         raise ValueError("its JSON file is of another form")
     texts = [*about["classes"], *about["unreadable"], *about["notes"].values()]
     numbers = [*about["labels"], *about["skipped"].values()]
@@ -109,16 +107,3 @@ def check_about(about: Any) -> None:
     labels, count = about["labels"], about["images"]
     if len(labels) not in (0, count) or (labels and not 0 <= min(labels) <= max(labels) < len(about["classes"])):
         raise ValueError("it has images of no class")
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove decoded images of other versions of this project.
-
-    A process that still uses such a file keeps it until it ends.
-    """
-    for about in folder.glob("images-*.json"):
-        with contextlib.suppress(OSError):  # another process has removed it
-            if b'"version": %d,' % VERSION not in about.read_bytes()[:200]:
-                log.info("%s is removed: another version decoded it", about.with_suffix(".npy"))
-                about.with_suffix(".npy").unlink(missing_ok=True)
-                about.unlink(missing_ok=True)

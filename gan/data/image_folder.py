@@ -3,14 +3,12 @@
 import contextlib
 import hashlib
 import logging
-import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,19 +17,14 @@ from gan.data import image_cache
 from gan.data.archives import open_archive
 from gan.data.arrays import is_array, open_array
 from gan.data.decode_all import Reading, decode_source
-from gan.data.decoding import Fit, Kind, Scale, open_content
-from gan.data.labels import LABEL_FILES, Labels, file_labels, find_label_file, find_split, folder_labels, from_values
+from gan.data.decoding import Fit, Kind, Scale
+from gan.data.labels import Labels, file_labels, find_label_file, find_split, folder_labels, from_values
+from gan.data.selection import choose_images, describe_ending, describe_place, shuffled
 from gan.data.sources import Source, list_folder
 from gan.system import files, locks
-from gan.system.images import may_be_image
+from gan.system.cache import remove_stale
 
 log = logging.getLogger(__name__)
-EXTENSIONS = {  # files with these names are images, readable or not; others are by their content
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
-    ".avif",
-}
-# Of cameras: as TIFF files they have a small preview where the image should be.
-RAW = {".arw", ".cr2", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".sr2", ".srw"}
 WHAT = "a folder, zip or tar of images, or an npy or npz"
 SHOWN = 3  # names in a message
 
@@ -79,8 +72,9 @@ def read_images(
     """
     title = f"{setting}={path}"
     folder, stamp = inspect_path(path, title)
-    key = (image_cache.VERSION, fit, limit, split, stamp)
-    cache = cache_dir / f"images-{hashlib.md5(repr(key).encode('utf-8', 'replace')).hexdigest()[:16]}.npy"
+    key = (fit, limit, split, stamp)
+    digest = hashlib.md5(repr(key).encode("utf-8", "replace")).hexdigest()[:16]
+    cache = cache_dir / f"images-{image_cache.VERSION}-{digest}.npy"
     with locks.exclusive(cache):
         try:
             images, about = image_cache.load(cache)
@@ -108,8 +102,6 @@ def warn(about: dict[str, Any], path: Path) -> None:
     if unreadable := about["unreadable"]:
         shown = ", ".join(unreadable[:SHOWN])
         log.warning("left out %d unreadable images of %s: %s", len(unreadable), printable(path), shown)
-    if about["missing"]:
-        log.warning("the images of %s have no classes: %s", printable(path), about["missing"])
     if "blank" in about["notes"]:
         log.warning("%s", about["notes"]["blank"])
 
@@ -142,7 +134,7 @@ def has_test_split(text: str, cache_dir: Path, setting: str) -> bool:
     path = find_source(text)
     folder, _ = inspect_path(path, title := f"{setting}={text}")
     with open_source(path, title, folder, cache_dir) as source:
-        return bool(find_split(choose_images(source)[0], "test")[0])
+        return bool(find_split(choose_images(source)[0], "test"))
 
 
 @contextlib.contextmanager
@@ -159,8 +151,8 @@ def open_source(path: Path, title: str, folder: Source | None, cache_dir: Path) 
 def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: str, title: str) -> None:
     """Decode the images of a source into `cache`, with a JSON file beside it. Raises ConfigError."""
     images, others, skipped = choose_images(source)
-    prefix, beside = find_split(images, split)
-    skipped.update(f"in {folder}" for folder in beside for name in images if name.startswith(folder))
+    prefix = find_split(images, split)
+    skipped.update(describe_place(name, prefix) for name in images if not name.startswith(prefix))
     images = [name for name in images if name.startswith(prefix)]
     if not images:
         found = ", ".join(f"{count} {what}" for what, count in skipped.most_common())
@@ -170,10 +162,9 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
     labels, label_file = find_labels(source, reading, images, others, prefix, title)
     if label_file:
         skipped -= Counter([describe_ending(label_file)])
-        skipped[f"without a file, in {PurePosixPath(label_file).name}"] += labels.absent
+        skipped[f"without a file, in {posixpath.basename(label_file)}"] += labels.absent
     skipped["unreadable"] += len(reading.errors)
     about = {
-        "version": image_cache.VERSION,
         "source": printable(title),
         "images": len(reading.names),
         "classes": list(labels.names),
@@ -185,46 +176,7 @@ def fill_cache(cache: Path, source: Source, fit: Fit, limit: int | None, split: 
         "notes": reading.notes(fit) | ({"split": f"{printable(prefix)} is read"} if prefix else {}),
     }
     files.write_json(cache.with_suffix(".json"), about)
-    image_cache.remove_stale(cache.parent)
-
-
-def choose_images(source: Source) -> tuple[list[str], list[str], Counter[str]]:
-    """The names of the images of a source, those of files that may have labels, and how many others are skipped.
-
-    A file is an image by the ending of its name, or else by its content; the others are counted by their ending.
-    """
-    if source.is_array:
-        return source.names, [], Counter()
-    images, others, skipped = [], [], source.skipped.copy()
-    for name in source.names:
-        if PurePosixPath(name).suffix.lower() in EXTENSIONS or is_image(source, name):
-            images.append(name)
-        else:
-            skipped[describe_ending(name)] += 1
-            others += [name] if posixpath.basename(name) in LABEL_FILES else []
-    return images, others, skipped
-
-
-def describe_ending(name: str) -> str:
-    """What a file that is no image is counted as."""
-    return printable(PurePosixPath(name).suffix.lower()) or "without ending"
-
-
-def is_image(source: Source, name: str) -> bool:
-    """Whether a file is an image by its content."""
-    if PurePosixPath(name).suffix.lower() in RAW:
-        return False
-    try:
-        return may_be_image(source.read_start(name)) and bool(open_content(source.read(name)))
-    except Exception:  # Pillow raises nearly anything, and so does a damaged archive
-        return False
-
-
-def shuffled(names: list[str], start: int) -> list[str]:
-    """The names in an order that depends on each name, from its character `start` on, alone."""
-    digests = (hashlib.md5(os.fsencode(name[start:])).digest()[:8] for name in names)
-    keys = np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.uint64, len(names))
-    return [names[index] for index in keys.argsort(kind="stable")]
+    remove_stale(cache.parent, "images-*", f"images-{image_cache.VERSION}-*")
 
 
 def find_labels(

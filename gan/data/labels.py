@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from gan.config.errors import ConfigError, first_line, printable
 from gan.data.sources import Source
+from gan.system.images import damage
 
 LABEL_FILES = ("dataset.json", "labels.csv")
 HEADERS = {f"{file} {label}" for file in ("file", "filename", "path", "image") for label in ("label", "class")}
@@ -33,8 +34,8 @@ class Labels:
     absent: int = 0
 
 
-def find_split(names: Collection[str], split: str) -> tuple[str, list[str]]:
-    """The folder of a split, train or test, with a slash at its end, and the folders of the other splits beside it.
+def find_split(names: Collection[str], split: str) -> str:
+    """The folder of a split, train or test, with a slash at its end.
 
     Empty where the folders below the root of all files are no splits: two or more with such names, and no other.
     """
@@ -43,9 +44,9 @@ def find_split(names: Collection[str], split: str) -> tuple[str, list[str]]:
     known = {folder.lower(): folder for folder in folders}
     others = set(known) - {name for words in SPLITS.values() for name in words}
     if len(folders) < 2 or others or not set(known) & set(SPLITS["train"]):
-        return "", []
+        return ""
     chosen = next((known[word] for word in SPLITS[split] if word in known), None)
-    return "" if chosen is None else f"{root}{chosen}/", sorted(f"{root}{name}/" for name in folders - {chosen})
+    return "" if chosen is None else f"{root}{chosen}/"
 
 
 def common_folder(names: Collection[str]) -> str:
@@ -70,7 +71,8 @@ def from_values(values: Sequence[str], every: Collection[str]) -> Labels:
     Args:
         every: the names of all classes, also those that are not in `values`: a list in their order, or a set.
     """
-    classes = every if isinstance(every, list) else sorted(every, key=lambda name: (natural_order(name), name))
+    is_ordered = isinstance(every, list)
+    classes = dict.fromkeys(every if is_ordered else sorted(every, key=lambda name: (natural_order(name), name)))
     index = {name: number for number, name in enumerate(classes)}
     return Labels(tuple(map(printable, classes)), [index[value] for value in values])
 
@@ -114,7 +116,8 @@ def file_labels(source: Source, file: str, names: Sequence[str], every: Collecti
     """
     place, root = f"{title}: {printable(file)}", folder_of(file)
     try:
-        content = source.read(file)
+        with damage():
+            content = source.read(file)
         assert isinstance(content, bytes)
         text = content.decode("utf-8-sig")
         values, listed = parse_json(text, place) if file.endswith(".json") else (parse_csv(text, place), None)
@@ -159,7 +162,7 @@ def parse_json(text: str, place: str) -> tuple[dict[str, str] | None, list[str] 
         if label not in classes and not (isinstance(label, int) and 0 <= label < len(classes)):
             raise ConfigError(f"{place}: the label of {printable(name)}, {printable(label)}, is none of its classes.")
     named = {name: classes[label] if isinstance(label, int) else label for name, label in values.items()}
-    return named, list(dict.fromkeys(classes))
+    return named, classes
 
 
 def parse_csv(text: str, place: str) -> dict[str, str]:

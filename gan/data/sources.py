@@ -1,5 +1,6 @@
 """Where images are read from: the files of a folder, by name."""
 
+import errno
 import hashlib
 import os
 from collections import Counter
@@ -17,6 +18,7 @@ SYSTEM_NAMES = {  # beside what begins with a dot: of macOS, Windows, Synology, 
     *("__macosx", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini", "icon\r"),
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "lost+found"),
 }
+TRANSIENT_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 HIDDEN = "hidden"  # what hidden files and folders are counted as; of a folder, it alone
 
 
@@ -48,6 +50,11 @@ class Source:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is one that a system or a program has put there for itself, by its name."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether a file that could not be read may be a good one: the system had too little of something."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS)
 
 
 def check_bytes(count: int) -> None:

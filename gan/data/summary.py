@@ -37,6 +37,7 @@ class DataSummary:
         class_counts: images of each class; () without classes.
         skipped: files that are not among the images: how many, by what they are.
         content: hashes of images and labels.
+        is_rounded: whether the last bit of the images depends on the processor.
         examples: indices of images to be shown: of each of the first classes, or of all images without classes.
     """
 
@@ -51,6 +52,7 @@ class DataSummary:
     class_counts: tuple[int, ...]
     skipped: dict[str, int]
     content: dict[str, str]
+    is_rounded: bool
     examples: tuple[tuple[int, ...], ...]
 
     def record(self) -> dict[str, Any]:
@@ -67,6 +69,7 @@ class DataSummary:
             "class_counts": list(self.class_counts),
             "skipped": dict(self.skipped),
             "content": dict(self.content),
+            "is_rounded": self.is_rounded,
         }
 
 
@@ -92,6 +95,7 @@ def summarize(dataset: ImageDataset, name: str, source: str = "") -> DataSummary
         class_counts=counts,
         skipped=dict(dataset.skipped),
         content={"images": images} | labels,
+        is_rounded=dataset.is_rounded,
         examples=tuple(choose_examples(dataset)),
     )
 
@@ -139,7 +143,8 @@ def describe_images(summary: DataSummary, values: tuple[float, float] | None = N
     channels, height, width = summary.shape
     low, high = summary.values
     text = f"{summary.count:,} images of {height}x{width}x{channels}"
-    text += f" ({printable('; '.join(summary.notes.values()))})" if summary.notes else ""
+    notes = [note for about, note in summary.notes.items() if about != "blank"]  # of which a warning has been given
+    text += f" ({printable('; '.join(notes))})" if notes else ""
     if values is None:
         return f"{text}, values {low} to {high} of 0 to 255"
     scaled = [values[0] + (values[1] - values[0]) * value / 255 for value in (low, high)]
@@ -166,7 +171,8 @@ def describe_skipped(summary: DataSummary) -> str:
 def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What changed between two records of data, as far as it is known; empty where they have the same content.
 
-    Where the files are and what was skipped does not count.
+    Where the files are and what was skipped does not count, nor does the last bit of images that another processor
+    would round in another way: users cannot change these, and sums of their files are checked.
     """
     changes = []
     if before["images"] != now["images"]:
@@ -187,6 +193,6 @@ def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if name in new and counts[0][name] != counts[1][name]
     ][:LISTED_CHANGES]
     if not changes:
-        parts = [part for part in ("images", "labels") if before["content"].get(part) != now["content"].get(part)]
-        changes = [f"the {part} differ" for part in parts]
+        compared = ("labels",) if now["is_rounded"] else ("images", "labels")
+        changes = [f"the {part} differ" for part in compared if before["content"].get(part) != now["content"].get(part)]
     return changes

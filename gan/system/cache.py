@@ -18,7 +18,7 @@ T = TypeVar("T")
 MAX_BYTES = 100 * 2**30  # of all files in a cache
 # What this project puts into a cache, which may be a folder with other files.
 FILES = re.compile(
-    r"images-[0-9a-f]{16}\.(npy|json)|celeba-\d+-(train|test)-[\w-]+\.npy|digits-(train|test)-\d+-[0-9a-f]{8}\.pt|"
+    r"images-(\d+-)?[0-9a-f]{16}\.(npy|json)|celeba-\d+-(train|test)-[\w-]+\.npy|digits-(train|test)-\d+-[0-9a-f]{8}\.pt|"
     r"classifier-.+-[0-9a-f]{8}\.pt|baseline-.+-[0-9a-f]{8}-.+\.json"
 )
 
@@ -88,15 +88,17 @@ def remove_stale(folder: Path, pattern: str, current: str) -> None:
 def limit_size(folder: Path, limit: int | None = None) -> None:
     """Remove the files of the cache that have not been used for longest, until all have at most `limit` bytes.
 
-    A process that still uses such a file keeps it until it ends. The file that was used last stays.
+    A process that still uses such a file keeps it until it ends. The file that was used last stays, with the one of
+    its name beside it.
 
     Args:
         limit: None: MAX_BYTES.
     """
     stats = list_files(folder)
     total = sum(stat.st_size for stat in stats.values())
-    for path, stat in list(stats.items())[:-1]:
-        if total > (MAX_BYTES if limit is None else limit):
+    last = next((path.stem for path in reversed(stats)), "")
+    for path, stat in stats.items():
+        if path.stem != last and total > (MAX_BYTES if limit is None else limit):
             remove(path, f"the cache has {total / 2**30:.1f} GB, and this was not used for longest")
             total -= stat.st_size
 

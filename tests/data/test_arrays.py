@@ -184,3 +184,39 @@ def test_images_that_are_not_finite_are_left_out(tmp_path):
     array[3, 5, 5], array[4, 6, 6] = np.nan, np.inf
     dataset = load(save(tmp_path / "x.npy", array), tmp_path)
     assert len(dataset) == 18 and dataset.skipped == {"unreadable": 2}
+
+
+@pytest.mark.parametrize("shape", [(-1, 16, 16), (-1, -16, 16), (2**62, 4, 4), (10**12, 16, 16), (1, 16, True), ()])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_with_an_impossible_shape_is_a_sentence_and_no_warning(tmp_path, recwarn, shape, packed):
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    path = tmp_path / "x"
+    path.write_bytes(content.getvalue() + bytes(1000))
+    if packed:
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.write(path, "images.npy")
+        path = tmp_path / "x.npz"
+    with pytest.raises(ConfigError, match=r"dataset\.path=.*"):
+        load(path, tmp_path / "cache")
+    assert not recwarn.list
+
+
+def test_a_label_outside_a_list_is_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="labels has the shape"):
+        load(save(tmp_path / "x.npz", GRAY[:1], labels=np.int64(3)), tmp_path / "cache")
+
+
+def test_large_and_small_whole_numbers_have_one_scale(tmp_path):
+    array = GRAY.astype(np.int64) * 1000
+    array[19] = 2**33
+    dataset = load(save(tmp_path / "x.npy", array), tmp_path / "cache")
+    assert sorted(brightness(dataset)) == [0] * 19 + [255]
+
+
+@pytest.mark.parametrize(("kind", "white"), [(np.float32, 1), (np.int32, 255), (np.uint16, 65535)])
+def test_what_is_opaque_stays_opaque_whatever_a_filter_does(tmp_path, kind, white):
+    array = np.zeros((2, 64, 64, 4), kind)
+    array[:, 16:48, 16:48] = white  # a white square on nothing; at its edges LANCZOS exceeds the values
+    images = load(save(tmp_path / "x.npy", array), tmp_path / "cache", image_size=32, background="black").images
+    assert (images[:, :, 12:20, 12:20] >= 250).all() and (images[:, :, :4, :4] <= 5).all()

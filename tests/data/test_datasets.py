@@ -90,3 +90,9 @@ def test_an_image_folder_that_is_not_there_is_a_config_error_that_names_the_sett
         datasets.image_folder(
             tmp_path, tmp_path, split, path=path, test_path=test_path, channels=None, limit=None, image_size=None
         )
+
+
+def test_only_images_that_torch_has_drawn_or_resized_depend_on_the_processor(tmp_path):
+    images = datasets.ImageDataset(torch.zeros(4, 1, 16, 16, dtype=torch.uint8))
+    assert not images.is_rounded and not images.resize(16).is_rounded and images.resize(8)[:2].is_rounded
+    assert datasets.digits(tmp_path, tmp_path, "train", count=20, limit=None, image_size=None).is_rounded

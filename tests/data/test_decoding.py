@@ -4,6 +4,7 @@ import io
 import struct
 import sys
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import decode_all
+from gan.data import decode_all, decoding
 from tests.data.image_files import brightness, encode, gray_png, load, png, write_folder
 
 RANDOM = np.random.default_rng(0)
@@ -268,3 +269,31 @@ def test_four_images_of_64_million_pixels_take_less_than_a_gigabyte_however_many
     done = process("-c", READ, str(tmp_path))
     count, megabytes = map(int, done.stdout.split())
     assert count == 4 and 100 < megabytes < 1000, done.stderr
+
+
+@pytest.mark.parametrize("opacity", [200, 4000, 40_000, 65_535])
+def test_opacity_of_16_bits_is_a_fraction_of_65535_however_little_there_is(tmp_path, opacity):
+    write_folder(tmp_path / "x", {"0.png": deep_png(np.full((16, 16, 4), [65535] * 3 + [opacity], np.uint16))})
+    dataset = load(tmp_path / "x", tmp_path / "cache", background="black")
+    assert brightness(dataset) == [round(opacity / 257)]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("packed", [False, True])
+def test_large_images_are_decoded_one_at_a_time(monkeypatch, kind, packed):
+    held = mock.MagicMock()
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(decoding, "LARGE_IMAGE", held)
+    for side, count in ((10, 0), (11, 1)):
+        array = np.zeros((side, 10), kind)
+        decoding.decode_image(png(array) if packed else array, decoding.Fit(8))
+        assert held.__enter__.call_count == held.__exit__.call_count == count
+
+
+def test_what_is_said_of_dark_images_of_16_bits_holds_at_their_own_scale(tmp_path, caplog):
+    values = np.full((16, 16, 4), [10, 20, 30, 65535], np.uint16)  # one value of 8 bits each, if 65535 were white
+    values[4:12, 4:12, :3] = [100, 50, 90]
+    write_folder(tmp_path / "x", {"0.png": deep_png(values)})
+    dataset = load(tmp_path / "x", tmp_path / "cache", background="black")
+    assert dataset.images.shape[1] == 3 and dataset.notes["channels"].startswith("color")
+    assert "blank" not in dataset.notes and "blank" not in caplog.text

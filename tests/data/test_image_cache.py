@@ -67,3 +67,10 @@ def test_every_setting_that_changes_the_images_is_decoded_again(tmp_path):
         assert len(cached(cache)) == number
     load(folder, cache, mirror=True)
     assert len(cached(cache)) == len(settings)
+
+
+def test_files_that_are_not_of_this_project_stay_in_the_cache(tmp_path):
+    cache = tmp_path / "cache"
+    others = write_folder(cache, {"images-mine.json": b"{}", "images-mine.npy": b"x", "images-2.json": b"[]"})
+    load(write_folder(tmp_path / "images", two_classes()), cache)
+    assert len([*others.glob("images-mine.*"), *others.glob("images-2.json")]) == 3

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import decode_all, image_cache
+from gan.data import decode_all
 from gan.system import files
 from tests.data.image_files import gray_png, load, png, write_zip
 
@@ -225,7 +225,7 @@ def test_the_home_folder_can_be_typed(tmp_path, monkeypatch):
 
 
 ABOUT = {
-    "version": image_cache.VERSION, "source": "x", "images": 2, "classes": ["a", "b"], "labels": [0, 1], "missing": "",
+    "source": "x", "images": 2, "classes": ["a", "b"], "labels": [0, 1], "missing": "",
     "unreadable": [], "skipped": {}, "scales": {}, "notes": {},
 }  # fmt: skip
 

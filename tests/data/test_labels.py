@@ -1,6 +1,7 @@
 """The classes of images: from folders, dataset.json, labels.csv and splits."""
 
 import json
+import zipfile
 
 import pytest
 
@@ -192,3 +193,38 @@ def test_labels_that_are_not_utf_8_are_one_sentence(tmp_path):
     path = write(tmp_path / "images", named_images("a.png") | {"labels.csv": b"a.png,\xfc\n"})
     with pytest.raises(ConfigError, match=r"labels\.csv"):
         load(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("form", ["folder", "x.zip", "x.tar"])
+@pytest.mark.parametrize("root", ["", "data/"])
+def test_images_beside_the_folders_of_splits_are_counted(tmp_path, form, root):
+    names = [f"{root}{name}" for name in ("train/a.png", "train/b.png", "test/c.png", "stray.png", "other.png")]
+    dataset = load(write(tmp_path / form, named_images(*names)), tmp_path / "cache")
+    assert sorted(brightness(dataset)) == [0, 1]
+    assert dataset.skipped == {f"beside {root}train/": 2, f"in {root}test/": 1}
+
+
+@pytest.mark.parametrize("name", labels.LABEL_FILES)
+@pytest.mark.parametrize("damage", ["content", "encrypted"])
+def test_a_file_of_labels_that_cannot_be_unpacked_is_a_sentence_with_its_name(tmp_path, name, damage):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for image, content in named_images("a.png", "b.png").items():
+            archive.writestr(image, content)
+        archive.writestr(name, CSV * 9, zipfile.ZIP_DEFLATED)
+        place = archive.getinfo(name).header_offset
+    content = bytearray(path.read_bytes())
+    if damage == "content":
+        start = place + 30 + len(name)
+        content[start : start + 9] = b"\xff" * 9
+    else:
+        content[place + 6] |= 1
+        content[content.rfind(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"dataset.path=.*{name} cannot be read"):
+        load(path, tmp_path / "cache")
+
+
+def test_classes_with_one_name_are_one_class():
+    found = labels.from_values(["a", "b", "a"], ["a", "a", "b"])
+    assert found.names == ("a", "b") and found.indices == [0, 1, 0]

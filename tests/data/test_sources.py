@@ -1,6 +1,10 @@
 """What is read from folders and archives, and what is left out."""
 
+import errno
+import gzip
+import io
 import os
+import tarfile
 import tempfile
 import tracemalloc
 import zipfile
@@ -14,7 +18,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan.config.errors import ConfigError
-from gan.data import archives, image_folder, sources
+from gan.data import archives, decode_all, selection, sources
 from gan.system import images
 from tests.damage import damaged, damages
 from tests.data.image_files import (
@@ -194,7 +198,7 @@ def test_the_names_of_a_large_folder_are_held_once(tmp_path, monkeypatch):
     tracemalloc.start()
     source, _ = sources.list_folder(tmp_path)
     held, most = tracemalloc.get_traced_memory()
-    names = image_folder.shuffled(image_folder.choose_images(source)[0], 0)
+    names = selection.shuffled(selection.choose_images(source)[0], 0)
     most_after = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(names) == count and most < 1.1 * held
@@ -218,3 +222,86 @@ def test_the_stamp_of_a_folder_changes_with_each_of_its_files(tmp_path):
         stamps.add(sources.list_folder(folder)[1])
         assert len(stamps) == number
     assert np.unique([Path(stamp).name for stamp in stamps]).size == 6
+
+
+@pytest.fixture(params=["", ".gz"])
+def tar(tmp_path, request):
+    """Writes what a function makes of a tar of five images, packed or not; returns its path and the members' places."""
+
+    def make(change):
+        path = write(tmp_path / "whole.tar", {f"{number}.png": gray_png(number) for number in range(5)})
+        with tarfile.open(path) as archive:
+            places = [member.offset for member in archive]
+        content = bytes(change(bytearray(path.read_bytes()), places))
+        changed = tmp_path / f"x.tar{request.param}"
+        changed.write_bytes(gzip.compress(content) if request.param else content)
+        return changed
+
+    return make
+
+
+def damage_third_name(content, places):
+    content[places[2] + 3] ^= 0xFF
+    return content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [damage_third_name, lambda content, places: content[: places[3] + 100]],
+    ids=["damaged", "cut"],
+)
+def test_a_tar_that_is_damaged_after_some_files_is_not_read_in_part(tmp_path, tar, change):
+    with pytest.raises(ConfigError, match=r"the entry at byte \d+ is damaged"):
+        load(tar(change), tmp_path / "cache")
+
+
+def test_a_tar_that_ends_without_its_mark_says_so(tmp_path, tar):
+    dataset = load(tar(lambda content, places: content[: places[3]]), tmp_path / "cache")
+    assert len(dataset) == 3 and dataset.skipped == {archives.NO_END: 1}
+
+
+def test_what_is_no_plain_file_in_a_tar_is_counted(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, kind in {
+            "a": tarfile.SYMTYPE,
+            "b": tarfile.LNKTYPE,
+            "c": tarfile.FIFOTYPE,
+            "e": tarfile.DIRTYPE,
+        }.items():
+            info = tarfile.TarInfo(f"{name}.png")
+            info.type, info.linkname = kind, "0.png"
+            archive.addfile(info)
+        info = tarfile.TarInfo("0.png")
+        info.size = len(gray_png(0))
+        archive.addfile(info, io.BytesIO(gray_png(0)))
+        sparse = tarfile.TarInfo("d.png")
+        sparse.type = tarfile.GNUTYPE_SPARSE
+        archive.addfile(sparse)
+    dataset = load(path, tmp_path / "cache")
+    assert len(dataset) == 1
+    assert dataset.skipped == {"links in the archive": 2, "pipes and devices": 1, "sparse files in the archive": 1}
+
+
+def test_a_zip_of_a_later_version_is_a_sentence(tmp_path):
+    content = bytearray(write_zip(tmp_path / "x.zip", two_classes(2)).read_bytes())
+    content[content.rfind(b"PK\1\2") + 6] = 99
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"zip file version 9\.9"):
+        load(tmp_path / "x.zip", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "too many files"), OSError(errno.ESTALE, "x")])
+@pytest.mark.parametrize("name", ["image.png", "image"])
+def test_an_image_is_not_left_out_where_the_system_had_too_little(tmp_path, monkeypatch, error, name):
+    def fail(*_):
+        raise error
+
+    folder = write_folder(tmp_path / "x", {name: gray_png(1), "other.png": gray_png(2)})
+    monkeypatch.setattr(
+        decode_all if "." in name else selection, "decode_image" if "." in name else "open_content", fail
+    )
+    with pytest.raises(type(error)):
+        load(folder, tmp_path / "cache", image_size=16)
+    monkeypatch.undo()
+    assert len(load(folder, tmp_path / "cache", image_size=16)) == 2

@@ -136,3 +136,18 @@ def test_a_contact_sheet_without_classes_has_full_rows(count):
     sheet = draw_contact_sheet(dataset.images, summarize(dataset, "x"))
     rows = min(-(-count // 12), 20)
     assert sheet.height == 2 * 16 + rows * (64 + 2)
+
+
+@pytest.mark.parametrize("is_rounded", [False, True])
+def test_the_rounding_of_another_processor_is_no_change(is_rounded):
+    before, now = make(is_rounded=is_rounded), make(is_rounded=is_rounded)
+    now.images[0, 0, 0, 0] += 1
+    assert describe_changes(record(before), record(now)) == ([] if is_rounded else ["the images differ"])
+    now.labels[[0, 1]] = now.labels[[1, 0]]
+    assert "the labels differ" in describe_changes(record(before), record(now))
+
+
+def test_of_what_a_warning_says_the_first_lines_say_nothing():
+    notes = {"channels": "gray", "blank": "2 of 30 images are blank"}
+    assert "gray" in describe_images(summarize(make(notes=notes), "x"))
+    assert "blank" not in describe_images(summarize(make(notes=notes), "x"))

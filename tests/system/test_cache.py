@@ -84,6 +84,14 @@ def test_what_was_not_used_for_longest_is_removed_until_the_rest_fits(tmp_path):
     assert names_in(tmp_path) == {"older", "foreign"}  # what was used last may be in use
 
 
+def test_decoded_images_that_are_larger_than_the_cache_may_be_stay_while_they_are_used_last(tmp_path):
+    fill(tmp_path, images=1, digits=2)
+    beside = tmp_path / NAMES["images"].replace("npy", "json")
+    beside.write_bytes(b"{}")
+    limit_size(tmp_path, 0)
+    assert names_in(tmp_path) == {"images"} and beside.exists()
+
+
 def test_a_cache_that_does_not_exist_is_empty(tmp_path):
     limit_size(tmp_path / "none", 0)
     assert describe(tmp_path / "none") == [f"{tmp_path / 'none'}: 0 files of 0.00 GB; at most 100 GB are kept"]
