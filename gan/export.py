@@ -127,13 +127,13 @@ def write_torchscript(run: TrainedRun, network: ExportedGenerator) -> bytes:
 def torch_errors(kind: str) -> Iterator[None]:
     """Around an exporter of torch: a ConfigError where it cannot export a network, which may be the user's own.
 
-    Its warnings and log are left out: that TorchScript is deprecated, that tracing keeps sizes as they are, and what
-    was simplified.
+    What it prints is left out: that TorchScript is deprecated, that tracing keeps sizes as they are, what was
+    simplified, and on an error the whole graph.
     """
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), memory_errors():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), memory_errors():
             warnings.simplefilter("ignore")
             yield
     except RuntimeError as error:

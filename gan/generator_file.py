@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import safetensors.torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gan import __version__
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.data.image_shape import ImageShape
 from gan.models.base import Generator
+from gan.system import files
 from gan.training import build, checkpoint
 from gan.training.build import TrainedRun
 from gan.tricks.base import Tricks
@@ -40,18 +41,24 @@ def load_generator(path: str | Path, trust: targets.Trust = False) -> Generator:
 
     Raises OSError where the file cannot be read; ConfigError where it is something else, or names such code.
     """
-    data = Path(path).read_bytes()
     try:
+        with files.open_file(Path(path)) as file:
+            data = file.read()
         weights = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         recipe = checkpoint.parse_config(header["__metadata__"][KEY])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(f"{path}: must be a file of sample.py format=safetensors ({first_line(error)}).") from error
     with checkpoint.compatible_version(Path(path)):
-        for group in ("model", "trick"):
-            targets.check_tree(group, recipe[group], trust)
         cfg, image = OmegaConf.create(recipe), ImageShape(*recipe["image"])
+        check_code(cfg, trust)
         generator, discriminator = build.build_networks(cfg, image)
         Tricks(list(build.build_tricks(cfg).values())).modify_networks(generator, discriminator, image)
         generator.load_state_dict(weights)
     return generator.eval().requires_grad_(False)
+
+
+def check_code(cfg: DictConfig, trust: targets.Trust = False) -> None:
+    """Raise ConfigError where what G is built from names code outside this project, which needs `trust`."""
+    for group in ("model", "trick"):
+        targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)

@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from gan import __version__
-from gan.config import targets
-from gan.config.errors import printable, shell_words
+from gan import __version__, generator_file
+from gan.config.errors import ConfigError, printable, shell_words
 from gan.config.schema import Sampling
 from gan.metrics.catalogue import PROTOCOL, direction, metric_of, protocol_line
 from gan.report.cells import Number, format_number
@@ -85,12 +84,13 @@ def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) ->
     values = "uint8, from 0 to 255" if as_uint8 else f"float32, from {low:g} to {high:g}"
     labels = f"; `labels` int64 (N,), from 0 to {classes - 1}" if classes else ""
     named = ", ".join(f"{index}: {name}" for index, name in enumerate(names[:MAX_CLASSES]))
-    has_ema = request.ema and OmegaConf.select(run.cfg, "train.ema_decay") is not None
+    train = run.cfg.get("train")
+    has_ema = request.ema and isinstance(train, DictConfig) and train.get("ema_decay") is not None
     rows = [
         ("format", KINDS[str(request.format)]),
         ("input", f"`noise` float32 (N, {noise.dim}), {NOISE[noise.kind].format(dim=noise.dim)}{labels}"),
         ("output", f"`images` {values}, (N, {image.channels}, {image.size}, {image.size})"),
-        ("weights", f"{'EMA' if has_ema else 'without EMA'}, after {run.step:,} steps; eval mode"),
+        ("weights", f"{'EMA' if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
         ("data", markdown(describe_data(details) or "not recorded")),
         ("check", check),
         ("license", "unknown, that of these weights and of the training images; the code of Classic GANs is under MIT"),
@@ -110,9 +110,17 @@ def loading_code(run: TrainedRun, request: Sampling, name: str) -> str:
     else:
         call = f"images = generator(torch.from_numpy(noise){f', torch.from_numpy({labels})' if classes else ''})"
     noise = NUMPY_NOISE[run.noise.kind].format(dim=run.noise.dim)
-    trust = ", trust=True" if targets.names_outside_code(run.cfg) else ""
-    load = load.format(path=json.dumps(printable(name)), trust=trust)
+    load = load.format(path=json.dumps(printable(name)), trust=", trust=True" if needs_trust(run) else "")
     return "\n".join(["import numpy as np", imports, load, noise, call])
+
+
+def needs_trust(run: TrainedRun) -> bool:
+    """Whether the generator is the user's own code."""
+    try:
+        generator_file.check_code(run.cfg)
+    except ConfigError:
+        return True
+    return False
 
 
 def scores(run: TrainedRun, request: Sampling, details: RunFolder) -> str:

@@ -226,12 +226,12 @@ class Refusing(nn.Module):
         return noise.new_zeros(len(noise), 1, 28, 28) + noise.mean()
 
 
-def test_a_network_that_torch_cannot_export_is_one_sentence(tmp_path):
+def test_a_network_that_torch_cannot_export_is_one_sentence(tmp_path, capfd):
     run = untrained(*narrow("mlp"))
     run = TrainedRun(run.cfg, 0, run.image, Generator(Refusing()), run.discriminator, run.noise)
     with pytest.raises(ConfigError, match=r"^format=onnx: torch cannot export this generator: [^\n]*\.$"):
         export.export_generator(run, "onnx", "float", tmp_path / "file")
-    assert not any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
@@ -292,8 +292,11 @@ def test_a_file_of_a_stranger_runs_no_code_of_theirs(message, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a file of tensors", safetensors.torch.save({"a": torch.zeros(1)})])
 def test_another_file_is_a_config_error(content, tmp_path):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ConfigError, match="safetensors"):
-        generator_file.load_generator(tmp_path / "x")
+    for path in (tmp_path / "x", tmp_path):
+        with pytest.raises(ConfigError, match="safetensors"):
+            generator_file.load_generator(path)
+    with pytest.raises(FileNotFoundError):
+        generator_file.load_generator(tmp_path / "y")
 
 
 # From a run

@@ -121,7 +121,9 @@ def test_the_text_of_a_stranger_has_no_effect_in_a_card(train_here, tmp_path):
     bad = "<script>|\n# title ![a](http://b) `````"
     state = torch.load(checkpoint.path_in(folder), weights_only=True)
     image = [*state["image"][:3], [f"{bad}{number}" for number in range(10)]]
-    torch.save(state | {"image": image}, checkpoint.path_in(folder))
+    config = yaml.safe_load(state["config"])
+    config = yaml.safe_dump({name: value for name, value in config.items() if name != "optim"} | {"loss": bad})
+    torch.save(state | {"image": image, "step": bad, "config": config}, checkpoint.path_in(folder))
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([f"{bad}\n```\n", "\x1b[2J"]))
     status = json.loads((folder / "status.json").read_text())
@@ -129,7 +131,7 @@ def test_the_text_of_a_stranger_has_no_effect_in_a_card(train_here, tmp_path):
     (folder / "status.json").write_text(json.dumps(status))
     record = RECORD | {"dataset": bad, "split": 3}
     scores = {f"fid_{bad}": {"mean": 1.5}, "fid_digits": {"mean": 1e999}, bad: {"mean": 1.0}, "kid_digits": 3}
-    row = {"step": 1, "checkpoint": "last", "ema": True, "scores": scores} | record
+    row = {"step": bad, "checkpoint": "last", "ema": True, "scores": scores} | record
     (folder / "scores.json").write_text(json.dumps([row, 3, {"scores": []}]))
     card = card_of(folder, tmp_path / "x")
     assert not re.search(r"^#+ title", card, re.M) and "\x1b" not in card
