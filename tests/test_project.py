@@ -147,7 +147,7 @@ def imported_packages(*patterns: str) -> set[str]:
     [
         (["requirements.txt"], ["train.py", "sample.py", "gan/**/*.py"]),
         (
-            ["requirements.txt", "requirements-sweeps.txt", "requirements-dev.txt"],
+            [f"requirements{part}.txt" for part in ("", "-sweeps", "-export", "-dev")],
             ["tests/**/*.py", "benchmarks/**/*.py"],
         ),
     ],

@@ -74,6 +74,8 @@ def check_evaluation(cfg: DictConfig) -> Evaluation:
     """The settings of gan.evaluate, checked: also that they say what is compared with what."""
     with suggestions(cfg):
         settings = validate(Evaluation, resolve(cfg))
+    if (typed := f"features={settings.features}") in RENAMED:
+        raise ConfigError(RENAMED[typed])
     stats, written = settings.stats, settings.write_stats
     if settings.run and (wrong := next(filter(lambda name: getattr(settings, name), WITHOUT_RUN), None)):
         raise ConfigError(f"{wrong}: not with run=..., which is compared with its own dataset, or with stats=FILE.npz.")
