@@ -42,8 +42,9 @@ class Run:
         noise: `noise.sample(n, random_generator)` draws the noise.
     """
 
-    def __init__(self, folder: Path, trained: "TrainedRun", device: "torch.device") -> None:
-        self.folder, self.device, self.step, self.trained = folder, device, trained.step, trained
+    def __init__(self, folder: Path, trained: "TrainedRun", device: "torch.device", which: dict[str, Any]) -> None:
+        self.folder, self.device, self.step = folder, device, trained.step
+        self.trained, self.which = trained, which  # the arguments of `load` that chose the networks
         self.config: dict[str, Any] = OmegaConf.to_container(trained.cfg, resolve=True)  # type: ignore[assignment]
         self.generator, self.discriminator, self.noise = trained.generator, trained.discriminator, trained.noise
         self.class_names: list[str] = list(trained.image.class_names)
@@ -118,6 +119,31 @@ class Run:
             scores = evaluate.score_run(self.trained, goal, settings, n, self.device)
         return {name: number.mean for name, number in scores.items()}
 
+    def export(self, path: str | Path, *, format: str | None = None, output: str = "uint8") -> Path:
+        """Write the generator to a file for other programs, as `sample.py format=...` does. Returns its path.
+
+        A model card is written beside it, and the file is run to see whether it has the same images.
+
+        Args:
+            format: `onnx`, `torchscript` or `safetensors`; None: by the ending of `path`, .onnx or .safetensors.
+            output: `uint8` images from 0 to 255, or `float` ones in the generator's `pixel_range`.
+
+        Raises:
+            ConfigError: for another format, where a package is missing, or the network cannot be exported.
+        """
+        from gan.config import check
+        from gan.export import export_generator
+        from gan.model_card import write_card
+
+        values = {"format": format, "output": output, "out": str(path), **self.which}
+        settings = paths.choose_output(check.check_sampling(self.settings_of("sample", values)), self.folder)
+        if settings.format not in paths.EXPORTS:
+            raise ConfigError(f"format={settings.format}: must be {', '.join(paths.EXPORTS)}.")
+        out = Path(str(settings.out))
+        outcome = export_generator(self.trained, settings.format, settings.output, out)
+        write_card(self.trained, self.folder, settings, outcome)
+        return out
+
     def settings_of(self, program: str, values: dict[str, Any]) -> DictConfig:
         """The default settings of sample.py or gan.evaluate for this run, with these values."""
         defaults = {name: value for name, value in default_settings(program).items() if name != "hydra"}
@@ -151,7 +177,8 @@ def load(
     path = paths.find_run(str(folder))
     chosen = select_device(device)
     with memory_errors():
-        return Run(path, build.load_trained(path, checkpoint, ema, chosen, trust), chosen)
+        trained = build.load_trained(path, checkpoint, ema, chosen, trust)
+    return Run(path, trained, chosen, {"checkpoint": checkpoint, "ema": ema})
 
 
 def train(*settings: str, folder: str | Path | None = None, callback: "Callback | None" = None) -> Run:

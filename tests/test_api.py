@@ -175,3 +175,18 @@ def test_scores_are_those_of_gan_evaluate(train, program):
 def test_the_images_of_two_runs_are_compared_without_their_data(train):
     images = train("train.max_steps=3").sample(64)
     assert gan.metrics.fid(images, images, lambda batch: batch.float().flatten(1)[:, :8]) == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["generator.onnx", "generator.safetensors"])
+def test_an_exported_generator_is_loaded_again(train, tmp_path, name):
+    run = train("train.max_steps=3")
+    out = run.export(tmp_path / name, output="float")
+    assert out == tmp_path / name and (tmp_path / f"{name}.md").exists()
+    if name.endswith("safetensors"):
+        from gan.generator_file import load_generator
+
+        noise = run.noise.sample(2, torch.Generator().manual_seed(0))
+        assert torch.equal(load_generator(out)(noise), run.generator(noise).detach())
+    for wrong in ({"path": tmp_path / "x.png"}, {"path": tmp_path / "x.onnx", "output": "int"}):
+        with pytest.raises(gan.ConfigError):
+            run.export(**wrong)

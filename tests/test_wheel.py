@@ -8,11 +8,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.conftest import CONF, ROOT, TINY
 
 pytestmark = pytest.mark.slow
+
+
+class Features(torch.nn.Module):
+    """Images uint8 (B, 3, H, W) to features (B, 4): the mean gray of each quarter."""
+
+    def forward(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images.float().mean(1), 2).flatten(1)
 
 
 def pip(*arguments):
@@ -67,6 +75,7 @@ def test_a_wheel_has_the_packages_the_configuration_and_all_data_files(wheel):
     assert "Requires-Dist: torch>=" in required and 'submitit-launcher<1.3,>=1.2; extra == "sweeps"' in required
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TorchScript is deprecated
 def test_everything_runs_from_an_empty_folder_by_command_and_from_python(installed, cache):
     small = [*TINY, f"cache_dir={cache}", "train.max_steps=3"]
     output = installed("gan", "train", *small, "hydra.run.dir=run")
@@ -77,6 +86,23 @@ def test_everything_runs_from_an_empty_folder_by_command_and_from_python(install
     assert "resume" not in installed("gan-train", *small, "hydra.run.dir=again")
     assert "images of step 3" in installed("gan-sample", "run=again", "n=1", "device=cpu")
     assert "report.html" in installed("gan-report", "again")
+    # a foreign folder of images against another's statistics, on the features of a file
+    for name, seed in (("real", 1), ("fakes", 2)):
+        installed("gan", "sample", "run=run", "n=120", f"seed={seed}", "format=png", f"out={name}", "device=cpu")
+    scripted = torch.jit.trace(Features(), torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+    torch.jit.save(scripted, installed.folder / "features.pt")
+    features = ["features=features.pt", "trust=true", f"cache_dir={cache}", "device=cpu"]
+    installed("gan", "evaluate", "images=real", "write_stats=real.npz", *features)
+    assert "fid_features_" in installed("gan", "evaluate", "images=fakes", "stats=real.npz", *features)
+    assert "written to" in installed("gan", "sample", "run=run", "format=safetensors", "device=cpu", "out=g")
+    script = """
+import gan
+images = gan.load("run").sample(120, seed=2)
+print(gan.metrics.fid(images, "real.npz", "features.pt", trust=True) >= 0, gan.load("run").export("python.safetensors"))
+"""
+    assert "True python.safetensors" in installed("-c", script)
+    assert (installed.folder / "python.safetensors.md").exists() and (installed.folder / "g.safetensors").exists()
+
     sweep = installed("gan-train", "-m", "seed=1,2", *small, "hydra.sweep.dir=sweep")
     assert sweep.count(" finished ") == 2, sweep
     script = "import gan; run = gan.train(*{!r}, folder='python'); print(run.state, run.sample(2).shape, gan.load('run').step)"
