@@ -61,6 +61,7 @@ def count_verdicts(verdicts: Iterable[Verdict]) -> str:
     kinds = Counter(verdict.kind for verdict in verdicts)
     return (
         f"Of {kinds.total()} claims {kinds['held']} held, {kinds['did not hold']} did not hold, "
-        f"{kinds['depends on the seed']} depend on the seed, {kinds['too few seeds']} have too few seeds, "
-        f"and {kinds['not run']} were not run."
+        f"{kinds['depends on the seed']} depend{'s' if kinds['depends on the seed'] == 1 else ''} on the seed, "
+        f"{kinds['too few seeds']} {'has' if kinds['too few seeds'] == 1 else 'have'} too few seeds, "
+        f"and {kinds['not run']} {'was' if kinds['not run'] == 1 else 'were'} not run."
     )

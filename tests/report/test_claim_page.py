@@ -41,7 +41,7 @@ def test_a_claim_is_a_row_with_the_evidence_of_each_seed(tmp_path):
     command = "`python train.py experiment=blog/log_sigmoid 'watch.samples_every=2 epochs'`"
     assert f"* {command}, to epoch 2000; a box; seeds 0; 1.0 minutes" in text
     assert f"* {command}, to epoch 500; a box; seeds 1; 1.0 minutes" in text
-    assert "1 have too few seeds" in text
+    assert "1 has too few seeds" in text
 
 
 def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path):

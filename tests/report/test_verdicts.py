@@ -47,5 +47,5 @@ def test_the_share_of_seeds_is_shown_with_its_interval():
 def test_each_verdict_is_counted_once():
     verdicts = [Verdict(4, 4), Verdict(5, 5), Verdict(0, 9), Verdict(1, 2), Verdict(3, 3), Verdict(0, 1), Verdict(0, 0)]
     assert count_verdicts(verdicts) == (
-        "Of 7 claims 2 held, 1 did not hold, 1 depend on the seed, 2 have too few seeds, and 1 were not run."
+        "Of 7 claims 2 held, 1 did not hold, 1 depends on the seed, 2 have too few seeds, and 1 was not run."
     )
