@@ -97,7 +97,7 @@ def time_variants(setup: str, overrides: list[str], variants: list[str], seconds
 
 
 def profile_setup(setup: str, overrides: list[str], seconds: float, folder: Path, device: torch.device) -> None:
-    """Print what share of a step the GPU works, and in which kernels; keep the trace of two steps."""
+    """Print what share of a step the GPU works; write in which kernels, and for `mlp` the profiler's trace."""
     for name in ("eager", "graphs"):
         run = workers.build_run(Variant("ours", (*overrides, *VARIANTS[name])))
         step_seconds = timing.median_seconds(lambda run=run: workers.make_step(run), seconds)
