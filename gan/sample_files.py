@@ -158,9 +158,15 @@ def make_labels(generator: Generator, request: Sampling, start: int, count: int,
 
 
 def interpolate(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Iterator[Tensor]:
-    """Images uint8 on a closed path through `n` of them, in batches (B, C, H, W). Classes blend as the noise does."""
-    points = noise.interpolate(draw_noise(noise, request, request.n), request.frames)
+    """Images uint8 on a closed path through `n` of them, in batches (B, C, H, W).
+
+    Classes blend as the noise does, and so do clusters: on its own, the noise on the way would belong to many others.
+    """
+    ends = draw_noise(noise, request, request.n)
     labels = make_labels(generator, request, 0, request.n, device)
+    if generator.clusters is not None:
+        ends, labels = generator.clusters(ends.to(device))
+    points = noise.interpolate(ends.cpu(), request.frames)
     if labels is not None:
         generator, labels = blend_classes(generator, labels, request.frames)
     randomness.reseed(device, request.seed, "drawing")

@@ -19,6 +19,7 @@ class Generator(nn.Module):
         super().__init__()
         self.layers, self.pixel_range = layers, pixel_range
         self.label_embedding: nn.Embedding | None = None  # set by trick=conditional
+        self.clusters: nn.Module | None = None  # set by trick=clusters
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Generator":
@@ -29,14 +30,16 @@ class Generator(nn.Module):
 
     @property
     def class_count(self) -> int:
-        """Number of classes that it is conditioned on; 0 for an unconditional generator."""
-        return self.label_embedding.num_embeddings if self.label_embedding else 0
+        """Number of classes that it is conditioned on; 0 for an unconditional generator, as after trick=clusters."""
+        return self.label_embedding.num_embeddings if self.label_embedding and not self.clusters else 0
 
     def start_from_mean_image(self, mean: Tensor) -> None:
         """Set initial weights from the mean real image (C, H, W), whose values lie within `pixel_range`."""
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images for `noise`, of the classes `labels` (B,) if the generator is conditional."""
+        if self.clusters is not None and labels is None:
+            noise, labels = self.clusters(noise)
         if self.label_embedding is not None and labels is not None:
             noise = torch.cat([noise, self.label_embedding(labels)], dim=1)
         return self.layers(noise)

@@ -63,6 +63,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
     if generator.uses_mean_image:
         sums = torch.stack([part.sum(0, dtype=torch.int64) for part in dataset.images.split(4096)]).sum(0)
         generator.start_from_mean_image(scale_images(sums / len(dataset), generator.pixel_range))
+    labels = tricks.label_images(dataset)
     randomness.reseed(CPU, settings.seed, "tricks")
     tricks.modify_networks(generator, discriminator, image)
     compatibility.check_networks(settings, image, generator, discriminator, tricks)
@@ -86,7 +87,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         hparams=hparams,
         device=device,
         batches=Batches(
-            dataset if tricks.any("uses_labels") else replace(dataset, labels=None),
+            replace(dataset, labels=labels),
             train.batch_size,
             settings.seed,
             device,

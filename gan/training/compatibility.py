@@ -40,11 +40,6 @@ def check_run(
     """Check the parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
     together = Tricks(list(tricks.values()))
     check_dataset(settings, dataset)
-    if dataset.missing_classes and together.any("uses_labels"):
-        raise ConfigError(
-            f"trick=conditional needs classes, and {dataset.missing_classes}: move it into one of them or away, or "
-            "give it a label."
-        )
     check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
     for name, trick in tricks.items():
@@ -54,7 +49,16 @@ def check_run(
                 "gan.models.base.Discriminator."
             )
     together.check(
-        TrickContext(dataset.shape, settings.train, settings.watch, loss, together, generator, discriminator)
+        TrickContext(
+            dataset.shape,
+            settings.train,
+            settings.watch,
+            settings.noise,
+            loss,
+            together,
+            generator,
+            discriminator,
+        )
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from gan.config.schema import Train, Watch
+from gan.config.schema import Noise, Train, Watch
+from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
 from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
@@ -22,6 +23,7 @@ class TrickContext:
     image: ImageShape
     train: Train
     watch: Watch
+    noise: Noise
     loss: Loss
     tricks: "Tricks"
     generator: Generator
@@ -48,6 +50,13 @@ class Trick:
 
     def check(self, context: TrickContext) -> None:
         """Called once, before training. Raises ConfigError where the trick cannot work in this run."""
+
+    def label_images(self, dataset: ImageDataset) -> Tensor | None:
+        """Classes int64 (N,) of the training images, for both networks; None: they receive none.
+
+        Called once, before training. Raises ConfigError where they cannot have any.
+        """
+        return None
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         """Change layers in place, once, before training or sampling."""
@@ -111,6 +120,10 @@ class Tricks(Trick):
     def check(self, context: TrickContext) -> None:
         for trick in self.tricks:
             trick.check(context)
+
+    def label_images(self, dataset: ImageDataset) -> Tensor | None:
+        every = [trick.label_images(dataset) for trick in self.tricks]
+        return next((labels for labels in every if labels is not None), None)
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         # spectral_norm comes last, so that it also normalizes the layers that other tricks add

@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
+from gan.config.schema import Train
 from gan.config.types import PositiveInt
+from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
@@ -34,13 +36,24 @@ class Conditional(Trick):
                 "trick=conditional needs a dataset with classes: sort the images into one folder per class, or choose "
                 "one that has labels, such as dataset=digits."
             )
-        train = context.train
+        self.check_labels_of_fakes(context.train)
+
+    def check_labels_of_fakes(self, train: Train) -> None:
+        """Raise ConfigError where fake images would not have the labels of the real images beside them."""
         if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
             raise ConfigError(
-                "trick=conditional does not go with train.reuse_fakes=true, train.update=generator_first and "
-                f"train.discriminator_steps={train.discriminator_steps}: the labels of the fake images would not be "
-                "those of the real images beside them."
+                f"trick={type(self).__name__.lower()} does not go with train.reuse_fakes=true, "
+                f"train.update=generator_first and train.discriminator_steps={train.discriminator_steps}: the labels "
+                "of the fake images would not be those of the real images beside them."
             )
+
+    def label_images(self, dataset: ImageDataset) -> Tensor | None:
+        if dataset.missing_classes:
+            raise ConfigError(
+                f"trick=conditional needs classes, and {dataset.missing_classes}: move it into one of them or away, or "
+                "give it a label."
+            )
+        return dataset.labels
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
         widen(weight_layers(generator)[0], self.embedding_dim)

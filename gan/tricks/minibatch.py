@@ -126,7 +126,9 @@ class Packing(Trick):
                 f"{context.train.batch_size}."
             )
         if context.tricks.any("uses_labels"):
-            raise ConfigError("trick=packing does not go with trick=conditional: a logit would have several classes.")
+            raise ConfigError(
+                "trick=packing does not go with trick=conditional or clusters: a logit would have several classes."
+            )
         if not weight_layers(context.discriminator.features):
             raise ConfigError("trick=packing widens D's first layer, and this D has no layer before its logit.")
 

@@ -34,7 +34,9 @@ class Replay(Trick):
                 "choose discriminator_first or generator_first."
             )
         if context.tricks.any("uses_labels"):
-            raise ConfigError("trick=replay does not go with trick=conditional: its buffer holds no labels.")
+            raise ConfigError(
+                "trick=replay does not go with trick=conditional or clusters: its buffer holds no labels."
+            )
         if not 0 < count <= self.images:
             raise ConfigError(
                 f"trick.replay.fraction={self.fraction} of train.batch_size={train.batch_size} is {count} images: must "
