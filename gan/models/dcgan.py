@@ -46,7 +46,7 @@ class Generator(base.Generator):
         sides = feature_map_sizes(image)[::-1]
         channels = [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
-        first = nn.ConvTranspose2d(noise_dim, channels[0], sides[0], bias=bias)
+        first = layers.FromPixel(noise_dim, channels[0], sides[0], bias=bias)
         modules = [
             nn.Unflatten(1, (-1, 1, 1)),
             *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
@@ -56,7 +56,7 @@ class Generator(base.Generator):
             modules += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up)]
             modules += [layers.activation_layer(activation)]
         kernel = layers.kernel_size(sides[-1])
-        last = nn.ConvTranspose2d(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
+        last = layers.ToGray(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
         ending = layers.OUTPUTS[output]
         super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
         layers.init_weights(self, init, init_scale)
@@ -89,5 +89,5 @@ class Discriminator(base.Discriminator):
             down = nn.Conv2d(inputs, outputs, layers.kernel_size(sides[level]), stride=2, padding=1, bias=bias)
             modules += [down, *layers.batch_norm(norm if level > 0 else "none", down)]
             modules += [layers.activation_layer(activation), *layers.dropout(dropout)]
-        super().__init__(nn.Sequential(*modules), nn.Conv2d(channels[-1], 1, sides[-1], bias=bias))
+        super().__init__(nn.Sequential(*modules), layers.ToPixel(channels[-1], 1, sides[-1], bias=bias))
         layers.init_weights(self, init, init_scale)
