@@ -1,10 +1,15 @@
 """The loop that most tutorials write, with torch and torchvision alone: the baseline of the benchmarks.
 
+    python -m benchmarks.tutorial --side 28 --seed 0 --out last.pt     # trains DCGAN on MNIST, until it is stopped
+
 A DataLoader turns images into tensors one by one, `backward` computes every gradient there is, optimizers have torch's
 default implementation, and the losses are read in each step.
 """
 
+import argparse
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+
+# The numbers of the DCGAN tutorial (Radford et al. 2016, section 4)
+BATCH_SIZE, NOISE_DIM, WIDTH, RATE, BETAS = 128, 100, 64, 2e-4, (0.5, 0.999)
+SAVE_EVERY = 25  # steps
 
 
 class ImageByImage(Dataset):
@@ -106,3 +115,53 @@ def tutorial_loop(
                 yield train_discriminator(real, fake.detach()) | train_generator(fake)
             else:
                 yield train_discriminator(real, generate()) | train_generator(generate())
+
+
+def build_dcgan(side: int) -> tuple[nn.Module, nn.Module]:
+    """G and D of DCGAN for gray images. At a side of 64 they are those of the paper."""
+    from gan.data.image_shape import ImageShape
+    from gan.models import dcgan
+
+    image = ImageShape(1, side)
+    options: dict[str, Any] = {"width": WIDTH, "norm": "batch", "dropout": 0.0, "init": "normal", "init_scale": 0.02}
+    generator = dcgan.Generator(image, NOISE_DIM, activation="relu", output="tanh", **options)
+    return generator, dcgan.Discriminator(image, activation="leaky_relu", **options)
+
+
+def main() -> None:
+    """Train DCGAN on MNIST without end, and save G every 25 steps."""
+    from gan.data import datasets
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GAN_DATA", "data")))
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    generator, discriminator = networks = build_dcgan(args.side)
+    mnist = datasets.mnist(args.data, args.data, "train", limit=None, image_size=None)
+    images = ImageByImage(mnist.images, args.side if args.side != mnist.shape.size else None, (-1, 1))
+    steps = tutorial_loop(
+        networks,
+        (
+            torch.optim.Adam(generator.parameters(), lr=RATE, betas=BETAS),
+            torch.optim.Adam(discriminator.parameters(), lr=RATE, betas=BETAS),
+        ),
+        images,
+        batch_size=BATCH_SIZE,
+        noise_dim=NOISE_DIM,
+        update="discriminator_first",
+        reuse_fakes=True,
+        device=torch.device("cpu"),
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for number, _ in enumerate(steps, 1):
+        if number % SAVE_EVERY == 0:
+            part = args.out.with_suffix(".part")
+            torch.save({"side": args.side, "generator": generator.state_dict()}, part)
+            part.replace(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import reading, report, tutorial
+from benchmarks import reading, report, speedrun, tutorial
 from benchmarks.floor import ProductCounter, optimizer_bytes, replay
 from benchmarks.profiling import KINDS, REST, kind_of, profile_step
 from gan.losses import NonSaturating
@@ -158,3 +158,61 @@ def test_a_page_is_loaded_after_what_takes_time_in_it(tmp_path):
         times.append(report.open_report(tmp_path / "page.html"))
     assert times[1][1] > times[0][1] + 1
     assert all(0 < painted < 60 and loaded <= ready for painted, loaded, ready in times)
+
+
+def test_the_tutorials_networks_are_those_of_dcgan():
+    """At 64x64, with one channel in place of three: 3,576,704 and 2,765,568 parameters without 2 * 64 * 4 * 4."""
+    counts = [sum(weight.numel() for weight in network.parameters()) for network in tutorial.build_dcgan(64)]
+    assert counts == [3_576_704 - 2048, 2_765_568 - 2048]
+
+
+def test_the_speedrun_takes_the_first_checkpoint_that_is_good_enough():
+    result = speedrun.Result(0, [(3.0, 40.0), (6.0, 5.0), (9.0, 5.5), (12.0, 1.5)], 2**20)
+    assert [result.seconds_to(fid) for fid in (5.0, 4.9, 2.0, 1.0)] == [6.0, 12.0, 12.0, None]
+    slow = speedrun.Result(1, [(3.0, 40.0), (8.0, 4.0)], 2**20)
+    assert speedrun.describe(slow) == ["1", "8.0", "more than 8", "4.00", "8", "1"]
+    assert speedrun.describe_mean([result, slow], 5.0) == "7.0 (6.0 to 8.0)"
+    assert speedrun.describe_mean([result, slow], 2.0) == "1 of 2 seeds"
+
+
+WRITES_THREE = """
+import pathlib, sys, time
+last, kept = map(pathlib.Path, sys.argv[1:])
+for number in range(3):
+    last.with_suffix(".part").write_text(str(number))
+    last.with_suffix(".part").replace(last)
+    while not (kept / f"{number}.pt").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_the_speedrun_keeps_each_version_of_a_checkpoint_and_scores_it_where_it_was(tmp_path):
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.parent.mkdir(parents=True)
+    snapshots, memory = speedrun.follow(["-c", WRITES_THREE, str(last), str(tmp_path)], last, None)
+    assert [each.path.read_text() for each in snapshots] == ["0", "1", "2"] and memory > 0
+    assert sorted(each.seconds for each in snapshots) == [each.seconds for each in snapshots]
+    fids = speedrun.score_snapshots(snapshots, last, lambda path: float(path.read_text()) if path == last else -1)
+    assert [fid for _, fid in fids] == [0, 1, 2]
+
+
+def test_a_program_that_fails_has_no_time(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        speedrun.follow(["-c", "raise SystemExit(3)"], tmp_path / "run" / "last.pt", None)
+
+
+def test_a_program_is_stopped_at_its_limit(tmp_path):
+    snapshots, _ = speedrun.follow(["-c", "import time; time.sleep(600)"], tmp_path / "run" / "last.pt", 1e-6)
+    assert snapshots == []
+
+
+@pytest.mark.slow
+def test_the_speedrun_scores_both_kinds_of_checkpoint(train_here, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(speedrun, "SCORED_IMAGES", 300)
+    scorer = speedrun.Scorer(("dataset=digits", "dataset.count=2000", f"cache_dir={cache}"))
+    assert scorer.fid(list(scorer.reference.train.images.split(256))) < 5
+    train_here(tmp_path / "run", "dataset.image_size=28", "train.max_steps=1", "watch.checkpoint_every=1")
+    generator, _ = tutorial.build_dcgan(28)
+    torch.save({"side": 28, "generator": generator.state_dict()}, tmp_path / "loop.pt")
+    scores = scorer.score_run(tmp_path / "run" / "checkpoints" / "last.pt"), scorer.score_loop(tmp_path / "loop.pt")
+    assert min(scores) > 50
