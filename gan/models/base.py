@@ -60,7 +60,7 @@ class Discriminator(nn.Module):
         )
         first = next((layer for layer in self.logit.modules() if isinstance(layer, (nn.Linear, _ConvNd))), None)
         self.feature_count = first.weight[0].numel() if first else 0  # numbers per image; 0: it has no features
-        self.label_projection: nn.Linear | None = None  # set by trick=conditional
+        self.label_projection: nn.Module | None = None  # set by trick=conditional and trick=clusters
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Discriminator":
