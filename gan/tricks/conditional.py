@@ -6,7 +6,7 @@ from torch import nn
 
 from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 from gan.tricks.layer_edits import weight_layers, widen
@@ -34,6 +34,8 @@ class Conditional(Trick):
                 "trick=conditional needs a dataset with classes: sort the images into one folder per class, or choose "
                 "one that has labels, such as dataset=digits."
             )
+        if not weight_layers(context.generator):
+            raise ConfigError("trick=conditional widens G's first layer, and this G has none that maps its noise.")
         train = context.train
         if train.reuse_fakes and train.update == "generator_first" and train.discriminator_steps > 1:
             raise ConfigError(
@@ -42,7 +44,7 @@ class Conditional(Trick):
                 "those of the real images beside them."
             )
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         widen(weight_layers(generator)[0], self.embedding_dim)
         generator.label_embedding = nn.Embedding(image.class_count, self.embedding_dim)
         discriminator.label_projection = nn.Linear(discriminator.feature_count, image.class_count, bias=False)
