@@ -43,7 +43,7 @@ class ExportedGenerator(nn.Module):
         self.eval()
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) or points (N, d) for `noise` (N, noise_dim), of the classes `labels` (N,) if it has any."""
+        """Images (N, C, H, W) or points (N, d) for `noise` (N, noise_dim), of classes `labels` (N,) if it has any."""
         images = self.generator(noise, labels).float()
         return sampling.quantize(images, self.generator.pixel_range) if self.output == "uint8" else images
 

@@ -99,7 +99,8 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write a grid of real images as D sees them without tricks that change each batch, such as instance_noise.
 
     They are chosen by the seed, and have the size, channels and, in a conditional run, the order of the sample grids.
-    Of real points, a figure. Where the classes have names, figures/real_classes.png shows some images of each, whatever the seed.
+    Of real points, a figure. Where the classes have names, figures/real_classes.png shows some images of each,
+    whatever the seed.
     """
     path = folder / "samples" / "real.png"
     if run.generator.pixel_range is None:
