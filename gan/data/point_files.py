@@ -32,7 +32,7 @@ def read_points(text: str, setting: str) -> Tensor:
         raise ConfigError(f"{title} cannot be read as points: {first_line(error)}.") from error
     if array.ndim != 2 or not 1 <= array.shape[1] <= 3:
         raise ConfigError(f"{title} has the shape {array.shape}: must be {FORM}.")
-    points = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    points = torch.tensor(array).float()
     if not points.isfinite().all():
         raise ConfigError(f"{title} has values that are infinite or NaN: must be finite numbers, as float32.")
     return points
