@@ -27,7 +27,7 @@ class Unrolled(Trick):
 
     needs_whole_batch: ClassVar[bool] = True
 
-    def __init__(self, *, steps: SmallCount = 5, lr: PositiveFloat = 0.1) -> None:
+    def __init__(self, *, steps: SmallCount = 5, lr: PositiveFloat = 0.02) -> None:
         self.steps, self.lr = steps, lr
 
     def check(self, context: TrickContext) -> None:
@@ -59,7 +59,10 @@ class Unrolled(Trick):
         penalties = self.tricks.penalties(logits_of, real_input, fake_input)
         total = sum(penalties.values(), start=self.loss(logits_of(real_input), logits_of(fake_input)))
         gradients = torch.autograd.grad(total, list(weights.values()), create_graph=True, materialize_grads=True)
-        updated = {name: weight - self.lr * gradient for (name, weight), gradient in zip(weights.items(), gradients, strict=True)}
+        updated = {
+            name: weight - self.lr * gradient
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        }
         if self.weight_clip is None:
             return updated
         return {name: weight.clamp(-self.weight_clip, self.weight_clip) for name, weight in updated.items()}

@@ -1,6 +1,5 @@
 """Points of one's own, in a CSV or an npy."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -101,7 +101,8 @@ CONVOLUTIONAL = [
 
 PENALTIES = ["dragan", "r1", "r2", "wgan_gp"]
 INCOMPATIBLE = {
-    "conditional": ["packing", "replay"],
+    "conditional": ["packing", "replay", "unrolled"],
+    "feature_matching": ["unrolled"],
     "minibatch_discrimination": PENALTIES,
     "r1": ["dragan", "wgan_gp"],  # gradient norms of 0 and of 1
     "r2": ["dragan", "wgan_gp"],
