@@ -321,6 +321,16 @@ def test_every_experiment_trains_a_few_steps(small, name, monkeypatch):
     assert any(name.startswith("discriminator/loss_") for name in metrics)
 
 
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("toy/")])
+def test_every_toy_set_up_trains_a_few_steps(cache, name):
+    cfg = composed(f"experiment={name}", "dataset.count=600", f"cache_dir={cache}", "device=cpu", "watch.scores_every=1")
+    run = build.build_run(cfg, check.check_config(cfg), {})
+    for _ in range(2):
+        loop.training_step(run)
+        run.step += 1
+    assert not loop.find_non_finite(run) and run.generator.pixel_range is None
+
+
 @pytest.mark.slow
 def test_one_command_runs_all_tutorials(program, cache, tmp_path):
     """`-m experiment=glob(blog/*)`, here on drawn digits of 8 pixels."""

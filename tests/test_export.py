@@ -26,7 +26,7 @@ from gan.noise import Noise
 from gan.training import build
 from gan.training.build import TrainedRun
 from gan.tricks.base import Tricks
-from tests.conftest import CONF, IMAGE_MODELS, ROOT, composed, narrow, options
+from tests.conftest import CONF, IMAGE_MODELS, ROOT, composed, narrow
 
 CPU = torch.device("cpu")
 FORMATS = ("onnx", "torchscript", "safetensors")
