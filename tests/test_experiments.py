@@ -323,7 +323,9 @@ def test_every_experiment_trains_a_few_steps(small, name, monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("toy/")])
 def test_every_toy_set_up_trains_a_few_steps(cache, name):
-    cfg = composed(f"experiment={name}", "dataset.count=600", f"cache_dir={cache}", "device=cpu", "watch.scores_every=1")
+    cfg = composed(
+        f"experiment={name}", "dataset.count=600", f"cache_dir={cache}", "device=cpu", "watch.scores_every=1"
+    )
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(2):
         loop.training_step(run)

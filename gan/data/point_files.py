@@ -39,9 +39,9 @@ def read_points(text: str, setting: str) -> Tensor:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array in an npy file. Raises ValueError where it is damaged, or needs a pickle."""
+    """The array in an npy file, float64. Raises ValueError where it is damaged, or needs a pickle."""
     with files.open_file(path) as file:
-        return np.array(map_array(file))
+        return np.array(map_array(file), np.float64)
 
 
 def parse_csv(text: str) -> np.ndarray:

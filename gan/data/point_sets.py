@@ -28,7 +28,7 @@ def draw_mixture(name: str, modes: Modes, count: int, split: Split, seed: int) -
     size, (classes, dim) = split_count(count, split), modes.centers.shape
     labels = torch.randint(classes, (size,), generator=generator)
     points = modes.centers[labels] + modes.std * torch.randn(size, dim, generator=generator)
-    return ImageDataset(points, labels if classes > 1 else None, classes, modes=modes)
+    return ImageDataset(points, labels if classes > 1 else None, classes, is_rounded=True, modes=modes)
 
 
 def ring8(
@@ -105,7 +105,7 @@ def spiral(
     fraction = torch.rand(size, generator=generator).sqrt()  # of the radius: the length grows with its square
     points = on_circle(2 * math.pi * (arm / arms + turns * fraction), radius * fraction)
     noisy = points + std * torch.randn(size, 2, generator=generator)
-    return ImageDataset(noisy, arm if arms > 1 else None, arms)[:limit]
+    return ImageDataset(noisy, arm if arms > 1 else None, arms, is_rounded=True)[:limit]
 
 
 def two_moons(
@@ -123,7 +123,8 @@ def two_moons(
     moon = torch.randint(2, (size,), generator=generator)
     upper = on_circle(math.pi * torch.rand(size, generator=generator))
     points = torch.where(moon[:, None] == 0, upper, torch.tensor([1.0, 0.5]) - upper)
-    return ImageDataset(points + std * torch.randn(size, 2, generator=generator), moon, 2)[:limit]
+    noisy = points + std * torch.randn(size, 2, generator=generator)
+    return ImageDataset(noisy, moon, 2, is_rounded=True)[:limit]
 
 
 def checkerboard(
@@ -140,7 +141,8 @@ def checkerboard(
     square = torch.randint(8, (size,), generator=generator)
     row = square // 2
     corner = torch.stack([2 * (square % 2) + row % 2, row], dim=1) - 2
-    return ImageDataset(corner + torch.rand(size, 2, generator=generator), square, 8)[:limit]
+    points = corner + torch.rand(size, 2, generator=generator)
+    return ImageDataset(points, square, 8, is_rounded=True)[:limit]
 
 
 def points(

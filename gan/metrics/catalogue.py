@@ -200,10 +200,10 @@ def high_quality(comparison: "Comparison") -> float:
 
 @metric(unit="nats", better="lower", needs="modes")
 def mode_kl(comparison: "Comparison") -> float:
-    """Reverse KL: of generated points over the nearest modes from real ones (Lin et al. 2018, section 4.1)."""
-    from gan.metrics.points import kl_divergence
+    """Reverse KL: divergence of the points' nearest modes from equal numbers (Lin et al. 2018, section 4.1)."""
+    from gan.metrics.points import divergence_from_uniform
 
-    return kl_divergence(comparison.generated_modes.all_points, comparison.real_modes.all_points)
+    return divergence_from_uniform(comparison.generated_modes.all_points)
 
 
 HEADLINES = (fid, wasserstein)  # of images and of points: which generator is best, and what a search minimizes

@@ -142,12 +142,6 @@ class Comparison:
         return points.count_modes(self.generated.features, self.modes)
 
     @cached_property
-    def real_modes(self) -> points.ModeCounts:
-        """Of the real points."""
-        assert self.modes is not None
-        return points.count_modes(self.real.features, self.modes)
-
-    @cached_property
     def parzen(self) -> formulas.ParzenEstimate:
         assert self.parzen_images is not None
         return formulas.parzen(self.generated.images, *self.parzen_images)

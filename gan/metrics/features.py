@@ -74,7 +74,7 @@ class Classifier(FeatureNetwork):
 
 
 class Coordinates(FeatureNetwork):
-    """Points (B, d) as features of their own, without classes."""
+    """Points (B, d) as features of their own, without classes. What is not finite is far away."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,8 @@ class Coordinates(FeatureNetwork):
         self.accuracy = None
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        return points, points.new_zeros(len(points), 0)
+        largest = torch.finfo(points.dtype).max
+        return points.nan_to_num(largest, largest, -largest), points.new_zeros(len(points), 0)
 
 
 class PerChannel(FeatureNetwork):

@@ -27,10 +27,10 @@ def count_modes(points: Tensor, modes: Modes) -> ModeCounts:
     return ModeCounts(nearest.bincount(minlength=count), nearest[is_close].bincount(minlength=count))
 
 
-def kl_divergence(counts: Tensor, expected: Tensor) -> float:
-    """Kullback-Leibler divergence in nats of the distribution of `counts` (K,) from that of `expected` (K,)."""
-    p, q = counts.double() / counts.sum(), expected.double() / expected.sum()
-    return torch.special.xlogy(p, p / q).nan_to_num(0.0, posinf=math.inf).sum().item()
+def divergence_from_uniform(counts: Tensor) -> float:
+    """Kullback-Leibler divergence in nats of the distribution of `counts` (K,) from the uniform one."""
+    fractions = counts.double() / counts.sum()
+    return torch.special.xlogy(fractions, fractions * len(counts)).sum().item()
 
 
 def wasserstein_distance(one: Tensor, other: Tensor) -> float:

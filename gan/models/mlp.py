@@ -39,9 +39,8 @@ class Generator(base.Generator):
     ) -> None:
         widths = [noise_dim, *hidden]
         ending = layers.OUTPUTS[output]
-        to_pixels = nn.Linear(
-            widths[-1], math.prod(image.dims)
-        )  # before the hidden layers: initial weights depend on the order
+        # before the hidden layers: initial weights depend on the order
+        to_pixels = nn.Linear(widths[-1], math.prod(image.dims))
         modules = [
             *hidden_layers(widths, activation, norm, dropout),
             to_pixels,

@@ -28,7 +28,7 @@ def test_a_csv_has_a_point_on_each_line(tmp_path, text):
     assert torch.equal(load(tmp_path / "a.csv").images, torch.tensor(POINTS))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ">f8", "<u8"])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_an_npy_has_points_of_one_to_three_numbers(tmp_path, dtype, dim):
     array = np.arange(4 * dim).reshape(4, dim).astype(dtype)
