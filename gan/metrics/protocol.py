@@ -18,7 +18,7 @@ from gan.config.schema import CLASSIFIER
 from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scale_images
-from gan.data.image_shape import ImageShape, PixelRange, PointShape
+from gan.data.image_shape import DataShape, ImageShape, PixelRange, PointShape
 from gan.metrics.catalogue import INCEPTION, METRICS, compute_metrics, metric_of
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
 from gan.metrics.features import Coordinates, FeatureNetwork, PerChannel, dataset_classifier, fingerprint
@@ -170,8 +170,8 @@ def load_reference(
     if test and test.shape != shape:
         hint = ", which dataset.channels and dataset.image_size make them" if isinstance(shape, ImageShape) else ""
         raise ConfigError(
-            f"dataset.test_path: the test data are {test.shape} in {test.shape.class_count} classes, the training data "
-            f"{train.shape} in {train.shape.class_count}: must be equal{hint}."
+            f"dataset.test_path: the test data are {describe(test.shape)}, the training data {describe(shape)}: must be "
+            f"equal{hint}."
         )
     if test and test.class_names != train.class_names:
         folder = min({*test.class_names} ^ {*train.class_names})
@@ -200,6 +200,10 @@ def load_reference(
         network = dataset_classifier(name, train, test, folders[1], device)
     real = train if test is None or split == "train" else test
     return Reference(name, train, real, split, network, device)
+
+
+def describe(image: DataShape) -> str:
+    return f"{image} in {image.class_count} classes"
 
 
 def generate_images(
