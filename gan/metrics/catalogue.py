@@ -180,7 +180,7 @@ def discriminator_gap(comparison: "Comparison") -> float:
 
 @metric(unit="the points' own unit", better="lower", needs="points")
 def wasserstein(comparison: "Comparison") -> float:
-    """2-Wasserstein distance of at most 2,000 generated points from as many real ones, by exact linear assignment."""
+    """2-Wasserstein distance of at most 1,000 generated points from as many real ones, by exact linear assignment."""
     from gan.metrics.points import wasserstein_distance
 
     return wasserstein_distance(*comparison.assigned_points)
