@@ -170,8 +170,8 @@ def load_reference(
     if test and test.shape != shape:
         hint = ", which dataset.channels and dataset.image_size make them" if isinstance(shape, ImageShape) else ""
         raise ConfigError(
-            f"dataset.test_path: the test data are {describe(test.shape)}, the training data {describe(shape)}: must be "
-            f"equal{hint}."
+            f"dataset.test_path: the test data are {describe(test.shape)}, the training data {describe(shape)}: must "
+            f"be equal{hint}."
         )
     if test and test.class_names != train.class_names:
         folder = min({*test.class_names} ^ {*train.class_names})
