@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from gan.system import files
 
 BINS = 80  # of a histogram of numbers
-MARGIN = 0.5  # around the real points, as a fraction of their range
+MARGIN, MIN_MARGIN = 0.5, 2.0  # around the real points: a fraction of their range, and the least
 Field = Callable[[np.ndarray], np.ndarray]  # of points (k, d)
 
 
@@ -35,7 +35,7 @@ def draw_points(
     axes = figure.add_subplot(title=title)
     shown = real if len(real) else generated
     low, high = shown.min(axis=0), shown.max(axis=0)
-    room = MARGIN * np.maximum(high - low, 1.0)
+    room = np.maximum(MARGIN * (high - low), MIN_MARGIN)
     axes.set_xlim(low[0] - room[0], high[0] + room[0])
     if shown.shape[1] == 1:
         for points, label in ((real, "real"), (generated, "generated")):
