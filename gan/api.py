@@ -83,6 +83,8 @@ class Run:
     ) -> "torch.Tensor":
         """Generate images uint8 (n, C, H, W) on the CPU: those that `sample.py n=... seed=...` writes.
 
+        Of a run on points these are float32 (n, d).
+
         Args:
             label: the class, by name or number, of a conditional run; None: all classes in turn.
             truncation: factor on the noise, in (0, 1]: below 1 for better images that differ less.

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from gan.cli import arguments, messages, overrides, paths
 from gan.config import CONF
-from gan.config.errors import printable
-from gan.config.schema import Evaluation
+from gan.config.errors import ConfigError, printable
+from gan.config.schema import CLASSIFIER, Evaluation
 from gan.metrics.catalogue import protocol_line
 from gan.report.cells import Number, mean_over
 from gan.report.runs import read_evaluations
@@ -74,6 +74,8 @@ def evaluate_runs(settings: Evaluation) -> None:
             folder: build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
             for folder in run_folders
         }
+        for run in runs.values():
+            check_kind(run, settings)
         network = sources.load_network(settings, device)
         for folder, run in runs.items():
             typed = settings.data_dir or run.cfg.data_dir, settings.cache_dir or run.cfg.cache_dir
@@ -85,7 +87,8 @@ def evaluate_runs(settings: Evaluation) -> None:
             is_stacked = build.dataset_name(run.cfg) == protocol.STACKED_MNIST
             count = settings.n or (STACKED_COUNT if is_stacked else COUNT)
             seeds = f", {settings.seeds} times" if settings.seeds > 1 else ""
-            print(printable(f"{folder}: {count} images of step {run.step}{seeds} ..."), flush=True)
+            kind = "points" if run.generator.pixel_range is None else "images"
+            print(printable(f"{folder}: {count} {kind} of step {run.step}{seeds} ..."), flush=True)
             record = goal.reference.record(count)
             scores = score_run(run, goal, settings, count, device)
             baseline = goal.reference.real_data_baseline(count, settings.parzen, folders[1])
@@ -93,12 +96,22 @@ def evaluate_runs(settings: Evaluation) -> None:
             tables.setdefault(protocol_line(record), ({}, real_data))[0][paths.describe_run(folder)] = scores
             try:
                 save_scores(folder, run.step, scores, real_data, record, settings)
-                save_neighbors(run, goal.train, folder, device)
+                if run.generator.pixel_range is not None:
+                    save_neighbors(run, goal.train, folder, device)
             except OSError as error:  # the numbers took minutes: they are printed before the error
                 failure = failure or error
     print_tables(tables)
     if failure:
         raise failure
+
+
+def check_kind(run: "TrainedRun", settings: Evaluation) -> None:
+    """Raise ConfigError for settings of images, where a run generates points."""
+    if run.generator.pixel_range is None and (settings.features != CLASSIFIER or settings.stats):
+        name = "stats" if settings.stats else "features"
+        raise ConfigError(
+            f"{name}={getattr(settings, name)}: leave it out; this run generates {run.image}, not images."
+        )
 
 
 class Goal(NamedTuple):

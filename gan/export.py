@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gan import generator_file, sampling
 from gan.config.errors import ConfigError, first_line
+from gan.data.image_shape import PixelRange
 from gan.models.base import Generator
 from gan.system import files, randomness
 from gan.system.device import memory_errors
@@ -42,7 +43,7 @@ class ExportedGenerator(nn.Module):
         self.eval()
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) for `noise` (N, noise_dim), of the classes `labels` (N,) if G is conditional."""
+        """Images (N, C, H, W) or points (N, d) for `noise` (N, noise_dim), of classes `labels` (N,) if it has any."""
         images = self.generator(noise, labels).float()
         return sampling.quantize(images, self.generator.pixel_range) if self.output == "uint8" else images
 
@@ -222,9 +223,9 @@ def draws_numbers(call: Call, inputs: tuple[Tensor, ...]) -> bool:
     return not torch.equal(call(*inputs), call(*inputs))
 
 
-def distance(images: Tensor, expected: Tensor, pixel_range: tuple[float, float]) -> float:
+def distance(images: Tensor, expected: Tensor, pixel_range: PixelRange) -> float:
     """The largest difference from `expected`, in its unit; of uint8 images, from what they may be the rounding of."""
-    if images.dtype != torch.uint8:
+    if images.dtype != torch.uint8 or pixel_range is None:
         return (images - expected).abs().max().item()
     low, high = pixel_range
     levels = ((expected - low) * (255 / (high - low))).clamp(0, 255)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan import __version__
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import read_shape
 from gan.models.base import Generator
 from gan.system import files
 from gan.training import build, checkpoint
@@ -25,7 +25,7 @@ def to_bytes(run: TrainedRun, generator: Generator) -> bytes:
     state = generator.state_dict()
     weights = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # none may share memory
     recipe = {name: run.cfg[name] for name in GROUPS}
-    recipe |= {"image": [run.image.channels, run.image.size, run.image.class_count], "version": __version__}
+    recipe |= {"image": run.image.record()[:-1], "version": __version__}
     text = OmegaConf.to_yaml(OmegaConf.create(recipe), resolve=True)
     return safetensors.torch.save(weights, {"format": "pt", KEY: text})
 
@@ -50,7 +50,7 @@ def load_generator(path: str | Path, trust: targets.Trust = False) -> Generator:
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(f"{path}: must be a file of sample.py format=safetensors ({first_line(error)}).") from error
     with checkpoint.compatible_version(Path(path)):
-        cfg, image = OmegaConf.create(recipe), ImageShape(*recipe["image"])
+        cfg, image = OmegaConf.create(recipe), read_shape(recipe["image"])
         check_code(cfg, trust)
         generator, discriminator = build.build_networks(cfg, image)
         Tricks(list(build.build_tricks(cfg).values())).modify_networks(generator, discriminator, image)

@@ -79,9 +79,11 @@ def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) ->
     """The rows of the first table, as Markdown."""
     generator, image, noise = run.generator, run.image, run.noise
     classes, names = generator.class_count, image.class_names
-    low, high = generator.pixel_range
-    as_uint8 = request.output == "uint8" and request.format != "safetensors"
-    values = "uint8, from 0 to 255" if as_uint8 else f"float32, from {low:g} to {high:g}"
+    values = "float32, points"
+    if generator.pixel_range is not None:
+        low, high = generator.pixel_range
+        as_uint8 = request.output == "uint8" and request.format != "safetensors"
+        values = "uint8, from 0 to 255" if as_uint8 else f"float32, from {low:g} to {high:g}"
     labels = f"; `labels` int64 (N,), from 0 to {classes - 1}" if classes else ""
     named = ", ".join(f"{index}: {name}" for index, name in enumerate(names[:MAX_CLASSES]))
     train = run.cfg.get("train")
@@ -89,7 +91,7 @@ def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) ->
     rows = [
         ("format", KINDS[str(request.format)]),
         ("input", f"`noise` float32 (N, {noise.dim}), {NOISE[noise.kind].format(dim=noise.dim)}{labels}"),
-        ("output", f"`images` {values}, (N, {image.channels}, {image.size}, {image.size})"),
+        ("output", f"`images` {values}, (N, {', '.join(map(str, image.dims))})"),
         ("weights", f"{'EMA' if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
         ("data", markdown(describe_data(details) or "not recorded")),
         ("check", check),

@@ -86,7 +86,7 @@ def sample_images(cfg: DictConfig) -> str:
 
     from gan import export, model_card, sample_files
     from gan.system.device import memory_errors, select_device
-    from gan.training import build
+    from gan.training import build, point_figures
 
     device = select_device(settings.device)
     with memory_errors():
@@ -97,8 +97,11 @@ def sample_images(cfg: DictConfig) -> str:
             card = model_card.write_card(run, folder, settings, outcome)
             what = f"generator of step {run.step} of {paths.describe_run(folder)}"
             return f"{what} written to {out}, with {card.name} (check: {outcome})"
-        count = sample_files.write_samples(run.generator, run.noise, run.image, settings, device)
-    return f"{count} images of step {run.step} of {paths.describe_run(folder)} written to {settings.out}"
+        count = sample_files.write_samples(
+            run.generator, run.noise, run.image, settings, device, point_figures.draw_points
+        )
+    kind = "points" if run.generator.pixel_range is None else "images"
+    return f"{count} {kind} of step {run.step} of {paths.describe_run(folder)} written to {settings.out}"
 
 
 def evaluate() -> None:

@@ -4,7 +4,7 @@ import copy
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gan import sampling
 from gan.config.errors import ConfigError, printable
 from gan.config.schema import Sampling
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, ImageShape, PointShape
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
@@ -31,13 +31,21 @@ PNG_NAME = re.compile(r"\d{5,}\.png")  # in a folder of format=png
 
 
 def write_samples(
-    generator: Generator, noise: Noise, image: ImageShape, request: Sampling, device: torch.device
+    generator: Generator,
+    noise: Noise,
+    image: DataShape,
+    request: Sampling,
+    device: torch.device,
+    draw_points: Callable[..., None],
 ) -> int:
     """Generate the images that sample.py was called for, and write them to `out`. Returns their number.
 
     A grid and a GIF are held in memory, and have a limit; the other formats are written batch by batch.
 
     In a conditional run an array has the labels beside it, and a folder of PNGs has a folder for each class.
+
+    Args:
+        draw_points: draws a figure of points, as `gan.training.point_figures` does.
 
     Raises ConfigError for more than fits into the format, for a class that there is not, and for a truncation of noise
     that has none.
@@ -48,6 +56,9 @@ def write_samples(
     request = request.model_copy(update={"class_": chosen})
     classes = generator.class_count if chosen is None else 0
     out, count = Path(str(request.out)), request.n
+    if isinstance(image, PointShape):
+        write_points(generator, noise, request, device, draw_points)
+        return count
     if request.format in ("gif", "interpolation"):
         check_interpolation(out, image, request)
         count = request.n * request.frames
@@ -70,6 +81,27 @@ def write_samples(
             grid = sampling.image_grid(torch.cat(list(batches)), sampling.grid_columns(count, classes))
             grid.save(file, format="png")
     return count
+
+
+def write_points(
+    generator: Generator, noise: Noise, request: Sampling, device: torch.device, draw_points: Callable[..., None]
+) -> None:
+    """Points as a figure, or as the array `points` float32 (n, d) of an npz, with their `labels` if they have any.
+
+    Raises ConfigError for a format of images.
+    """
+    out, count = Path(str(request.out)), request.n
+    if request.format not in ("grid", "npz"):
+        raise ConfigError(f"format={request.format}: this run generates points: must be grid, a figure, or npz.")
+    made = torch.cat(list(show_progress(generate_batches(generator, noise, count, request, device), count))).numpy()
+    if request.format == "grid":
+        draw_points(out, made[:0], made, draw_noise(noise, request, count).numpy(), None, None, f"{count:,} points")
+        return
+    arrays = {"points": made}
+    if (labels := make_labels(generator, request, 0, count, torch.device("cpu"))) is not None:
+        arrays["labels"] = labels.numpy()
+    with files.atomic_write(out) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def find_class(generator: Generator, names: Sequence[str], typed: int | str | None) -> int | None:
@@ -129,7 +161,7 @@ def show_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 def generate_batches(
     generator: Generator, noise: Noise, count: int, request: Sampling, device: torch.device
 ) -> Iterator[Tensor]:
-    """`count` images uint8, in batches (B, C, H, W).
+    """`count` images uint8 (B, C, H, W), or points float32 (B, d), in batches.
 
     Whole batches are generated, so that the first images are the same, to the bit, however many are asked for.
     """

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from gan.config.errors import first_line
+from gan.data.image_shape import PixelRange
 from gan.models.base import Generator
 from gan.noise import Noise
 from gan.system import files, randomness
@@ -32,14 +33,15 @@ MAX_CLASS_COLUMNS = 100
 def generate(generator: Generator, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
     """Images for `noise` (n, noise_dim), of the classes `labels` (n,), as uint8 (n, C, H, W) on the CPU.
 
-    Pixels are scaled from the generator's `pixel_range`, so that grids have the same brightness.
+    Pixels are scaled from the generator's `pixel_range`, so that grids have the same brightness. Points are float32
+    (n, d), as they are.
     """
     return to_uint8(run_generator(generator, noise, labels, batch_size), generator.pixel_range)
 
 
 @torch.no_grad()
 def run_generator(generator: Generator, noise: Tensor, labels: Tensor | None, batch_size: int) -> Tensor:
-    """G's output float32 (n, C, H, W), on its device, for `noise` (n, noise_dim) of the classes `labels` (n,).
+    """G's output float32 (n, C, H, W) or (n, d), on its device, for `noise` (n, noise_dim) of classes `labels` (n,).
 
     BatchNorm uses its running statistics, so that an image does not depend on the others of its batch.
     """
@@ -53,13 +55,15 @@ def run_generator(generator: Generator, noise: Tensor, labels: Tensor | None, ba
     return torch.cat(parts)
 
 
-def to_uint8(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
-    """`images` in `pixel_range`, as uint8 on the CPU; what is outside it is clipped."""
+def to_uint8(images: Tensor, pixel_range: PixelRange) -> Tensor:
+    """`images` in `pixel_range`, as uint8 on the CPU; what is outside it is clipped. Points stay as they are."""
     return quantize(images, pixel_range).cpu()
 
 
-def quantize(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
+def quantize(images: Tensor, pixel_range: PixelRange) -> Tensor:
     """`to_uint8` on the device of the images."""
+    if pixel_range is None:
+        return images
     low, high = pixel_range
     return ((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8)
 

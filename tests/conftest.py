@@ -56,6 +56,10 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+POINT_MODELS = ["linear", "points"]
+IMAGE_MODELS = [model for model in options("model") if model not in POINT_MODELS]
+POINT_SETS = [name for name in options("dataset") if "point_sets" in (CONF / "dataset" / f"{name}.yaml").read_text()]
+
 NARROW = {  # overrides for smaller networks; other models stay as they are
     "mlp": ["model.generator.hidden=[8,16]", "model.discriminator.hidden=[16,8]"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
@@ -63,6 +67,7 @@ NARROW = {  # overrides for smaller networks; other models stay as they are
     "maxout": ["model.generator.hidden=[16]", "model.discriminator.units=[8]"],
     "residual": ["model.generator.width=2", "model.discriminator.width=2"],
     "mlp_small": [],
+    "points": ["model.generator.hidden=[8]", "model.discriminator.hidden=[8]"],
 }
 
 

@@ -67,7 +67,7 @@ def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     assert all(table[1].startswith("better ") and table[-1].startswith("real images ") for table in tables)
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 100
     (row,) = json.loads((tmp_path / "a" / "scores.json").read_text())
-    columns = [metric.column("digits") for metric in METRICS if metric.needs != "inception"]
+    columns = [metric.column("digits") for metric in METRICS if metric.needs not in ("inception", "points", "modes")]
     assert list(row["scores"]) == columns and list(row["real_data"]) == columns[:-1]  # without the discriminator's gap
     assert [name for table in tables for name in table[0].split()] == columns
     assert [name for table in tables for name in table[1].split()[1:]] == [direction(name) or "-" for name in columns]

@@ -299,9 +299,11 @@ def test_the_initial_weights_of_goodfellow_2014_are_as_published():
                 assert module.weight.abs().max().item() == pytest.approx(bound, rel=0.02) and (module.bias == 0).all()
 
 
-# The others of the ablation differ in their trick alone, and every trick is trained in tests of its own.
+# The others of the ablation differ in their trick alone, and every trick is trained in tests of its own. So is toy/*.
 DISTINCT = [
-    name for name in EXPERIMENTS if not name.startswith("trick/") or name in ("trick/none", "trick/mixed_batches")
+    name
+    for name in EXPERIMENTS
+    if not name.startswith(("trick/", "toy/")) or name in ("trick/none", "trick/mixed_batches")
 ]
 
 
@@ -319,6 +321,18 @@ def test_every_experiment_trains_a_few_steps(small, name, monkeypatch):
     assert not loop.find_non_finite(run)
     assert {"discriminator/loss", "generator/loss"} <= metrics.keys()
     assert any(name.startswith("discriminator/loss_") for name in metrics)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("toy/")])
+def test_every_toy_set_up_trains_a_few_steps(cache, name):
+    cfg = composed(
+        f"experiment={name}", "dataset.count=600", f"cache_dir={cache}", "device=cpu", "watch.scores_every=1"
+    )
+    run = build.build_run(cfg, check.check_config(cfg), {})
+    for _ in range(2):
+        loop.training_step(run)
+        run.step += 1
+    assert not loop.find_non_finite(run) and run.generator.pixel_range is None
 
 
 @pytest.mark.slow
@@ -339,11 +353,11 @@ NO_TARGETS = {  # losses that label smoothing does not go with
     loss for loss in options("loss") if "real_target" not in (CONF / "loss" / f"{loss}.yaml").read_text("utf-8")
 }
 NEEDED = {  # experiments that set what some options do not have, and those options
-    "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"residual"}},
+    "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"linear", "residual"}},
     "trick/label_smoothing": {"loss": NO_TARGETS},
     "trick/soft_labels": {"loss": NO_TARGETS},
-    "trick/separate_batches": {"model": {"maxout", "residual"}},
-    "trick/mixed_batches": {"model": {"maxout", "residual"}},
+    "trick/separate_batches": {"model": {"linear", "maxout", "residual"}},
+    "trick/mixed_batches": {"model": {"linear", "maxout", "residual"}},
 }
 
 
@@ -357,7 +371,7 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
     }
     for number in range(max(map(len, allowed.values()))):  # one of each group at a time
         chosen = [f"{group}={names[number % len(names)]}" for group, names in allowed.items()]
-        more = ["dataset.path=x"] if "dataset=image_folder" in chosen else []
+        more = ["dataset.path=x"] if {"dataset=image_folder", "dataset=points"} & {*chosen} else []
         check.check_config(composed(f"experiment={name}", *chosen, *more))
 
 

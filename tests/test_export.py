@@ -26,12 +26,12 @@ from gan.noise import Noise
 from gan.training import build
 from gan.training.build import TrainedRun
 from gan.tricks.base import Tricks
-from tests.conftest import CONF, ROOT, composed, narrow, options
+from tests.conftest import CONF, IMAGE_MODELS, ROOT, composed, narrow
 
 CPU = torch.device("cpu")
 FORMATS = ("onnx", "torchscript", "safetensors")
 ENDINGS = {"onnx": "onnx", "torchscript": "pt", "safetensors": "safetensors"}
-MODELS = options("model")
+MODELS = IMAGE_MODELS
 
 
 DIGITS = ImageShape(1, 28, 10)

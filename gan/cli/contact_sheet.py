@@ -17,6 +17,7 @@ from gan.system import files, fonts
 from gan.system.images import damage, identify, read_png
 
 SAMPLES, TILE, GAP = 10, 64, 2  # samples in a row; side and distance in pixels
+FIGURE = 256  # side of a figure of points, which is no grid, in pixels
 MARGIN = 24  # around and between the rows
 WIDTH = SAMPLES * (TILE + GAP) - GAP
 LINE_HEIGHT, FONT_SIZE, TITLE_SIZE = 17, 13, 18
@@ -84,7 +85,10 @@ def read_samples(run: SweepRun, count: int = SAMPLES) -> tuple[list[Image.Image]
     try:
         if files.leads_out(path, run.folder):
             raise ValueError(f"{path.name} is a link outside the run folder, not followed")
-        return [enlarge(tile) for tile in cut_grid(path, count)], ""
+        tiles = cut_grid(path, count)
+        if len(tiles) == 1 and max(tiles[0].size) > FIGURE:
+            return [tiles[0].resize((FIGURE, FIGURE), Image.Resampling.LANCZOS)], ""
+        return [enlarge(tile) for tile in tiles], ""
     except (OSError, ValueError) as error:
         return [], f"{path.name} cannot be read: {first_line(error)}."
 

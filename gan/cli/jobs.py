@@ -240,7 +240,7 @@ def print_summary(cfg: DictConfig, folder: Path, sweeping: bool) -> None:
 
 
 def describe_outcome(folder: Path) -> str:
-    """How a run ended: state, steps, time, speed, the last FID, and a reason where it has one."""
+    """How a run ended: state, steps, time, speed, the last FID or distance of points, and a reason where it has one."""
     if not has_checkpoint(folder):
         return "Stopped before the first checkpoint"
     outcome = status.read(folder)
@@ -264,8 +264,10 @@ def next_commands(cfg: DictConfig, folder: Path) -> dict[str, str]:
     lines["curves"] = f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}"
     lines["report"] = shell_line("gan.report", path)
     lines["more images"] = shell_line("sample.py", run, "n=100", *trust)
-    if outcome["data"].get("classes") and not headline(outcome["scores"]):  # without classes it takes a download
-        lines["FID"] = shell_line("gan.evaluate", run, *trust)
+    data = outcome["data"]
+    has_points = len(data.get("shape", [])) == 1
+    if (data.get("classes") or has_points) and not headline(outcome["scores"]):  # else FID takes a download
+        lines["scores" if has_points else "FID"] = shell_line("gan.evaluate", run, *trust)
     if outcome["state"] == "stopped":
         flags = own_yaml_flags(HydraConfig.get())
         lines["resume"] = shell_line("train.py", *flags, quote_override("resume", path), *trust)

@@ -44,7 +44,7 @@ class SweepRun(NamedTuple):
 
     @property
     def fid(self) -> dict[str, float]:
-        """Its FID by column, such as `fid_mnist`; empty where that was not taken."""
+        """Its FID, or distance of points, by column, such as `fid_mnist`; empty where that was not taken."""
         found = headline(self.outcome["scores"])
         return dict([found]) if found and isinstance(found[1], (int, float)) else {}
 
@@ -78,7 +78,10 @@ class Search(NamedTuple):
 
 
 def objective(outcome: dict[str, Any]) -> float | None:
-    """What a search minimizes: the last FID of a run, or None if it diverged, from what its status.json says."""
+    """What a search minimizes, from what a run's status.json says: its last FID, or distance of points.
+
+    None if it diverged.
+    """
     score = headline(outcome["scores"])
     is_number = score is not None and isinstance(score[1], (int, float)) and math.isfinite(score[1])
     return score[1] if score and is_number and outcome["state"] != "diverged" else None

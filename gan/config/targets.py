@@ -28,14 +28,14 @@ PREFIXES = {
     "optim": ("gan.optim.", "torch.optim."),
     "loss": ("gan.losses.",),
     "trick": ("gan.tricks.",),
-    "dataset": ("gan.data.datasets.",),
+    "dataset": ("gan.data.datasets.", "gan.data.point_sets."),
 }
 NAMES = {
     "model": r"gan\.models\.\w+\.[a-zA-Z]\w*|torch\.nn\.[A-Z]\w*",
     "optim": r"gan\.optim\.[a-zA-Z]\w*|torch\.optim\.[A-Z]\w*",
     "loss": r"gan\.losses\.[a-zA-Z]\w*",
     "trick": r"gan\.tricks\.\w+\.[a-zA-Z]\w*",
-    "dataset": r"gan\.data\.datasets\.[a-z]\w*",
+    "dataset": r"gan\.data\.(datasets|point_sets)\.[a-z]\w*",
 }
 TYPES = {
     "model": "torch.nn.Module",

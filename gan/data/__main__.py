@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
     from gan.data.datasets import ImageDataset
 
 NO_SIZE = "dataset.image_size=null"  # with which the error for images of several sizes begins
+MAX_SHOWN_POINTS = 5000  # in a figure
 SHOWN_SIZE = 64  # side in pixels at which these are shown
 
 
@@ -47,25 +48,31 @@ def inspect_data(cfg: DictConfig) -> Iterator[str]:
 
     from gan.data import summary
     from gan.data.contact_sheet import draw_contact_sheet
+    from gan.data.image_shape import PointShape
     from gan.system.device import memory_errors
     from gan.training.build import dataset_name
+    from gan.training.point_figures import draw_points
 
     name, path = dataset_name(cfg), str(cfg.dataset.get("path", ""))
     out = choose_output(settings.out, name, path)
     with memory_errors(), cache_outside(paths.expand_home(settings.cache_dir), path) as cache_dir:
         dataset, advice = load_images(cfg, settings, cache_dir)
         data = summary.summarize(dataset, name, path)
+    if isinstance(dataset.shape, PointShape):
+        shown = dataset.images[:MAX_SHOWN_POINTS].numpy()
+        draw_points(out, shown, shown[:0], shown[:0], None, None, printable(name))
+    else:
         sheet = draw_contact_sheet(dataset.images, data)
-    with files.atomic_write(out) as file:
-        sheet.save(file, format="png")
+        with files.atomic_write(out) as file:
+            sheet.save(file, format="png")
     parts = {
         "data": f"{name}{f' from {data.source}' if data.source else ''}",
-        "images": summary.describe_images(data),
+        "points" if len(data.shape) == 1 else "images": summary.describe_images(data),
         "classes": summary.describe_classes(data) or "none",
         "skipped": summary.describe_skipped(data) or "nothing",
         "content": ", ".join(f"{part} {value}" for part, value in data.content.items()),
         "size": advice,
-        "contact sheet": files.relative_path(out),
+        "figure" if len(data.shape) == 1 else "contact sheet": files.relative_path(out),
     }
     yield from (line for label, text in parts.items() if text for line in wrapped(labeled(label, printable(text))))
     yield labeled("to train", training_line(advice))

@@ -15,7 +15,7 @@ ITERATIONS = 12
 
 
 def cluster_images(images: Tensor, count: int) -> Tensor:
-    """Clusters int64 (N,), from 0 to `count` - 1, of images uint8 (N, C, H, W). Some may have no image.
+    """Clusters int64 (N,), from 0 to `count` - 1, of images uint8 (N, C, H, W) or points. Some may have none.
 
     k-means of the pixels' first 32 principal components. Components and centers are those of 10,000 random images,
     always the same. There must be at least `count` images.
@@ -23,7 +23,7 @@ def cluster_images(images: Tensor, count: int) -> Tensor:
     random = np.random.default_rng(0)
     fitted = read_pixels(images[torch.from_numpy(random.permutation(len(images))[:FITTED_IMAGES])])
     mean = fitted.mean(0)
-    components = np.linalg.eigh(np.cov(fitted, rowvar=False))[1][:, -COMPONENTS:].astype(np.float32)
+    components = np.linalg.eigh(np.atleast_2d(np.cov(fitted, rowvar=False)))[1][:, -COMPONENTS:].astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a cluster is empty, as where images are repeated
         centers, _ = kmeans2((fitted - mean) @ components, count, iter=ITERATIONS, minit="points", rng=random)
@@ -32,8 +32,11 @@ def cluster_images(images: Tensor, count: int) -> Tensor:
 
 
 def read_pixels(images: Tensor) -> np.ndarray:
-    """Pixels float32 (N, d) of images uint8 (N, C, H, W), averaged down to 32x32 where they are larger."""
+    """Pixels float32 (N, d) of images uint8 (N, C, H, W), averaged down to 32x32 where they are larger.
+
+    Points (N, d) are as they are.
+    """
     pixels = images.float()
-    if images.shape[2] > MAX_SIZE:
+    if images.dim() > 2 and images.shape[2] > MAX_SIZE:
         pixels = adaptive_avg_pool2d(pixels, MAX_SIZE)
     return pixels.flatten(1).numpy()

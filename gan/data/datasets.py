@@ -1,11 +1,11 @@
-"""Datasets, each one uint8 tensor of images."""
+"""Datasets, each one tensor: of images uint8, or of points float32."""
 
 import itertools
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from gan.data.celeba import load_celeba
 from gan.data.decoding import Crop, Fit, Resize
 from gan.data.digits import load_digits
 from gan.data.image_folder import find_source, has_test_split, inspect_path, read_images
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, ImageShape, PixelRange, PointShape
 from gan.data.published import load_published, load_stl10_unlabeled
 from gan.system.randomness import random_generator
 
@@ -26,12 +26,24 @@ DIGITS = tuple(string.digits)
 STACKED = tuple("".join(digits) for digits in itertools.product(DIGITS, repeat=3))  # of three channels
 
 
-@dataclass(frozen=True)
-class ImageDataset:
-    """Images, and labels where the dataset has them.
+class Modes(NamedTuple):
+    """The modes of a mixture of normal distributions with equal weights.
 
     Args:
-        images: uint8 (N, C, H, W).
+        centers: float32 (K, d).
+        std: standard deviation of each of them, the same in every direction.
+    """
+
+    centers: Tensor
+    std: float
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """Images or points, and labels where the dataset has them.
+
+    Args:
+        images: images uint8 (N, C, H, W), or points float32 (N, d).
         labels: int64 (N,), from 0.
         class_count: number of classes, where the labels of these images may not show all of them.
         class_names: of all classes, where they have names.
@@ -41,6 +53,7 @@ class ImageDataset:
         mirror: whether half of the images of a batch are flipped horizontally.
         source: where the images come from, where `dataset.path` does not say so.
         is_rounded: whether torch drew or resized the images, which it does with other rounding where there is no AVX2.
+        modes: of points, where these are a mixture.
     """
 
     images: Tensor
@@ -53,15 +66,18 @@ class ImageDataset:
     mirror: bool = False
     source: str = ""
     is_rounded: bool = False
+    modes: Modes | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
-    def shape(self) -> ImageShape:
+    def shape(self) -> DataShape:
         known = max(self.class_count, len(self.class_names))
         class_count = 0 if self.labels is None else max(known, int(self.labels.max()) + 1)
         class_names = self.class_names if self.labels is not None and len(self.class_names) == class_count else ()
+        if self.images.dim() == 2:
+            return PointShape(self.images.shape[1], class_count, class_names)
         return ImageShape(self.images.shape[1], self.images.shape[2], class_count, class_names)
 
     def __getitem__(self, index: slice | Tensor) -> "ImageDataset":
@@ -70,7 +86,7 @@ class ImageDataset:
 
     def resize(self, size: int | None) -> "ImageDataset":
         """Images with a side of `size` pixels, by Pillow's bilinear filter; None leaves them as they are."""
-        if size is None or size == self.shape.size:
+        if size is None or size == self.images.shape[-1]:
             return self
         from torchvision.transforms.v2.functional import resize
 
@@ -78,8 +94,10 @@ class ImageDataset:
         return replace(self, images=torch.cat(resized), is_rounded=True)
 
 
-def scale_images(images: Tensor, pixel_range: tuple[float, float]) -> Tensor:
-    """uint8 images as floats in the generator's pixel range, [-1, 1] or [0, 1]."""
+def scale_images(images: Tensor, pixel_range: PixelRange) -> Tensor:
+    """uint8 images as floats in the generator's pixel range, [-1, 1] or [0, 1]; points as they are."""
+    if pixel_range is None:
+        return images
     low, high = pixel_range
     return images.float() * ((high - low) / 255) + low
 

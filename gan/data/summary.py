@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan.config.errors import printable
 from gan.data.datasets import ImageDataset
+from gan.data.image_shape import PixelRange, PointShape
 from gan.system.randomness import random_generator
 
 CHUNK_BYTES = 2**24  # that are hashed at once
@@ -29,10 +30,10 @@ class DataSummary:
         name: of the dataset, as in `dataset=`.
         source: where its files are, as it was typed.
         count: number of images.
-        shape: channels, height and width.
+        shape: of one image, channels, height and width; of a point, how many numbers it has.
         missing_classes: why there are no classes, where there almost are.
         notes: what was decided from all images, such as why they are gray, by what it is about.
-        values: the least and the greatest, of 0 to 255.
+        values: the least and the greatest; of images, of 0 to 255.
         class_names: of all classes, or () where they have none.
         class_counts: images of each class; () without classes.
         skipped: files that are not among the images: how many, by what they are.
@@ -44,10 +45,10 @@ class DataSummary:
     name: str
     source: str
     count: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     missing_classes: str
     notes: dict[str, str]
-    values: tuple[int, int]
+    values: tuple[float, float]
     class_names: tuple[str, ...]
     class_counts: tuple[int, ...]
     skipped: dict[str, int]
@@ -87,7 +88,7 @@ def summarize(dataset: ImageDataset, name: str, source: str = "") -> DataSummary
         name=name,
         source=dataset.source or source,
         count=len(dataset),
-        shape=(dataset.images.shape[1], dataset.images.shape[2], dataset.images.shape[3]),
+        shape=tuple(dataset.images.shape[1:]),
         missing_classes=dataset.missing_classes,
         notes=dict(dataset.notes),
         values=(low, high),
@@ -100,12 +101,12 @@ def summarize(dataset: ImageDataset, name: str, source: str = "") -> DataSummary
     )
 
 
-def hash_images(images: Tensor) -> tuple[str, int, int]:
-    """A hash of images uint8 (N, C, H, W), and their least and greatest value."""
+def hash_images(images: Tensor) -> tuple[str, float, float]:
+    """A hash of images uint8 (N, C, H, W) or points float32 (N, d), and their least and greatest value."""
 
-    def look(chunk: Tensor) -> tuple[bytes, int, int]:
+    def look(chunk: Tensor) -> tuple[bytes, float, float]:
         array = chunk.contiguous().numpy()
-        return hashlib.blake2b(array.data, digest_size=16).digest(), int(array.min()), int(array.max())
+        return hashlib.blake2b(array.data, digest_size=16).digest(), array.min().item(), array.max().item()
 
     chunks = images.split(max(1, CHUNK_BYTES // images[0].nbytes))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing runs outside Python's lock
@@ -134,14 +135,16 @@ def class_label(summary: DataSummary, number: int) -> str:
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 4]} ..."
 
 
-def describe_images(summary: DataSummary, values: tuple[float, float] | None = None) -> str:
+def describe_images(summary: DataSummary, values: PixelRange = None) -> str:
     """Number, shape and values of the images, and how they were read.
 
     Args:
         values: what 0 and 255 are scaled to; None: what the files have.
     """
-    channels, height, width = summary.shape
     low, high = summary.values
+    if len(summary.shape) == 1:
+        return f"{summary.count:,} {PointShape(*summary.shape)}, values {low:.3g} to {high:.3g}"
+    channels, height, width = summary.shape
     text = f"{summary.count:,} images of {height}x{width}x{channels}"
     notes = [note for about, note in summary.notes.items() if about != "blank"]  # of which a warning has been given
     text += f" ({printable('; '.join(notes))})" if notes else ""

@@ -3,6 +3,7 @@
 from gan.config.errors import printable
 from gan.config.schema import Evaluation
 from gan.data.image_folder import find_source
+from gan.data.image_shape import ImageShape
 from gan.evaluation import sources
 from gan.metrics.catalogue import protocol_line
 from gan.metrics.comparison import FeatureStats
@@ -31,6 +32,7 @@ def evaluate_images(settings: Evaluation) -> Tables:
                 save_stats(settings, reference.real_stats, reference.network.name)
         for text, dataset in images.items():
             shape = dataset.shape
+            assert isinstance(shape, ImageShape)
             about = [f"{shape.size}x{shape.size}x{shape.channels}", *filter(None, [dataset.notes.get("split")])]
             print(printable(f"{text}: {len(dataset)} images, {', '.join(about)} ..."), flush=True)
             if settings.stats and network:

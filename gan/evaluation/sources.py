@@ -16,7 +16,7 @@ from gan.config.schema import CLASSIFIER, Evaluation
 from gan.config.types import MIN_SCORED_IMAGES
 from gan.data.datasets import ImageDataset
 from gan.data.image_folder import find_source
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, ImageShape, PointShape
 from gan.metrics import network_files
 from gan.metrics.features import FeatureNetwork
 from gan.metrics.moments import MomentsReference, read_moments
@@ -42,9 +42,10 @@ def load_network(settings: Evaluation, device: torch.device) -> FeatureNetwork |
     return network_files.load_network(settings.features, settings.trust).to(device)
 
 
-def load_moments(text: str, network: FeatureNetwork, image: ImageShape, device: torch.device) -> MomentsReference:
+def load_moments(text: str, network: FeatureNetwork, image: DataShape, device: torch.device) -> MomentsReference:
     """The statistics in the file that `stats=` names, to score images of the shape `image` against."""
     title = f"stats={printable(text)}"
+    assert isinstance(image, ImageShape)  # runs on points take no statistics
     return MomentsReference(read_moments(find_source(text), title), network, device, image, title)
 
 
@@ -76,7 +77,10 @@ def load_reference(
     is_name = text in options.option_files("dataset") and text != OWN_IMAGES and not find_source(text).exists()
     cfg = dataset_config(text if is_name else OWN_IMAGES, text, settings.image_size)
     with named("reference"):
-        return build.build_reference(cfg, settings.split, network or settings.features, folders, device)
+        reference = build.build_reference(cfg, settings.split, network or settings.features, folders, device)
+    if isinstance(reference.real.shape, PointShape):
+        raise ConfigError(f"reference={printable(text)}: has {reference.real.shape}; must have images.")
+    return reference
 
 
 def dataset_config(option: str, text: str, image_size: int | None) -> DictConfig:
@@ -90,9 +94,10 @@ def dataset_config(option: str, text: str, image_size: int | None) -> DictConfig
     return DictConfig({"dataset": dataset})
 
 
-def match(images: ImageDataset, text: str, real: ImageShape) -> ImageDataset:
+def match(images: ImageDataset, text: str, real: DataShape) -> ImageDataset:
     """The images, gray ones with as many channels as the real ones. Raises ConfigError for another shape."""
     shape = images.shape
+    assert isinstance(shape, ImageShape) and isinstance(real, ImageShape)
     if shape.size != real.size:
         raise ConfigError(
             f"images={printable(text)}: they are {shape.size}x{shape.size}, those of reference=... are "

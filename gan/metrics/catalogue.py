@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from gan.metrics.comparison import Comparison
 
 Direction = Literal["lower", "higher"]
-Input = Literal["classes", "inception", "images", "pixels", "discriminator"]  # what a comparison may lack
+Input = Literal["features", "classes", "inception", "images", "pixels", "discriminator", "points", "modes"]
 INCEPTION = "inception"  # the features of the Inception network that papers use
+POINTS = "points"  # no features: the points themselves
 
 # Two scores may be compared where these are equal.
 PROTOCOL = ("dataset", "features", "accuracy", "generated", "real", "split")
@@ -26,7 +27,7 @@ class Metric(NamedTuple):
         unit: as in docs/metrics.md.
         better: None if neither direction is, as for a standard error.
         on_features: whether it depends on the feature network, so that its column names the features.
-        needs: the input without which it is not computed.
+        needs: the input without which it is not computed: one that a comparison may lack.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Metric(NamedTuple):
     better: Direction | None
     compute: Callable[["Comparison"], float]
     on_features: bool
-    needs: Input | None
+    needs: Input
 
     def column(self, features: str) -> str:
         """The name in files, TensorBoard and tables for features such as `mnist`."""
@@ -45,7 +46,7 @@ METRICS: list[Metric] = []  # in the order of the columns
 
 
 def metric(
-    *, unit: str, better: Direction | None, on_features: bool = False, needs: Input | None = None
+    *, unit: str, better: Direction | None, on_features: bool = False, needs: Input = "features"
 ) -> Callable[[Callable[["Comparison"], float]], Metric]:
     """Decorator: make a metric of a function, under the function's name, and append it to METRICS."""
 
@@ -177,13 +178,41 @@ def discriminator_gap(comparison: "Comparison") -> float:
     return comparison.discriminator_gap
 
 
-HEADLINE = fid  # which generator is best: decides on checkpoints/best.pt, and is what a search minimizes
+@metric(unit="the points' own unit", better="lower", needs="points")
+def wasserstein(comparison: "Comparison") -> float:
+    """2-Wasserstein distance of at most 1,000 generated points from as many real ones, by exact linear assignment."""
+    from gan.metrics.points import wasserstein_distance
+
+    return wasserstein_distance(*comparison.assigned_points)
+
+
+@metric(unit="modes", better="higher", needs="modes")
+def modes_found(comparison: "Comparison") -> float:
+    """Modes that have a generated point within three standard deviations (Srivastava et al. 2017, section 5.1)."""
+    return float((comparison.generated_modes.close_points > 0).sum())
+
+
+@metric(unit="fraction", better="higher", needs="modes")
+def high_quality(comparison: "Comparison") -> float:
+    """Generated points within three standard deviations of their nearest mode (Srivastava et al. 2017, section 5.1)."""
+    return comparison.generated_modes.close_points.sum().item() / len(comparison.generated.features)
+
+
+@metric(unit="nats", better="lower", needs="modes")
+def mode_kl(comparison: "Comparison") -> float:
+    """Reverse KL: divergence of the points' nearest modes from equal numbers (Lin et al. 2018, section 4.1)."""
+    from gan.metrics.points import divergence_from_uniform
+
+    return divergence_from_uniform(comparison.generated_modes.all_points)
+
+
+HEADLINES = (fid, wasserstein)  # of images and of points: which generator is best, and what a search minimizes
 
 
 def compute_metrics(comparison: "Comparison") -> dict[str, float]:
     """Every metric that the comparison has the inputs for, by column."""
     inputs = comparison.inputs
-    available = [metric for metric in METRICS if metric.needs is None or metric.needs in inputs]
+    available = [metric for metric in METRICS if metric.needs in inputs]
     return {metric.column(comparison.features): metric.compute(comparison) for metric in available}
 
 
@@ -207,14 +236,19 @@ def find_column(scores: dict[str, Any], name: str) -> str | None:
 
 
 def headline(scores: dict[str, Any]) -> tuple[str, float] | None:
-    """Column and value of HEADLINE, whatever its features; None where `scores` has none."""
-    column = find_column(scores, HEADLINE.name)
-    return (column, scores[column]) if column else None
+    """Column and value of the metric in HEADLINES, whatever its features; None where `scores` has none."""
+    columns = (find_column(scores, metric.name) for metric in HEADLINES)
+    return next(((column, scores[column]) for column in columns if column), None)
 
 
 def summary(scores: dict[str, Any], features: str) -> str:
-    """The main scores in a sentence: `FID on mnist features 3.214, precision 0.612, recall 0.423`."""
-    values = [scores[metric.column(features)] for metric in (HEADLINE, precision, recall)]
+    """The main scores in a sentence: `FID on mnist features 3.214, precision 0.612, recall 0.423`.
+
+    Of points all of them: `wasserstein 0.213, modes_found 8.000, ...`.
+    """
+    if features == POINTS:
+        return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    values = [scores[metric.column(features)] for metric in (fid, precision, recall)]
     return "FID on {} features {:.3f}, precision {:.3f}, recall {:.3f}".format(features, *values)
 
 
@@ -222,6 +256,9 @@ def protocol_line(record: dict[str, Any]) -> str:
     """How scores were computed: with whose features, on how many images, against which real ones or statistics."""
     known = dict.fromkeys(PROTOCOL, "?") | record
     accuracy = f" (accuracy {known['accuracy']:.3f})" if isinstance(known["accuracy"], float) else ""
+    if known["features"] == POINTS:
+        counts = f"{known['generated']} generated points against {known['real']} {known['split']} points of"
+        return f"{counts} {known['dataset']}"
     real = "the statistics" if known["real"] is None else f"{known['real']} {known['split']} images of"
     return (
         f"features of {known['features']}{accuracy}, {known['generated']} generated against {real} {known['dataset']}"

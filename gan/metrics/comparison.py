@@ -1,4 +1,4 @@
-"""Generated images and real ones, as features, classes and pixels: what metrics are computed from."""
+"""Generated images or points and real ones, as features, classes and pixels: what metrics are computed from."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from gan.metrics import formulas
-from gan.metrics.catalogue import INCEPTION, Input
+from gan.data.datasets import Modes
+from gan.metrics import formulas, points
+from gan.metrics.catalogue import INCEPTION, POINTS, Input
 
 MAX_PARZEN_PIXELS = 3 * 32 * 32  # per image; larger images would take minutes
+MAX_ASSIGNED_POINTS = 1000  # for the Wasserstein distance: about a second, and 2,000 take up to ten
 MAX_KEPT_IMAGES = 10_000  # for metrics that compare image by image; FID and the classes use all images
 
 
@@ -74,6 +76,7 @@ class Comparison:
         features: the dataset whose classifier the features are from, or the column of another network.
         parzen_images: validation and test images uint8 (n, C, H, W); None to leave out the Parzen estimate.
         discriminator_gap: of the run, where its discriminator is known.
+        modes: of the distribution that real points are from, where it has any.
     """
 
     features: str
@@ -81,11 +84,12 @@ class Comparison:
     real: FeatureStats
     parzen_images: tuple[Tensor, Tensor] | None = None
     discriminator_gap: float | None = None
+    modes: Modes | None = None
 
     @property
     def inputs(self) -> set[Input]:
         """Those that it has, of the inputs that some metrics need."""
-        inputs: set[Input] = set()
+        inputs: set[Input] = {"points" if self.features == POINTS else "features"}
         if self.generated.logits.shape[1]:
             inputs.add("inception" if self.features == INCEPTION else "classes")
         if "classes" in inputs and len(self.generated.images) and len(self.real.images):
@@ -94,6 +98,8 @@ class Comparison:
             inputs.add("pixels")
         if self.discriminator_gap is not None:
             inputs.add("discriminator")
+        if self.modes is not None:
+            inputs.add("modes")
         return inputs
 
     @cached_property
@@ -122,6 +128,18 @@ class Comparison:
         similarity, indices = formulas.most_similar(self.generated.images, self.real.images)
         classes = self.real.logits.argmax(dim=1)[indices[similarity >= self.real.usual_similarity]]
         return classes.bincount(minlength=self.real.logits.shape[1]).double() / len(similarity)
+
+    @property
+    def assigned_points(self) -> tuple[Tensor, Tensor]:
+        """Generated and real points, equally many (n, d), for the Wasserstein distance."""
+        generated, real = self.kept_features
+        return generated[:MAX_ASSIGNED_POINTS], real[:MAX_ASSIGNED_POINTS]
+
+    @cached_property
+    def generated_modes(self) -> points.ModeCounts:
+        """Of the generated points."""
+        assert self.modes is not None
+        return points.count_modes(self.generated.features, self.modes)
 
     @cached_property
     def parzen(self) -> formulas.ParzenEstimate:

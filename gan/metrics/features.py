@@ -21,6 +21,7 @@ from tqdm import tqdm
 from gan.config.errors import ConfigError
 from gan.data.datasets import ImageDataset
 from gan.data.image_shape import ImageShape
+from gan.metrics.catalogue import POINTS
 from gan.system import locks, randomness
 from gan.system.cache import from_cache
 from gan.system.tensor_files import load_tensors
@@ -72,6 +73,19 @@ class Classifier(FeatureNetwork):
         return self.standard(features), self.logits(features)
 
 
+class Coordinates(FeatureNetwork):
+    """Points (B, d) as features of their own, without classes. What is not finite is far away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = self.column = POINTS
+        self.accuracy = None
+
+    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        largest = torch.finfo(points.dtype).max
+        return points.nan_to_num(largest, largest, -largest), points.new_zeros(len(points), 0)
+
+
 class PerChannel(FeatureNetwork):
     """A classifier of gray images, applied to each channel of stacked MNIST.
 
@@ -100,18 +114,19 @@ def dataset_classifier(
     Its accuracy is measured on `test`, or without it on a tenth of `train` that it is not trained on.
     Raises ConfigError for a dataset without classes, or whose classes the network does not tell apart.
     """
-    if train.shape.class_count < 2:
+    image = train.shape
+    assert isinstance(image, ImageShape)
+    if image.class_count < 2:
         raise ConfigError(
             f"features=classifier: {name} has no classes to train the classifier on; sort the images into one folder "
             "per class, or use features=inception."
         )
-    if network := load_shipped(name, train.shape):
+    if network := load_shipped(name, image):
         return prepare(network, device)
     if test is None:
         test_count = max(len(train) // 10, 1)
         train, test = train[test_count:], train[:test_count]
     path = cache_dir / f"classifier-{name}-{fingerprint(train)}-{fingerprint(test)}.pt"
-    image = train.shape
 
     def read(path: Path) -> dict[str, Any]:
         state = load_tensors(path)
@@ -164,6 +179,7 @@ def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:
     log.info("training the classifier whose features metrics use, once for this dataset")
     began = time.perf_counter()
     randomness.reseed(device, SEED, "features")
+    assert isinstance(train.shape, ImageShape)
     network = Classifier(train.shape).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     steps = max(len(train) // BATCH_SIZE * EPOCHS, MIN_STEPS)

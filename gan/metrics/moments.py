@@ -15,7 +15,7 @@ from torch_fidelity.metric_fid import fid_statistics_to_metric
 
 from gan.config.errors import ConfigError, first_line, printable
 from gan.data.image_shape import ImageShape
-from gan.metrics.catalogue import HEADLINE
+from gan.metrics.catalogue import fid
 from gan.metrics.comparison import FeatureStats
 from gan.metrics.features import FeatureNetwork
 from gan.system import files
@@ -142,7 +142,7 @@ class MomentsReference:
 
     def score(self, stats: FeatureStats, *_: object) -> dict[str, float]:
         """The FID, by its column."""
-        return {HEADLINE.column(str(self.network.column)): frechet_distance(stats, self.moments)}
+        return {fid.column(str(self.network.column)): frechet_distance(stats, self.moments)}
 
     def real_data_baseline(self, *_: object) -> dict[str, float]:
         """None: there are no real images."""

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from gan import sampling
 from gan.config.errors import ConfigError
+from gan.config.schema import CLASSIFIER
 from gan.config.types import MIN_SCORED_IMAGES
 from gan.data import datasets
 from gan.data.datasets import ImageDataset, scale_images
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, ImageShape, PixelRange, PointShape
 from gan.metrics.catalogue import INCEPTION, METRICS, compute_metrics, metric_of
 from gan.metrics.comparison import MAX_KEPT_IMAGES, MAX_PARZEN_PIXELS, Comparison, FeatureStats
-from gan.metrics.features import FeatureNetwork, PerChannel, dataset_classifier, fingerprint
+from gan.metrics.features import Coordinates, FeatureNetwork, PerChannel, dataset_classifier, fingerprint
 from gan.metrics.network_files import Inception
 from gan.models.base import Discriminator, Generator
 from gan.noise import Noise
@@ -62,7 +63,7 @@ class Reference:
         return self.network.column or self.name
 
     def feature_stats(self, batches: Iterable[Tensor]) -> FeatureStats:
-        """The statistics of images uint8, in batches (B, C, H, W)."""
+        """The statistics of images uint8, in batches (B, C, H, W), or of points (B, d)."""
         return FeatureStats(self.network, batches, self.device)
 
     def draw_labels(self, class_count: int, count: int, seed: int) -> Tensor | None:
@@ -71,10 +72,12 @@ class Reference:
 
     def score(self, stats: FeatureStats, parzen: bool, discriminator_gap: float | None = None) -> dict[str, float]:
         """All metrics of generated images, by column. `parzen` asks for the Parzen estimate, if images are small."""
-        parzen_images = None
-        if parzen and self.train.shape.pixels <= MAX_PARZEN_PIXELS:
+        parzen_images, shape = None, self.train.shape
+        if parzen and isinstance(shape, ImageShape) and shape.pixels <= MAX_PARZEN_PIXELS:
             parzen_images = self.validation, self.real.images[:MAX_KEPT_IMAGES]
-        return compute_metrics(Comparison(self.features, stats, self.real_stats, parzen_images, discriminator_gap))
+        return compute_metrics(
+            Comparison(self.features, stats, self.real_stats, parzen_images, discriminator_gap, self.train.modes)
+        )
 
     @property
     def validation(self) -> Tensor:
@@ -163,10 +166,12 @@ def load_reference(
     train = load("train")
     test = load("test") if has_test or split == "test" else None
     split = split or ("test" if test else "train")
-    if test and test.shape != train.shape:
+    shape = train.shape
+    if test and test.shape != shape:
+        hint = ", which dataset.channels and dataset.image_size make them" if isinstance(shape, ImageShape) else ""
         raise ConfigError(
-            f"dataset.test_path: the test images are {describe(test.shape)}, the training images "
-            f"{describe(train.shape)}; dataset.channels and dataset.image_size make them equal."
+            f"dataset.test_path: the test data are {describe(test.shape)}, the training data {describe(shape)}: must "
+            f"be equal{hint}."
         )
     if test and test.class_names != train.class_names:
         folder = min({*test.class_names} ^ {*train.class_names})
@@ -179,28 +184,32 @@ def load_reference(
             f"scores need at least {MIN_SCORED_IMAGES} training images, and as many test images if there are any."
         )
     network: FeatureNetwork
-    if isinstance(features, FeatureNetwork):
+    if isinstance(shape, PointShape):
+        if features != CLASSIFIER:
+            raise ConfigError(f"features=...: leave it out; features are those of images, and {name} has {shape}.")
+        network = Coordinates()
+    elif isinstance(features, FeatureNetwork):
         network = features.to(device)
     elif features == INCEPTION:
         network = Inception().to(device)
     elif name == STACKED_MNIST:
-        gray = datasets.mnist(*folders, "train", limit=None, image_size=train.shape.size)
-        gray_test = datasets.mnist(*folders, "test", limit=None, image_size=train.shape.size)
-        network = PerChannel(dataset_classifier("mnist", gray, gray_test, folders[1], device), train.shape.channels)
+        gray = datasets.mnist(*folders, "train", limit=None, image_size=shape.size)
+        gray_test = datasets.mnist(*folders, "test", limit=None, image_size=shape.size)
+        network = PerChannel(dataset_classifier("mnist", gray, gray_test, folders[1], device), shape.channels)
     else:
         network = dataset_classifier(name, train, test, folders[1], device)
     real = train if test is None or split == "train" else test
     return Reference(name, train, real, split, network, device)
 
 
-def describe(image: ImageShape) -> str:
-    return f"{image.size}x{image.size}x{image.channels} in {image.class_count} classes"
+def describe(image: DataShape) -> str:
+    return f"{image} in {image.class_count} classes"
 
 
 def generate_images(
     generator: Generator, noise: Noise, count: int, seed: int, device: torch.device, labels: Tensor | None
 ) -> Iterator[Tensor]:
-    """`count` images uint8, in batches (B, C, H, W), of the classes `labels` int64 (count,)."""
+    """`count` images uint8 (B, C, H, W) or points (B, d), in batches, of the classes `labels` int64 (count,)."""
     randomness.reseed(device, seed, "drawing")
     for start in range(0, count, BATCH_SIZE):
         size = min(BATCH_SIZE, count - start)
@@ -214,7 +223,7 @@ def discriminator_gap(
     train: ImageDataset,
     test: ImageDataset,
     *,
-    pixel_range: tuple[float, float],
+    pixel_range: PixelRange,
     batch_size: int,
     classes: int,
     device: torch.device,

@@ -4,18 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from gan.data.image_shape import PixelRange
+
 
 class Generator(nn.Module):
-    """Noise (B, noise_dim) to images (B, C, H, W).
+    """Noise (B, noise_dim) to images (B, C, H, W) or points (B, d).
 
     Args:
         layers: the network itself.
-        pixel_range: lowest and highest value of a pixel; real images are scaled to it.
+        pixel_range: lowest and highest value of a pixel; real images are scaled to it. None: it generates points.
     """
 
     uses_mean_image = False  # whether `start_from_mean_image` is called before training
 
-    def __init__(self, layers: nn.Module, *, pixel_range: tuple[float, float] = (-1.0, 1.0)) -> None:
+    def __init__(self, layers: nn.Module, *, pixel_range: PixelRange = (-1.0, 1.0)) -> None:
         super().__init__()
         self.layers, self.pixel_range = layers, pixel_range
         self.label_embedding: nn.Embedding | None = None  # set by trick=conditional
@@ -46,7 +48,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, H, W) to logits (B,), in two parts.
+    """Images (B, C, H, W) or points (B, d) to logits (B,), in two parts.
 
     Args:
         features: from images to features (B, ...), which tricks such as feature_matching use.

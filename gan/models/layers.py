@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan.data.image_shape import PixelRange
+
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
-Output = Literal["tanh", "tanh_unit", "sigmoid", "linear"]
+Output = Literal["tanh", "tanh_unit", "sigmoid", "linear", "points"]
 Init = Literal["default", "normal", "uniform"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -26,13 +28,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class OutputLayer(NamedTuple):
-    """The last layer of a generator, the range of real images, and the inverse of the layer.
+    """The last layer of a generator, the range of real images (None: it generates points), and the layer's inverse.
 
     Generated pixels outside the range are clipped when images are saved.
     """
 
     layer: Callable[[], nn.Module]
-    pixel_range: tuple[float, float]
+    pixel_range: PixelRange
     inverse: Callable[[Tensor], Tensor]
 
 
@@ -41,6 +43,7 @@ OUTPUTS = {
     "tanh_unit": OutputLayer(nn.Tanh, (0.0, 1.0), torch.atanh),
     "sigmoid": OutputLayer(nn.Sigmoid, (0.0, 1.0), torch.logit),
     "linear": OutputLayer(nn.Identity, (-1.0, 1.0), torch.clone),
+    "points": OutputLayer(nn.Identity, None, torch.clone),
 }
 
 

@@ -1,5 +1,6 @@
 """Fully connected networks."""
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -8,14 +9,14 @@ from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
 from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models import base, layers
 
 Dropout = DropoutRate | list[DropoutRate]  # one probability for all hidden layers, or one for each
 
 
 class Generator(base.Generator):
-    """Hidden layers, each followed by norm, activation and dropout, and a linear layer to the pixels.
+    """Hidden layers, each followed by norm, activation and dropout, and a linear layer to pixels, or to points.
 
     Args:
         hidden: width of each hidden layer.
@@ -24,7 +25,7 @@ class Generator(base.Generator):
 
     def __init__(
         self,
-        image: ImageShape,
+        image: DataShape,
         noise_dim: int,
         *,
         hidden: list[PositiveInt],
@@ -38,11 +39,12 @@ class Generator(base.Generator):
     ) -> None:
         widths = [noise_dim, *hidden]
         ending = layers.OUTPUTS[output]
-        to_pixels = nn.Linear(widths[-1], image.pixels)  # before the hidden layers: initial weights depend on the order
+        # before the hidden layers: initial weights depend on the order
+        to_pixels = nn.Linear(widths[-1], math.prod(image.dims))
         modules = [
             *hidden_layers(widths, activation, norm, dropout),
             to_pixels,
-            nn.Unflatten(1, (image.channels, image.size, image.size)),
+            nn.Unflatten(1, image.dims),
             ending.layer(),
         ]
         super().__init__(nn.Sequential(*modules), pixel_range=ending.pixel_range)
@@ -53,6 +55,7 @@ class Generator(base.Generator):
     @torch.no_grad()
     def start_from_mean_image(self, mean: Tensor) -> None:
         """Set the output bias so that the output is `mean` where the last layer's input is 0."""
+        assert self.pixel_range is not None  # the build checks it
         low, high = self.pixel_range
         *_, to_pixels = (module for module in self.modules() if isinstance(module, nn.Linear))
         to_pixels.bias.copy_(self.to_pre_activation(mean.flatten().clamp(low + 1e-7, high - 1e-7)))
@@ -67,7 +70,7 @@ class Discriminator(base.Discriminator):
 
     def __init__(
         self,
-        image: ImageShape,
+        image: DataShape,
         *,
         hidden: list[PositiveInt],
         activation: layers.Activation,
@@ -76,7 +79,7 @@ class Discriminator(base.Discriminator):
         init: layers.Init,
         init_scale: PositiveFloat,
     ) -> None:
-        widths = [image.pixels, *hidden]
+        widths = [math.prod(image.dims), *hidden]
         features = nn.Sequential(nn.Flatten(), *hidden_layers(widths, activation, norm, dropout))
         super().__init__(features, nn.Linear(widths[-1], 1))
         layers.init_weights(self, init, init_scale)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan.metrics.catalogue import HEADLINE, metric_of
+from gan.metrics.catalogue import HEADLINES, direction, metric_of
 from gan.report.cells import Number, best
 from gan.report.groups import Group, differing_settings, group_runs
 from gan.report.runs import Column, RunFolder
@@ -26,7 +26,7 @@ class Matrix:
 
 def is_headline(column: Column) -> bool:
     """Whether it is of the metric that decides which run is best."""
-    return column.protocol is not None and metric_of(column.name) == HEADLINE
+    return column.protocol is not None and metric_of(column.name) in HEADLINES
 
 
 class Report:
@@ -65,7 +65,7 @@ class Report:
         )
 
     def find_headline(self, columns: list[Column]) -> Column | None:
-        """The column that decides which run is best: the FID that most groups have; None without any."""
+        """The column that decides which run is best: the FID, or distance of points, that most groups have."""
         candidates = [column for column in columns if is_headline(column)]
         return max(candidates, key=lambda column: sum(column in results for results in self.results), default=None)
 
@@ -81,7 +81,8 @@ class Report:
             for number, group in enumerate(self.groups)
             if (score := self.score(group)) and group.state not in ("diverged", "failed")
         ]
-        return [self.groups[number] for _, number in sorted(scores, reverse=HEADLINE.better == "higher")]
+        is_reversed = self.headline is not None and direction(self.headline.name) == "higher"
+        return [self.groups[number] for _, number in sorted(scores, reverse=is_reversed)]
 
     def by_rank(self) -> list[Group]:
         """All groups: the best first, then those without a score."""

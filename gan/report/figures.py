@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gan.config.errors import ConfigError
-from gan.metrics.catalogue import HEADLINE, find_column, protocol_line
+from gan.metrics.catalogue import direction, headline, protocol_line
 from gan.report.contents import is_headline
 from gan.report.drawing import Curve, Panel, write_figure
 from gan.report.groups import Group
@@ -65,7 +65,7 @@ def choose_groups(groups: list[Group]) -> tuple[list[Group], str]:
         return groups[:MAX_GROUPS], f"The first {MAX_GROUPS} of {len(groups)} groups"
     column = max(columns, key=lambda column: columns[column])
     scored = [(score.mean, number) for number, group in enumerate(groups) if (score := group.results.get(column))]
-    best = sorted(scored, reverse=HEADLINE.better == "higher")[:MAX_GROUPS]
+    best = sorted(scored, reverse=direction(column.name) == "higher")[:MAX_GROUPS]
     return [groups[number] for _, number in best], f"The best {len(best)} of {len(groups)} groups by {column.name}"
 
 
@@ -87,13 +87,15 @@ def score_panel(groups: list[Group]) -> Panel:
         return read_points((row for row in run.training_scores if score_column(row) == wanted), wanted.name)
 
     levels = {} if baseline is None else {"real images": baseline}
-    return Panel(f"{wanted.name} ({HEADLINE.better} is better)", list(draw_groups(groups, read)), None, levels, True)
+    return Panel(
+        f"{wanted.name} ({direction(wanted.name)} is better)", list(draw_groups(groups, read)), None, levels, True
+    )
 
 
 def score_column(row: dict[str, Any]) -> Column | None:
     """The column and protocol of the headline score in a row of scores.jsonl; None where it has none."""
-    name = find_column(row, HEADLINE.name)
-    return Column(name, protocol_line(row)) if name and is_number(row[name]) else None
+    found = headline(row)
+    return Column(found[0], protocol_line(row)) if found and is_number(found[1]) else None
 
 
 def read_points(rows: Iterable[dict[str, Any]], name: str) -> list[Point]:

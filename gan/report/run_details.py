@@ -65,16 +65,21 @@ def default_settings(choices: dict[str, str]) -> dict[str, str]:
 
 
 def describe_data(run: RunFolder) -> str:
-    """The images that the run was trained on: how many, their shape, and their classes; empty where it is not known."""
+    """The images or points that the run was trained on: their number, shape and classes; empty where not known."""
     data = run.status["data"]
     count, shape, names = data.get("images"), data.get("shape"), data.get("class_names")
-    if not is_number(count) or not isinstance(shape, list) or not all(map(is_number, shape)) or len(shape) != 3:
+    if (
+        not is_number(count)
+        or not isinstance(shape, list)
+        or not all(map(is_number, shape))
+        or len(shape) not in (1, 3)
+    ):
         return ""
-    channels, height, width = shape
+    kind = f"points of {shape[0]}" if len(shape) == 1 else f"images of {shape[1]}x{shape[2]}x{shape[0]}"
     classes = [str(name) for name in names] if isinstance(names, list) else []
     listed = f", {len(classes)} classes: {', '.join(classes[:MAX_CLASSES])}" if classes else ""
     more = " ..." if len(classes) > MAX_CLASSES else ""
-    return f"{data.get('name', run.setting('dataset'))}: {count:,} images of {height}x{width}x{channels}{listed}{more}"
+    return f"{data.get('name', run.setting('dataset'))}: {count:,} {kind}{listed}{more}"
 
 
 def read_log(run: RunFolder) -> str:

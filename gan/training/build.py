@@ -17,7 +17,7 @@ from gan.config.schema import Settings
 from gan.data.batches import Batches
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_folder import has_test_split
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, read_shape
 from gan.data.summary import summarize
 from gan.metrics import protocol
 from gan.metrics.features import FeatureNetwork
@@ -151,20 +151,28 @@ def build_tricks(cfg: DictConfig) -> dict[str, Trick]:
     return {name: instantiate_node(node) for name, node in cfg.trick.items() if "_target_" in node}
 
 
-def build_networks(cfg: DictConfig, image: ImageShape) -> tuple[Generator, Discriminator]:
+def build_networks(cfg: DictConfig, image: DataShape) -> tuple[Generator, Discriminator]:
     """Both networks, on the CPU. The weights of each depend on the seed and its name alone."""
     generator = build_network(cfg, "generator", image, cfg.noise.dim)
     return Generator.wrap(generator), Discriminator.wrap(build_network(cfg, "discriminator", image))
 
 
-def build_network(cfg: DictConfig, name: str, *args: Any) -> nn.Module:
-    """One network, as its class makes it. Raises ConfigError where a class outside this project fails."""
+def build_network(cfg: DictConfig, name: str, image: DataShape, *args: Any) -> nn.Module:
+    """One network, as its class makes it.
+
+    Raises ConfigError where a class outside this project fails, and where one does not fit images, or points.
+    """
     node = cfg.model[name]
     randomness.reseed(CPU, cfg.seed, name)
     try:
         with memory_errors():
-            return instantiate_node(node, *args)
+            return instantiate_node(node, image, *args)
     except Exception as error:
+        if isinstance(error, AttributeError) and error.obj is image:
+            raise ConfigError(
+                f"model.{name}._target_={node._target_} reads image.{error.name}, which {image} do not have: "
+                f"{compatibility.fitting_models(image)}."
+            ) from error
         if isinstance(error, ConfigError) or is_memory_error(error) or node._target_.startswith("gan."):
             raise
         raise ConfigError(f"model.{name}._target_={node._target_} cannot be built: {first_line(error)}.") from error
@@ -191,7 +199,7 @@ class TrainedRun:
 
     cfg: DictConfig
     step: int
-    image: ImageShape
+    image: DataShape
     generator: Generator
     discriminator: Discriminator
     noise: Noise
@@ -208,7 +216,7 @@ def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: 
         cfg = OmegaConf.create(checkpoint.parse_config(state["config"]))
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
             targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
-        image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
+        image, tricks = read_shape(state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
         with_ema = ema and state["ema"] is not None
@@ -231,7 +239,7 @@ def build_reference(
     has_test = (
         "test_path" not in dataset
         or dataset.test_path is not None
-        or has_test_split(dataset.path, folders[1], "dataset.path")
+        or (dataset_name(cfg) == "image_folder" and has_test_split(dataset.path, folders[1], "dataset.path"))
     )
 
     def load_split(split: str) -> ImageDataset:

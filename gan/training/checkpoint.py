@@ -44,7 +44,7 @@ MAY_CHANGE = {
 
 
 def path_in(folder: Path, which: str = "last") -> Path:
-    """Path of the newest checkpoint (last), the one before it (previous), or the one with the lowest FID (best)."""
+    """Path of the newest checkpoint (last), the one before it (previous), or the one with the best score (best)."""
     return folder / "checkpoints" / f"{which}.pt"
 
 
@@ -97,8 +97,10 @@ def read(path: Path) -> dict[str, Any] | None:
     return state if is_whole and isinstance(state.get("config"), str) else None
 
 
-def best_fid(folder: Path, column: str, protocol: dict[str, Any]) -> float:
-    """The FID of `best`; infinity where there is none of this protocol, and minus infinity where it cannot be read.
+def best_score(folder: Path, column: str, protocol: dict[str, Any]) -> float:
+    """The score of `best` in a column of which lower is better.
+
+    Infinity where there is none of this protocol, and minus infinity where it cannot be read.
 
     So what cannot be read is not replaced by something better, as nobody knows whether it is.
     """

@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.data.datasets import ImageDataset
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape, ImageShape
 from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
 from gan.models.layers import has_batch_norm
@@ -40,6 +40,7 @@ def check_run(
     """Check the parts of a run, before the tricks modify the networks. `tricks` are those with code, by name."""
     together = Tricks(list(tricks.values()))
     check_dataset(settings, dataset)
+    check_kind(settings, dataset.shape, tricks, generator)
     check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
     for name, trick in tricks.items():
@@ -102,19 +103,43 @@ def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
 def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
     """A dataset that fills a batch, with classes where they are needed."""
     batch_size, steps = settings.train.batch_size, settings.train.discriminator_steps
+    kind = "images" if isinstance(dataset.shape, ImageShape) else "points"
     if batch_size > len(dataset):
-        raise ConfigError(f"train.batch_size={batch_size}: must be at most the dataset's {len(dataset)} images.")
+        raise ConfigError(f"train.batch_size={batch_size}: must be at most the dataset's {len(dataset)} {kind}.")
     if (images := batch_size * steps) > len(dataset):
         raise ConfigError(
-            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images per step: "
-            f"must be at most the dataset's {len(dataset)} images."
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} {kind} per step: "
+            f"must be at most the dataset's {len(dataset)} {kind}."
         )
-    if settings.watch.scores_every and dataset.shape.class_count < MIN_CLASSES:
+    shape = dataset.shape
+    if settings.watch.scores_every and isinstance(shape, ImageShape) and shape.class_count < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")
 
 
+def check_kind(settings: Settings, image: DataShape, tricks: Mapping[str, Trick], generator: Generator) -> None:
+    """A generator of what the dataset has, images or points, and of points nothing that only images have."""
+    has_images = isinstance(image, ImageShape)
+    if has_images != (generator.pixel_range is not None):
+        made = "points (pixel_range is None)" if has_images else f"images (pixel_range is {generator.pixel_range})"
+        raise ConfigError(f"model.generator generates {made}, and the dataset has {image}: {fitting_models(image)}.")
+    if generator.uses_mean_image and generator.pixel_range is None:
+        raise ConfigError("model.generator.output_bias=marginals: must be default for points, as it inverts pixels.")
+    if has_images:
+        return
+    for name in (name for name, trick in tricks.items() if trick.images_only):
+        raise ConfigError(f"trick={name} changes images, and the dataset has {image}: leave it out.")
+    for name in ("samples_normalized", "scores_parzen"):
+        if getattr(settings.watch, name):
+            raise ConfigError(f"watch.{name}=true: must be false, as the dataset has {image}, which have no pixels.")
+
+
+def fitting_models(image: DataShape) -> str:
+    """What to type for a model that fits images, or points."""
+    return "choose model=dcgan or another model of images" if isinstance(image, ImageShape) else "choose model=points"
+
+
 def check_networks(
-    settings: Settings, image: ImageShape, generator: Generator, discriminator: Discriminator, tricks: Tricks
+    settings: Settings, image: DataShape, generator: Generator, discriminator: Discriminator, tricks: Tricks
 ) -> None:
     """Run networks of the user once, to see whether they fit the noise, the images and the logits.
 
@@ -122,7 +147,7 @@ def check_networks(
         tricks: those that have modified the networks.
     """
     batch_size = settings.train.batch_size
-    images = batch_size, image.channels, image.size, image.size
+    images = batch_size, *image.dims
     labels = [torch.zeros(batch_size, dtype=torch.int64)] if tricks.any("uses_labels") else []
     inputs = {"generator": (batch_size, settings.noise.dim), "discriminator": images}
     outputs = {"generator": images, "discriminator": (batch_size // tricks.images_per_logit,)}

@@ -83,8 +83,9 @@ def describe_length(run: TrainingRun) -> str:
         *later, first = (limits[steps] for steps in sorted(limits, reverse=True))
         reason = f": {' ends before '.join([first, *later])}"
     start = f"{run.step:,} to " if run.step else ""
+    kind = "points" if run.generator.pixel_range is None else "images"
     updates = f" and {train.discriminator_steps} updates of D" if train.discriminator_steps > 1 else ""
-    return f"{start}{run.total_steps:,} of {train.batch_size} images{updates}, {epochs:.4g} epochs{reason}"
+    return f"{start}{run.total_steps:,} of {train.batch_size} {kind}{updates}, {epochs:.4g} epochs{reason}"
 
 
 def describe_progress(run: TrainingRun, metrics: dict[str, float]) -> str:

@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 
 from gan.config.errors import first_line
-from gan.metrics.catalogue import PROTOCOL
+from gan.metrics.catalogue import POINTS, PROTOCOL
 from gan.report.runs import RunFolder
 from gan.system import files, status
 from gan.system.images import identify, read_png
@@ -34,6 +34,7 @@ CHARTS = {  # one number each, with one curve for each run, so that many runs ca
     "D(G(z)), on generated images": ["discriminator/fake$"],
 }
 SCORE_CHARTS = {"FID": ["scores/fid_"]}
+POINT_SCORE_CHARTS = {"2-Wasserstein distance": ["scores/wasserstein"]}
 ONE_RUN_CHARTS = {  # of both networks, for a reader who selects one run
     "losses": ["discriminator/loss$", "generator/loss$"],
     "predictions: D(x) and D(G(z))": ["discriminator/real$", "discriminator/fake$", "generator/fake$"],
@@ -53,9 +54,12 @@ class EventFile:
         # With a purge_step, a TensorBoard that is running forgets what it has read in the earlier files.
         self.writer = SummaryWriter(folder, purge_step=0)
         self.writer.add_text("config", f"```yaml\n{run.config}\n```")
+        score_charts = {}
+        if run.reference:
+            score_charts = POINT_SCORE_CHARTS if run.reference.features == POINTS else SCORE_CHARTS
         self.add_layout(
             {
-                "All runs": CHARTS | (SCORE_CHARTS if run.reference else {}),
+                "All runs": CHARTS | score_charts,
                 "One run: select it on the left": ONE_RUN_CHARTS,
             }
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gan.metrics.catalogue import HEADLINE, PROTOCOL, find_column
+from gan.metrics.catalogue import PROTOCOL, direction, headline
 from gan.report.drawing import Curve, Linestyle, Panel, write_figure
 from gan.system import files, status
 
@@ -54,12 +54,16 @@ def logged(curves: Iterable[Curve]) -> list[Curve]:
 
 
 def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
-    """Draw scores.png: the FID over the steps, with the real-data baseline; not where there is one score or none."""
+    """Draw scores.png: the headline score over the steps, with the real-data baseline.
+
+    Not where there is one score or none.
+    """
     path = folder / "scores.png"
     path.unlink(missing_ok=True)  # of scores that were removed because the run went back to an earlier step
-    column = find_column(rows[-1], HEADLINE.name) if rows else None
-    if column is None:
+    found = headline(rows[-1]) if rows else None
+    if found is None:
         return
+    column, _ = found
     protocol = {name: rows[-1].get(name) for name in PROTOCOL}
     rows = [row for row in rows if protocol.items() <= row.items() and isinstance(row.get(column), (int, float))]
     if len(rows) < 2:
@@ -67,4 +71,4 @@ def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
     baseline = real_data.get(column) if protocol.items() <= real_data.items() else None
     levels = {"real images": baseline} if isinstance(baseline, (int, float)) else {}
     scores = Curve(column, [row["step"] for row in rows], [row[column] for row in rows], BLUE)
-    write_figure([Panel(f"{column} (lower is better)", [scores], None, levels, True)], "step", [path])
+    write_figure([Panel(f"{column} ({direction(column)} is better)", [scores], None, levels, True)], "step", [path])

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from gan import sampling
 from gan.data.contact_sheet import draw_contact_sheet
+from gan.data.image_shape import PixelRange
 from gan.metrics import catalogue, protocol
-from gan.metrics.catalogue import HEADLINE, PROTOCOL
+from gan.metrics.catalogue import PROTOCOL, headline
 from gan.system import console, files, randomness, status
-from gan.training import checkpoint
+from gan.training import checkpoint, point_samples
 from gan.training.description import describe_progress
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
@@ -62,19 +63,21 @@ def log_failures(run: TrainingRun, folder: Path, logger: RunLogger, metrics: dic
 
 
 def log_scores(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
-    """Write the scores of the generator, and keep it as best.pt if its FID is the lowest so far."""
+    """Write the scores of the generator, and keep it as best.pt if its headline score is the lowest so far."""
     watch, reference = run.settings.watch, run.reference
     assert reference is not None
     generator, count, seed = run.sampling_generator(), watch.scores_images, run.settings.seed
     labels = reference.draw_labels(generator.class_count, count, seed)
     images = protocol.generate_images(generator, run.noise, count, seed, run.device, labels)
     scores = reference.score(reference.feature_stats(images), watch.scores_parzen)
-    record, fid = reference.record(watch.scores_images), HEADLINE.column(reference.features)
-    best = checkpoint.best_fid(folder, fid, record)
+    record, found = reference.record(watch.scores_images), headline(scores)
+    assert found is not None
+    column, score = found
+    best = checkpoint.best_score(folder, column, record)
     logger.log_scores(run.step, scores, record)
     status.update(folder, scores=scores | record, real_data=run.real_data)
     log.info("step %d: %s", run.step, catalogue.summary(scores, reference.features))
-    if scores[fid] < best:
+    if score < best:
         checkpoint.save(folder, run.state_dict() | {"scores": scores | record}, "best")
 
 
@@ -96,15 +99,20 @@ def save_real_images(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write a grid of real images as D sees them without tricks that change each batch, such as instance_noise.
 
     They are chosen by the seed, and have the size, channels and, in a conditional run, the order of the sample grids.
-    Where the classes have names, figures/real_classes.png shows some images of each, whatever the seed.
+    Of real points, a figure. Where the classes have names, figures/real_classes.png shows some images of each,
+    whatever the seed.
     """
+    path = folder / "samples" / "real.png"
+    if run.generator.pixel_range is None:
+        point_samples.save_real_points(run, path)
+        logger.log_grid(0, path, "real points")
+        return
     batches, classes = run.batches, run.generator.class_count
     order = torch.randperm(len(batches.images), generator=randomness.random_generator("cpu", run.settings.seed, "real"))
     if classes and batches.labels is not None:
         order = cycle_classes(order, batches.labels.cpu()[order], classes)
     indices = order[: sampling.grid_count(run.settings.watch.samples, classes)].to(batches.images.device)
     grid = sampling.image_grid(batches.images[indices].cpu(), sampling.grid_columns(len(indices), classes))
-    path = folder / "samples" / "real.png"
     write_png(grid, path)
     logger.log_grid(0, path, "real images")
     if run.data.class_names:
@@ -123,22 +131,26 @@ def save_samples(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
     """Write the grid of the fixed noise, and with `watch.samples_normalized` the same one in its own pixel range."""
     path = folder / "samples" / files.grid_name(run.step)
     images = draw_images(run, run.fixed_noise)
-    save_grid(run, images, run.generator.pixel_range, path)
+    save_grid(run, images, run.fixed_noise, run.generator.pixel_range, path)
     logger.log_grid(run.step, path)
     if run.settings.watch.samples_normalized:
-        save_grid(run, images, sampling.own_range(images), path.with_name(files.grid_name(run.step, "normalized")))
+        normalized = path.with_name(files.grid_name(run.step, "normalized"))
+        save_grid(run, images, run.fixed_noise, sampling.own_range(images), normalized)
 
 
 def draw_images(run: TrainingRun, noise: Tensor) -> Tensor:
-    """G's output (n, C, H, W) for `noise` (n, noise_dim), of all classes in turn."""
+    """G's output (n, C, H, W) or (n, d) for `noise` (n, noise_dim), of all classes in turn."""
     generator, batch_size = run.sampling_generator(), run.settings.train.batch_size
     labels = sampling.cycle_labels(generator.class_count, len(noise), run.device)
     randomness.reseed(run.device, run.settings.seed, "drawing")  # a generator may have noise or dropout of its own
     return sampling.run_generator(generator, noise, labels, batch_size)
 
 
-def save_grid(run: TrainingRun, images: Tensor, pixel_range: tuple[float, float], path: Path) -> None:
-    """Write a grid of G's output (n, C, H, W), scaled from `pixel_range`."""
+def save_grid(run: TrainingRun, images: Tensor, noise: Tensor, pixel_range: PixelRange, path: Path) -> None:
+    """Write a grid of G's output (n, C, H, W) for `noise`, scaled from `pixel_range`; of points (n, d), a figure."""
+    if pixel_range is None:
+        point_samples.save_points(run, images, noise, path)
+        return
     columns = sampling.grid_columns(len(images), run.generator.class_count)
     write_png(sampling.image_grid(sampling.to_uint8(images, pixel_range), columns), path)
 
@@ -161,4 +173,4 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
         count = sampling.grid_count(asked, run.generator.class_count)
         noise = run.noise.sample(count, randomness.random_generator("cpu", run.settings.seed, "final"))
         images = draw_images(run, noise.to(run.device))
-        save_grid(run, images, run.generator.pixel_range, folder / "final.png")
+        save_grid(run, images, noise, run.generator.pixel_range, folder / "final.png")

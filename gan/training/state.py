@@ -12,7 +12,7 @@ from torch import Tensor
 from gan import __version__, sampling
 from gan.config.schema import Period, Periods, Settings
 from gan.data.batches import Batches
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.data.summary import DataSummary
 from gan.losses import Loss
 from gan.metrics.protocol import Reference
@@ -48,7 +48,7 @@ class TrainingRun:
     hparams: dict[str, Any]
     device: torch.device
     batches: Batches
-    image: ImageShape
+    image: DataShape
     players: Players
     generator: Generator
     ema: EMA | None
@@ -160,7 +160,7 @@ class TrainingRun:
             "format": checkpoint.FORMAT,
             "version": __version__,
             "config": self.config,
-            "image": [self.image.channels, self.image.size, self.image.class_count, self.image.class_names],
+            "image": self.image.record(),
             "data": self.data.record(),
             "step": self.step,
             "seconds": self.seconds,

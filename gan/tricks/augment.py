@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan.config.errors import ConfigError
 from gan.config.types import NonNegativeFloat, PositiveInt, Probability
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 
@@ -26,6 +26,7 @@ class DiffAugment(Trick):
     """
 
     name: ClassVar[str] = "diffaugment"
+    images_only: ClassVar[bool] = True
 
     def __init__(
         self, *, color: NonNegativeFloat = 1.0, translation: Probability = 0.125, cutout: Probability = 0.5
@@ -37,7 +38,8 @@ class DiffAugment(Trick):
         if not (self.color or self.translation or self.cutout):
             raise ConfigError(f"trick={self.name}: one of color, translation and cutout must be > 0.")
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
+        assert generator.pixel_range is not None  # it is for images only
         low, high = generator.pixel_range
         self.gray, self.span = (low + high) / 2, high - low
 

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from gan.config.schema import Noise, Train, Watch
 from gan.data.datasets import ImageDataset
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
 
-LogitsFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's logits (B,), differentiable twice
+LogitsFunction = Callable[
+    [Tensor], Tensor
+]  # images (B, C, H, W) or points (B, d) to D's logits (B,), differentiable twice
 FeaturesFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's features (B, ...)
 
 
@@ -20,7 +22,7 @@ FeaturesFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's feat
 class TrickContext:
     """The run that a trick is part of, for its `check`."""
 
-    image: ImageShape
+    image: DataShape
     train: Train
     watch: Watch
     noise: Noise
@@ -45,6 +47,7 @@ class Trick:
     mixes_images: ClassVar[bool] = False  # whether the logit of an image depends on the other images of its batch
     uses_features: ClassVar[bool] = False  # whether it needs a discriminator that has features
     uses_labels: ClassVar[bool] = False  # whether both networks receive class labels
+    images_only: ClassVar[bool] = False  # whether it changes images as images, and means nothing for points
     needs_whole_batch: ClassVar[bool] = False  # whether it is wrong on a part of a batch, as with several processes
     images_per_logit: int = 1  # how many images D classifies together
 
@@ -58,7 +61,7 @@ class Trick:
         """
         return None
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         """Change layers in place, once, before training or sampling."""
 
     def begin_step(self, step: int) -> None:
@@ -125,7 +128,7 @@ class Tricks(Trick):
         every = [trick.label_images(dataset) for trick in self.tricks]
         return next((labels for labels in every if labels is not None), None)
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         # spectral_norm comes last, so that it also normalizes the layers that other tricks add
         for trick in sorted(self.tricks, key=lambda trick: trick.enforces_lipschitz):
             trick.modify_networks(generator, discriminator, image)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
 from gan.data.clusters import cluster_images
 from gan.data.datasets import ImageDataset
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import TrickContext
 from gan.tricks.conditional import Conditional
@@ -30,6 +31,8 @@ class Clusters(Conditional):
         count: of clusters.
     """
 
+    name: ClassVar[str] = "clusters"
+
     def __init__(self, *, count: PositiveInt = 100) -> None:
         super().__init__(embedding_dim=count)
         self.count, self.frequencies = count, torch.full((count,), 1 / count)
@@ -41,7 +44,7 @@ class Clusters(Conditional):
             raise ConfigError("trick=clusters does not go with noise.kind=uniform: choose normal or sphere.")
         if context.noise.dim < 2:
             raise ConfigError(f"trick=clusters with noise.dim={context.noise.dim}: must be >= 2.")
-        self.check_labels_of_fakes(context.train)
+        self.check_networks(context)
 
     def label_images(self, dataset: ImageDataset) -> Tensor:
         if self.count > len(dataset):
@@ -52,7 +55,7 @@ class Clusters(Conditional):
         self.frequencies = labels.bincount(minlength=self.count) / len(labels)
         return labels
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         super().modify_networks(generator, discriminator, replace(image, class_count=self.count, class_names=()))
         discriminator.label_projection = Directions(discriminator.feature_count, self.count)
         generator.label_embedding = nn.Embedding.from_pretrained(torch.eye(self.count))

@@ -98,7 +98,8 @@ class WganGp(GradientPenalty):
         self.images_per_pack = context.tricks.images_per_logit
 
     def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        packs = torch.rand(len(real) // self.images_per_pack, 1, 1, 1, device=real.device)
+        shape = len(real) // self.images_per_pack, *[1] * (real.dim() - 1)
+        packs = torch.rand(shape, device=real.device)
         between = torch.lerp(real, fake.detach(), packs.repeat_interleave(self.images_per_pack, 0))
         return {"wgan_gp": self.weight * deviation_from_one(logits_of, between)}
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 from gan.tricks.layer_edits import append_features, index_of_last_weight_layer, weight_layers, widen
@@ -49,7 +49,7 @@ class MinibatchStddev(Trick):
                 "logits in a batch."
             )
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         last = index_of_last_weight_layer(discriminator.logit)
         widen(discriminator.logit[last], 1)
         discriminator.logit.insert(last, MinibatchStddevLayer(self.group_size))
@@ -90,7 +90,7 @@ class MinibatchDiscrimination(Trick):
     def __init__(self, *, kernels: PositiveInt = 100, dims: PositiveInt = 5) -> None:
         self.kernels, self.dims = kernels, dims
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         widen(discriminator.logit[index_of_last_weight_layer(discriminator.logit)], self.kernels)
         layer = MinibatchDiscriminationLayer(discriminator.feature_count, self.kernels, self.dims)
         discriminator.logit.insert(0, layer)
@@ -132,7 +132,7 @@ class Packing(Trick):
         if not weight_layers(context.discriminator.features):
             raise ConfigError("trick=packing widens D's first layer, and this D has no layer before its logit.")
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         first = weight_layers(discriminator.features)[0]
         widen(first, (self.images - 1) * first.weight.shape[1])
         discriminator.features.insert(0, Pack(self.images))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.config.types import Fraction, PositiveFloat, PositiveInt
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick
 from gan.tricks.layer_edits import weight_layers
@@ -45,7 +45,7 @@ class GeneratorNoise(Trick):
     def __init__(self, *, std: PositiveFloat = 0.1) -> None:
         self.std = std
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         std = self.std
         for layer in weight_layers(generator)[1:]:
             layer.register_forward_pre_hook(lambda _, inputs: add_noise(inputs[0], std))
@@ -67,7 +67,7 @@ class GeneratorDropout(Trick):
     def __init__(self, *, probability: Fraction = 0.5) -> None:
         self.probability = probability
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         probability = self.probability
         for layer in weight_layers(generator)[1:]:
             layer.register_forward_pre_hook(lambda _, inputs: F.dropout(inputs[0], probability))

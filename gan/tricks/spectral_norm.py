@@ -6,7 +6,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
-from gan.data.image_shape import ImageShape
+from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
 from gan.tricks.base import Trick, TrickContext
 from gan.tricks.layer_edits import weight_layers
@@ -34,6 +34,6 @@ class SpectralNorm(Trick):
                 "some layers: choose another model."
             )
 
-    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: ImageShape) -> None:
+    def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         for layer in weight_layers(discriminator):
             spectral_norm(layer, n_power_iterations=self.power_iterations)

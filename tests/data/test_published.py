@@ -18,7 +18,7 @@ from torchvision import datasets as torchvision_datasets
 
 from gan.config.errors import ConfigError
 from gan.data import celeba, datasets, published
-from tests.conftest import composed, options
+from tests.conftest import POINT_SETS, composed, options
 
 COUNT = 6
 RNG = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def load(name, folder, split="train", **settings):
 def test_every_published_dataset_is_tested_here():
     assert MAKERS.keys() == published.TABLE.keys()
     others = {"digits", "stacked_mnist", "image_folder", "celeba64", "celeba128"}
-    assert {*options("dataset")} == {*MAKERS, *others}
+    assert {*options("dataset")} == {*MAKERS, *others, *POINT_SETS}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from gan.data.image_shape import ImageShape
-from tests.conftest import narrow, options
+from tests.conftest import IMAGE_MODELS, narrow
 from tests.models.conftest import NOISE_DIM, build_pair
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 9, 28, 31, 32, 64, 100])
-@pytest.mark.parametrize("name", options("model"))
+@pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_every_model_fits_every_image_size(name, size, channels):
     generator, discriminator = build_pair(name, ImageShape(channels, size))
     fake = generator(torch.randn(2, NOISE_DIM))
@@ -21,7 +21,7 @@ def test_every_model_fits_every_image_size(name, size, channels):
     assert discriminator.feature_count == discriminator.features(fake).flatten(1).shape[1]
 
 
-@pytest.mark.parametrize("name", options("model"))
+@pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_every_model_fits_the_largest_image_size(name):
     generator, discriminator = build_pair(name, ImageShape(3, 256), *narrow(name))
     assert discriminator(generator(torch.randn(2, NOISE_DIM))).shape == (2,)

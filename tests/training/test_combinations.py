@@ -15,11 +15,11 @@ from gan.config.errors import ConfigError
 from gan.models.layers import has_batch_norm
 from gan.training import build, loop
 from gan.tricks.base import Trick
-from tests.conftest import CONF, NARROW, composed, narrow, options
+from tests.conftest import CONF, IMAGE_MODELS, NARROW, composed, narrow, options
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("model", IMAGE_MODELS)
 def test_every_model_trains_on_a_users_own_images(tmp_path, cache, model, channels):
     for number in range(4):
         pixels = torch.randint(256, (14, 20, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
@@ -60,7 +60,7 @@ def option(group, name):
 # Every model with every loss, and both with every optimizer.
 TOGETHER = [
     (model, loss, options("optim")[(number + other) % len(options("optim"))])
-    for number, model in enumerate(options("model"))
+    for number, model in enumerate(IMAGE_MODELS)
     for other, loss in enumerate(options("loss"))
 ]
 
@@ -101,7 +101,8 @@ CONVOLUTIONAL = [
 
 PENALTIES = ["dragan", "r1", "r2", "wgan_gp"]
 INCOMPATIBLE = {
-    "conditional": ["packing", "replay"],
+    "conditional": ["packing", "replay", "unrolled"],
+    "feature_matching": ["unrolled"],
     "minibatch_discrimination": PENALTIES,
     "r1": ["dragan", "wgan_gp"],  # gradient norms of 0 and of 1
     "r2": ["dragan", "wgan_gp"],

@@ -30,7 +30,9 @@ def test_scores_are_logged_and_the_best_checkpoint_is_kept(train_here, tmp_path)
     train_here(tmp_path, "train.max_steps=40", *overrides)
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30, 40]
-    columns = {metric.column("digits") for metric in METRICS if metric.needs in (None, "classes", "images", "pixels")}
+    columns = {
+        metric.column("digits") for metric in METRICS if metric.needs in ("features", "classes", "images", "pixels")
+    }
     assert set(rows[0]) == {*columns, *PROTOCOL, "step"}
     best = min(rows, key=lambda row: row["fid_digits"])
     assert checkpoint.load(tmp_path, "best")["step"] == best["step"]

@@ -12,10 +12,10 @@ from gan.data.image_shape import ImageShape
 from gan.models.base import Discriminator, Generator
 from gan.training import build, loop
 from gan.tricks.conditional import Conditional
-from tests.conftest import composed, narrow, options
+from tests.conftest import IMAGE_MODELS, composed, narrow
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("model", IMAGE_MODELS)
 def test_images_and_logits_of_every_model_depend_on_the_class(make_run, model):
     run = make_run(f"model={model}", "trick=[conditional]", "dataset.image_size=16", *narrow(model))
     loop.training_step(run)
