@@ -26,7 +26,7 @@ Verdict = Literal["converges", "circles", "stalls", "diverges"]
 SAMPLES = 1024  # images at each point, over which tricks that draw random numbers are averaged
 TOLERANCE = 1e-9  # of an eigenvalue: computed in float64, a modulus of 1 is 1 up to some 1e-16
 CLOSE = 0.05  # a path that ends at this fraction of its largest distance has converged
-STEADY = 0.05  # relative change of the distance over a quarter of a path that counts as none
+STEADY = 0.05  # relative change of the distance, over a quarter of a path or a half, that counts as none
 
 
 class ExactNoise(TorchFunctionMode):
@@ -180,9 +180,9 @@ def judge(growth: np.ndarray, motion: np.ndarray) -> Verdict:
 def judge_path(path: np.ndarray) -> Verdict:
     """What a run did, from its path (T, 2) of (theta, psi): from the largest distances to 0 in each quarter of it.
 
-    `converges`: it came CLOSE to 0, or the distances fall by at least the same factor from quarter to quarter.
-    `diverges`: a value is not finite, or they grow from quarter to quarter. `stalls`: it stands still elsewhere.
-    `circles`: none of these, also where the distance falls ever more slowly, as with the non-saturating loss.
+    `converges`: it came CLOSE to 0, or its distance falls at a steady rate. `diverges`: a value is not finite, or the
+    distance goes on growing. `stalls`: it stands still elsewhere. `circles`: none of these, also where the distance
+    falls ever more slowly, as with the non-saturating loss and alternating updates.
     """
     if not np.isfinite(path).all():
         return "diverges"
@@ -190,11 +190,10 @@ def judge_path(path: np.ndarray) -> Verdict:
     quarters = np.array([quarter.max() for quarter in np.array_split(distances, 4) if len(quarter)])
     if quarters[-1] <= CLOSE * quarters.max():
         return "converges"
-    before, after = quarters[:-1], quarters[1:]
-    if (after > before).all() and quarters[-1] > (1 + STEADY) * quarters[0]:
+    rates = np.diff(np.log(quarters))
+    if len(rates) == 3 and (rates > 0).all() and rates[1:].sum() > STEADY:
         return "diverges"
-    is_geometric = len(quarters) == 4 and quarters[3] * quarters[1] <= (1 + STEADY) * quarters[2] ** 2
-    if is_geometric and (after < (1 - STEADY) * before).all():
+    if len(rates) == 3 and (rates < -STEADY).all() and rates[2] < 0.8 * rates[1]:
         return "converges"
     motion = np.ptp(path[-len(path) // 4 :], axis=0).max()
     return "stalls" if motion < 1e-3 * quarters[-1] else "circles"

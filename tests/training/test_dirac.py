@@ -248,7 +248,12 @@ PAPER = {
 }
 
 
-@pytest.mark.parametrize("name", PAPER)
+EVERY_DAY = {"minimax", "minimax, simultaneous", "non-saturating", "wgan-gp", "instance noise", "R1"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in EVERY_DAY else pytest.mark.slow) for name in PAPER]
+)
 def test_eigenvalues_and_runs_agree_with_the_paper(name):
     loss, tricks, update, weight_clip, by_eigenvalues, by_run = PAPER[name]
     game = make_game(loss, *tricks, update=update, weight_clip=weight_clip)
@@ -273,6 +278,8 @@ PATHS = {
     "circle": (lambda t: 1 + 0 * t, "circles"),
     "ellipse": (lambda t: 1 + 0.2 * np.sin(80 * t), "circles"),
     "like one over the root of time": (lambda t: 1 / np.sqrt(1 + 20 * t), "circles"),
+    "ever more slowly inward": (lambda t: 0.5 + 0.2 * np.exp(-2 * t), "circles"),
+    "ever more slowly outward": (lambda t: 1.2 - 0.3 * np.exp(-5 * t), "circles"),
     "to a limit cycle from outside": (lambda t: 0.5 + np.exp(-20 * t), "circles"),
     "to a limit cycle from inside": (lambda t: 0.5 - 0.4 * np.exp(-300 * t) + 0.01 * np.sin(80 * t), "circles"),
     "outward": (lambda t: np.exp(3 * t), "diverges"),
