@@ -79,7 +79,8 @@ def narrow(model: str) -> list[str]:
 def composed(*overrides: str) -> DictConfig:
     """What `compose` returns, with model=mlp, which is quick, unless a model or an experiment is chosen.
 
-    Each choice of options is composed once; the other overrides are applied to a copy.
+    Each choice of options is composed once; the other overrides are applied to a copy. trick=clusters has few of them,
+    since runs have few images.
     """
     if not any(override.startswith(("model=", "experiment=")) for override in overrides):
         overrides = ("model=mlp", *overrides)
@@ -90,6 +91,8 @@ def composed(*overrides: str) -> DictConfig:
         for name in [override.key_or_group]
     ]
     cfg = copy.deepcopy(compose_groups(*itertools.compress(overrides, of_groups)))
+    if "clusters" in cfg.trick:
+        cfg.trick.clusters.count = 8
     values = [override for override, of_group in zip(parsed, of_groups, strict=True) if not of_group]
     ConfigLoaderImpl._apply_overrides_to_config(values, cfg)  # as Hydra does after composing
     return cfg

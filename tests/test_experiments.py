@@ -312,8 +312,6 @@ def test_every_experiment_trains_a_few_steps(small, name, monkeypatch):
     for constant, value in {"EPOCHS": 1, "MIN_STEPS": 5, "MIN_ACCURACY": 0}.items():  # of the classifier for scores
         monkeypatch.setattr(features, constant, value)
     cfg = composed(f"experiment={name}", "dataset=digits", *small, "dataset.image_size=32")
-    if "clusters" in cfg.trick:
-        cfg.trick.clusters.count = 8
     run = build.build_run(cfg, check.check_config(cfg), {})
     for _ in range(3):
         metrics = loop.training_step(run)

@@ -37,3 +37,11 @@ def test_repeated_images_may_leave_clusters_empty():
 
 def test_there_may_be_as_many_clusters_as_images():
     assert len(cluster_images(blobs(10, 10, 8), 10).unique()) <= 10
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_points_have_clusters_too(dims):
+    points = torch.tensor([-3.0, 0.0, 3.0])[torch.arange(300) % 3, None].repeat(1, dims) + 0.1 * torch.rand(300, dims)
+    labels = cluster_images(points, 6)
+    for label in labels.unique():
+        assert len((torch.arange(300)[labels == label] % 3).unique()) == 1

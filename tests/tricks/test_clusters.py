@@ -11,7 +11,7 @@ from gan.config import check
 from gan.config.errors import ConfigError
 from gan.training import build, loop
 from gan.tricks.clusters import ClusterOfNoise
-from tests.conftest import composed, narrow, options
+from tests.conftest import IMAGE_MODELS, composed, narrow
 
 FREQUENCIES = torch.tensor([0.5, 0.125, 0.375])
 
@@ -48,7 +48,7 @@ def test_a_cluster_without_images_is_never_drawn():
     assert set(labels.tolist()) == {1, 3} and noise.isfinite().all()
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("model", IMAGE_MODELS)
 def test_every_model_trains_on_clusters_and_samples_without_classes(make_run, model):
     run = make_run(
         f"model={model}", "trick=[clusters]", "trick.clusters.count=3", "dataset.image_size=16", *narrow(model)
