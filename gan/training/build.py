@@ -14,6 +14,7 @@ from gan import sampling
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
+from gan.config.types import as_list
 from gan.data.batches import Batches
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_folder import has_test_split
@@ -95,7 +96,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         image=image,
         players=players,
         generator=generator,
-        ema=None if train.ema_decay is None else EMA(generator, train.ema_decay),
+        emas=[EMA(generator, decay) for decay in as_list(train.ema_decay)],
         loss=loss,
         tricks=tricks,
         noise=build_noise(cfg),
@@ -196,28 +197,47 @@ class TrainedRun:
     noise: Noise
 
 
-def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: targets.Trust = False) -> TrainedRun:
-    """The networks in a run's checkpoint `which`, last or best; with `ema`, the EMA of G if there is one.
+def load_trained(
+    run: Path, which: str, ema: bool | float, device: torch.device, trust: targets.Trust = False
+) -> TrainedRun:
+    """The networks in a run's checkpoint `which`, last or best.
+
+    Args:
+        ema: true: the EMA of G, the first one, if there is any; a number: that of this decay; false: G itself.
 
     Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
     """
     files.check_links(run)
     state = checkpoint.load(run, which)
     with checkpoint.compatible_version(run):
-        cfg = OmegaConf.create(checkpoint.parse_config(state["config"]))
+        config = checkpoint.parse_config(state["config"])
+        cfg = OmegaConf.create(config)
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
             targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
-        with_ema = ema and state["ema"] is not None
-        generator.load_state_dict(state["ema" if with_ema else "generator"])
+        averaged = choose_ema(state, as_list(config["train"]["ema_decay"]), ema)
+        generator.load_state_dict(averaged or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
         noise = build_noise(cfg)
         generator, discriminator = generator.to(device).eval(), discriminator.to(device).eval()
-        if with_ema:
+        if averaged:
             generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
     return TrainedRun(cfg, state["step"], image, generator, discriminator, noise)
+
+
+def choose_ema(state: dict[str, Any], decays: list[float], ema: bool | float) -> dict[str, Any] | None:
+    """The weights in a checkpoint that `ema` chooses among the EMAs of these `decays`; None for those of G itself.
+
+    Raises ConfigError for a decay that the run has not.
+    """
+    if isinstance(ema, bool):
+        return state["ema"] if ema else None
+    if ema not in decays:
+        known = f"one of {', '.join(f'{decay:g}' for decay in decays)}, or " if decays else ""
+        raise ConfigError(f"ema={ema:g}: must be {known}true or false; this run has no EMA of that decay.")
+    return [state["ema"], *state.get("other_emas", [])][decays.index(ema)]
 
 
 def build_reference(

@@ -69,8 +69,8 @@ def describe_player(config: dict[str, Any], name: str, player: Player) -> str:
 def describe_loss(run: TrainingRun, config: dict[str, Any]) -> str:
     """Loss, tricks and EMA."""
     tricks = f"tricks {', '.join(config['trick'])}" if config["trick"] else "no tricks"
-    decay = run.settings.train.ema_decay
-    return f"{type(run.loss).__name__}; {tricks}; {'no EMA' if decay is None else f'EMA of G {decay}'}"
+    decays = ", ".join(str(ema.decay) for ema in run.emas)
+    return f"{type(run.loss).__name__}; {tricks}; {f'EMA of G {decays}' if decays else 'no EMA'}"
 
 
 def describe_length(run: TrainingRun) -> str:

@@ -87,8 +87,8 @@ def train_steps(
         clock.begin_step()
         run.metrics.add(training_step(run))
         run.step += 1
-        if run.ema:
-            run.ema.update(run.step)
+        for ema in run.emas:
+            ema.update(run.step)
         logger.progress_bar.update()
         if line := estimate.say(run.step, clock.seconds):
             log.info(line)
@@ -182,8 +182,8 @@ def find_non_finite(run: TrainingRun) -> str | None:
             run.step = failed_at
             return f"the {name}'s loss or gradient was not finite at step {failed_at}; its update was skipped."
     parts = {f"{name}'s {part}": it for name, player in players.items() for part, it in player.saved_tensors().items()}
-    if run.ema:
-        parts["generator's EMA"] = run.ema.weights
+    for ema in run.emas:
+        parts[f"generator's EMA of decay {ema.decay:g}"] = ema.weights
     for part, is_finite in zip(parts, are_finite(list(parts.values())), strict=True):
         if not is_finite:
             return f"the {part} became infinite or NaN by step {run.step}; the checkpoint before is kept."

@@ -37,6 +37,7 @@ class TrainingRun:
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
+        emas: of G, one for each decay; the first one generates the images of the run.
         graphs: repeat steps on a GPU; None where they are not used.
         step: updates of G so far.
         seconds: training time so far, as TrainingClock counts it.
@@ -51,7 +52,7 @@ class TrainingRun:
     image: ImageShape
     players: Players
     generator: Generator
-    ema: EMA | None
+    emas: list[EMA]
     loss: Loss
     tricks: Tricks
     noise: Noise
@@ -73,6 +74,11 @@ class TrainingRun:
         random_generator = randomness.random_generator("cpu", self.settings.seed, "watched")
         count = sampling.grid_count(watch.samples, self.generator.class_count)
         self.fixed_noise = self.noise.sample(count, random_generator, watch.noise_scale).to(self.device)
+
+    @property
+    def ema(self) -> EMA | None:
+        """The EMA of G that generates the images of the run, if there is one."""
+        return self.emas[0] if self.emas else None
 
     @property
     def images_per_step(self) -> int:
@@ -167,6 +173,8 @@ class TrainingRun:
             "generator": self.players.generator.network.state_dict(),
             "discriminator": self.players.discriminator.network.state_dict(),
             "ema": self.ema.network.state_dict() if self.ema else None,
+            "other_emas": [ema.network.state_dict() for ema in self.emas[1:]],
+            "ema_warms_up": self.ema.warms_up if self.ema else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "tricks": self.tricks.state_dict(),
             "metrics": self.metrics.state_dict(),
@@ -178,7 +186,9 @@ class TrainingRun:
         networks = state["generator"], state["discriminator"]
         for player, network, optimizer in zip(self.players, networks, state["optimizers"], strict=True):
             player.load_state_dict(network, optimizer)
-        if self.ema:
-            self.ema.network.load_state_dict(state["ema"])
+        others = state.get("other_emas", [])  # a checkpoint from before this entry and the next has neither
+        for ema, network in zip(self.emas, [state["ema"], *others], strict=bool(self.emas)):
+            ema.network.load_state_dict(network)
+            ema.warms_up = state.get("ema_warms_up", True)
         self.tricks.load_state_dict(state["tricks"])
         self.metrics.load_state_dict(state["metrics"], self.device)
