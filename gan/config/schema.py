@@ -74,6 +74,7 @@ class Train(Strict):
     epochs: PositiveInt | None
     max_steps: PositiveInt | None
     batch_size: PositiveInt
+    accumulate: SmallCount = 1  # the default is for runs from before this setting
     discriminator_steps: SmallCount
     update: Update
     reuse_fakes: bool

@@ -181,8 +181,9 @@ def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Setti
     optimizer = instantiate_node(cfg.optim[name], weights)
     schedule = {option: instantiate_node(node) for option, node in cfg.optim.schedule.items()}
     compatibility.check_optimizer(name, optimizer, schedule)
-    weight_clip = settings.train.weight_clip if name == "discriminator" else None
-    return Player(network, optimizer, schedule, guard, settings.precision, settings.compile, weight_clip)
+    train = settings.train
+    clip = train.weight_clip if name == "discriminator" else None
+    return Player(network, optimizer, schedule, guard, settings.precision, settings.compile, clip, train.accumulate)
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,15 @@ def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
 
 def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
     """A dataset that fills a batch, with classes where they are needed."""
-    batch_size, steps = settings.train.batch_size, settings.train.discriminator_steps
+    train = settings.train
+    batch_size, steps, accumulate = train.batch_size, train.discriminator_steps, train.accumulate
     if batch_size > len(dataset):
         raise ConfigError(f"train.batch_size={batch_size}: must be at most the dataset's {len(dataset)} images.")
-    if (images := batch_size * steps) > len(dataset):
+    if (images := batch_size * steps * accumulate) > len(dataset):
+        accumulated = f", train.accumulate={accumulate}" if accumulate > 1 else ""
         raise ConfigError(
-            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} images per step: "
-            f"must be at most the dataset's {len(dataset)} images."
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size}{accumulated} takes {images} images per "
+            f"step: must be at most the dataset's {len(dataset)} images."
         )
     if settings.watch.scores_every and dataset.shape.class_count < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")

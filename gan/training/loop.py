@@ -143,7 +143,7 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
     The metrics may be overwritten by the next step.
     """
-    seed, count = run.settings.seed, run.settings.train.discriminator_steps
+    seed, count = run.settings.seed, run.batches_per_step
     own_rank = [RANK] if WORLD_SIZE > 1 else []  # each process draws dropout masks of its own
     randomness.reseed(run.device, seed, "layers", run.step, *own_rank)
     for i, generator in enumerate(run.noise_generators):
@@ -159,15 +159,17 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
 
 def update_players(run: TrainingRun, *located: Tensor) -> dict[str, Tensor]:
-    """Draw noise, read images, and make a step. `located` is what `Batches.locate` found for each of D's updates."""
+    """Draw noise, read images, and make a step. `located` is what `Batches.locate` found for each of D's batches."""
     train, local_slice = run.settings.train, run.batches.local_slice
-    noise = [run.noise.sample(train.batch_size, generator)[local_slice] for generator in run.noise_generators]
-    tensors_per_batch = len(located) // train.discriminator_steps
+    large = [run.noise.sample(train.accumulate * train.batch_size, generator) for generator in run.noise_generators]
+    noise = [batch[local_slice] for update in large for batch in update.split(train.batch_size)]
+    tensors_per_batch = len(located) // run.batches_per_step
     batches = []
-    for i in range(train.discriminator_steps):
+    for i in range(run.batches_per_step):
         real = run.batches.read(*located[i * tensors_per_batch :][:tensors_per_batch])
         batches.append(Batch(scale_images(real.images, run.generator.pixel_range), noise[i], real.labels))
-    batches.append(batches[-1]._replace(noise=noise[-1]))  # G's update has the last real images of D's, and other noise
+    last = slice(-train.accumulate, None)  # G's update has the last real images of D's, and other noise
+    batches += [batch._replace(noise=other) for batch, other in zip(batches[last], noise[last], strict=True)]
     return step(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
 
 

@@ -81,9 +81,14 @@ class TrainingRun:
         return self.emas[0] if self.emas else None
 
     @property
+    def batches_per_step(self) -> int:
+        """Batches of real images that D sees in a step."""
+        return self.settings.train.discriminator_steps * self.settings.train.accumulate
+
+    @property
     def images_per_step(self) -> int:
         """Real images that D sees in a step."""
-        return self.settings.train.batch_size * self.settings.train.discriminator_steps
+        return self.settings.train.batch_size * self.batches_per_step
 
     @property
     def total_steps(self) -> int:
@@ -93,19 +98,19 @@ class TrainingRun:
     @property
     def steps_of_epochs(self) -> int | None:
         """Updates of G in `train.epochs`; None without this limit."""
-        train = self.settings.train
-        return train.epochs and math.ceil(train.epochs * self.batches.per_epoch / train.discriminator_steps)
+        epochs = self.settings.train.epochs
+        return epochs and math.ceil(epochs * self.batches.per_epoch / self.batches_per_step)
 
     @property
     def epoch(self) -> float:
         """Epochs so far; in one, D sees every real image once."""
-        return self.step * self.settings.train.discriminator_steps / self.batches.per_epoch
+        return self.step * self.batches_per_step / self.batches.per_epoch
 
     def count_periods(self, period: Period, step: int) -> int:
         """How often a period, 500 steps or `2 epochs`, has passed after `step` updates."""
         if isinstance(period, int):
             return step // period
-        return step * self.settings.train.discriminator_steps // (int(period.split()[0]) * self.batches.per_epoch)
+        return step * self.batches_per_step // (int(period.split()[0]) * self.batches.per_epoch)
 
     def is_due(self, periods: Periods, step: int) -> bool:
         """Whether something with these periods happens after `step` updates."""
