@@ -70,6 +70,11 @@ class Player:
         with self.autocast(images):
             return self.working.features(images).float()
 
+    def predict(self, head: str, images: Tensor) -> Tensor:
+        """What a head of the network says of `images` (B, n), if the network is a Discriminator."""
+        with self.autocast(images):
+            return self.working.predict(head, images).float()
+
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images without a graph."""
         with torch.no_grad():

@@ -14,7 +14,8 @@ from gan.system.escape import file_name
 
 EXPORTS = {"onnx": [".onnx"], "torchscript": [".pt"], "safetensors": [".safetensors"]}  # formats of a generator
 ENDINGS = {  # of `out`, by format
-    **{"grid": [".png"], "png": [], "npz": [".npz"], "gif": [".gif"], "interpolation": [".gif", ".png"]},
+    **{"grid": [".png"], "codes": [".png"], "png": [], "npz": [".npz"]},
+    **{"gif": [".gif"], "interpolation": [".gif", ".png"]},
     **EXPORTS,
 }
 FORMATS = {  # of an `out` whose format was not typed; one that ends in .pt may be a checkpoint

@@ -164,7 +164,7 @@ class Sampling(Strict):
     ema: bool | Probability
     class_: NonNegativeInt | str | None = Field(alias="class")
     seed: NonNegativeInt
-    format: Literal["grid", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
+    format: Literal["grid", "codes", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
     out: str | None
     batch_size: PositiveInt
     device: Device

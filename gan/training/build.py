@@ -153,8 +153,9 @@ def build_tricks(cfg: DictConfig) -> dict[str, Trick]:
 
 def build_networks(cfg: DictConfig, image: ImageShape) -> tuple[Generator, Discriminator]:
     """Both networks, on the CPU. The weights of each depend on the seed and its name alone."""
-    generator = build_network(cfg, "generator", image, cfg.noise.dim)
-    return Generator.wrap(generator), Discriminator.wrap(build_network(cfg, "discriminator", image))
+    generator = Generator.wrap(build_network(cfg, "generator", image, cfg.noise.dim))
+    generator.noise = build_noise(cfg)
+    return generator, Discriminator.wrap(build_network(cfg, "discriminator", image))
 
 
 def build_network(cfg: DictConfig, name: str, *args: Any) -> nn.Module:

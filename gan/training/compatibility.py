@@ -104,8 +104,8 @@ def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
     if (images := batch_size * steps * accumulate) > len(dataset):
         accumulated = f", train.accumulate={accumulate}" if accumulate > 1 else ""
         raise ConfigError(
-            f"train.discriminator_steps={steps} with train.batch_size={batch_size}{accumulated} takes {images} images per "
-            f"step: must be at most the dataset's {len(dataset)} images."
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size}{accumulated} takes {images} images "
+            f"per step: must be at most the dataset's {len(dataset)} images."
         )
     if settings.watch.scores_every and dataset.shape.class_count < MIN_CLASSES:
         raise ConfigError("watch.scores_every needs a dataset with classes, whose classifier gives the features.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.numerics import are_finite
-from gan.step import Batch, step
+from gan.step import step
 from gan.system import console, distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
@@ -21,6 +21,7 @@ from gan.training.clock import Estimate, TrainingClock
 from gan.training.description import describe_run
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
+from gan.tricks.base import Batch
 
 log = logging.getLogger(__name__)
 

@@ -102,6 +102,7 @@ CONVOLUTIONAL = [
 PENALTIES = ["dragan", "r1", "r2", "wgan_gp"]
 INCOMPATIBLE = {
     "conditional": ["packing", "replay"],
+    "infogan": ["packing", "replay"],
     "minibatch_discrimination": PENALTIES,
     "r1": ["dragan", "wgan_gp"],  # gradient norms of 0 and of 1
     "r2": ["dragan", "wgan_gp"],
