@@ -127,7 +127,7 @@ def metrics_of_generator(
     players: Players, generator_loss: Tensor, terms: Mapping[str, Tensor], fake_logits: Tensor
 ) -> Metrics:
     """G's loss, the terms of it that tricks added, the mean D(G(z)) in G's update, and the norm of G's gradient."""
-    logged = {"loss": generator_loss, "fake": fake_logits.sigmoid().mean(), **terms}
+    logged = {"loss": generator_loss, "fake": fake_logits.detach().sigmoid().mean(), **terms}
     metrics = {f"generator/{name}": value.detach() for name, value in logged.items()}
     return metrics | gradient_norm("generator", players.generator)
 

@@ -48,7 +48,7 @@ class Generator(base.Generator):
         sides = feature_map_sizes(image)[::-1]
         channels = [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
-        attended = layers.attention_side(attention, sides[:-1])
+        attended = layers.attention_side("generator", attention, sides[:-1])
         first = nn.ConvTranspose2d(noise_dim, channels[0], sides[0], bias=bias)
         modules = [
             nn.Unflatten(1, (-1, 1, 1)),
@@ -90,7 +90,7 @@ class Discriminator(base.Discriminator):
         sides = feature_map_sizes(image)
         channels = [image.channels] + [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)]
         bias = norm == "none"
-        attended = layers.attention_side(attention, sides[1:])
+        attended = layers.attention_side("discriminator", attention, sides[1:])
         modules: list[nn.Module] = []
         for level, (inputs, outputs) in enumerate(pairwise(channels)):
             down = nn.Conv2d(inputs, outputs, layers.kernel_size(sides[level]), stride=2, padding=1, bias=bias)

@@ -103,16 +103,21 @@ def self_attention(side: int, attention: int | None, channels: int) -> list[nn.M
     return [SelfAttention(channels)] if side == attention else []
 
 
-def attention_side(attention: int | None, sides: Sequence[int]) -> int | None:
+def attention_side(player: str, attention: int | None, sides: Sequence[int]) -> int | None:
     """The side of the feature maps with self-attention: the largest of `sides` that is at most `attention`.
 
-    Raises ConfigError where all are larger; None without attention.
+    None without attention. Raises ConfigError where all sides are larger.
+
+    Args:
+        player: `generator` or `discriminator`.
     """
     if attention is None:
         return None
     if attention < min(sides):
-        listed = ", ".join(map(str, sides))
-        raise ConfigError(f"attention={attention}: must be >= {min(sides)}; the feature maps have sides {listed}.")
+        listed = ", ".join(map(str, sorted(sides)))
+        raise ConfigError(
+            f"model.{player}.attention={attention}: must be >= {min(sides)}; the feature maps have sides {listed}."
+        )
     return max(side for side in sides if side <= attention)
 
 

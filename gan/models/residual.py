@@ -72,7 +72,7 @@ class Generator(base.Generator):
         attention: PositiveInt | None = None,
     ) -> None:
         sides, channels = (values[::-1] for values in stages(image, width))
-        attended = layers.attention_side(attention, sides)
+        attended = layers.attention_side("generator", attention, sides)
         modules = [
             nn.Linear(noise_dim, channels[0] * sides[0] ** 2),
             nn.Unflatten(1, (channels[0], sides[0], sides[0])),
@@ -107,7 +107,7 @@ class Discriminator(base.Discriminator):
         attention: PositiveInt | None = None,
     ) -> None:
         sides, channels = stages(image, width)
-        attended = layers.attention_side(attention, sides)
+        attended = layers.attention_side("discriminator", attention, sides)
         modules = [
             nn.Conv2d(image.channels, channels[0], 3, padding=1),
             *residual_blocks(blocks, channels[0], activation),

@@ -219,7 +219,7 @@ def load_trained(
         image, tricks = ImageShape(*state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
-        averaged = choose_ema(state, as_list(config["train"]["ema_decay"]), ema)
+        averaged = checkpoint.choose_ema(state, as_list(config["train"]["ema_decay"]), ema)
         generator.load_state_dict(averaged or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
         noise = build_noise(cfg)
@@ -227,19 +227,6 @@ def load_trained(
         if averaged:
             generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
     return TrainedRun(cfg, state["step"], image, generator, discriminator, noise)
-
-
-def choose_ema(state: dict[str, Any], decays: list[float], ema: bool | float) -> dict[str, Any] | None:
-    """The weights in a checkpoint that `ema` chooses among the EMAs of these `decays`; None for those of G itself.
-
-    Raises ConfigError for a decay that the run has not.
-    """
-    if isinstance(ema, bool):
-        return state["ema"] if ema else None
-    if ema not in decays:
-        known = f"one of {', '.join(f'{decay:g}' for decay in decays)}, or " if decays else ""
-        raise ConfigError(f"ema={ema:g}: must be {known}true or false; this run has no EMA of that decay.")
-    return [state["ema"], *state.get("other_emas", [])][decays.index(ema)]
 
 
 def build_reference(

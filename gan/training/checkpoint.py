@@ -102,6 +102,19 @@ def read(path: Path) -> dict[str, Any] | None:
     return state if is_whole and isinstance(state.get("config"), str) else None
 
 
+def choose_ema(state: dict[str, Any], decays: list[float], ema: bool | float) -> dict[str, Any] | None:
+    """The weights in a checkpoint that `ema` chooses among the EMAs of these `decays`; None for those of G itself.
+
+    Raises ConfigError for a decay that the run has not.
+    """
+    if isinstance(ema, bool):
+        return state["ema"] if ema else None
+    if ema not in decays:
+        known = f"one of {', '.join(f'{decay:g}' for decay in decays)}, or " if decays else ""
+        raise ConfigError(f"ema={ema:g}: must be {known}true or false; this run has no EMA of that decay.")
+    return [state["ema"], *state.get("other_emas", [])][decays.index(ema)]
+
+
 def best_fid(folder: Path, column: str, protocol: dict[str, Any]) -> float:
     """The FID of `best`; infinity where there is none of this protocol, and minus infinity where it cannot be read.
 

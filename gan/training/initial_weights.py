@@ -21,9 +21,15 @@ Weights = dict[str, Tensor]  # by their names in the state dict of a network
 
 
 class Source(NamedTuple):
-    """The weights of a trained run; `discriminator` and `ema` are empty where it has none."""
+    """The weights of a trained run; `discriminator` and `ema` are empty where it has none.
 
-    name: str
+    Attributes:
+        path: where they are from.
+        step: of the checkpoint, as `, step 500`; empty for a generator file, which has none.
+    """
+
+    path: Path
+    step: str
     generator: Weights
     discriminator: Weights
     ema: Weights
@@ -43,41 +49,49 @@ class Fit(NamedTuple):
     anew: list[str]
 
 
-def init_from(run: TrainingRun, path: Path) -> None:
+def start_from(run: TrainingRun, source: Source) -> None:
     """Start a new run from the weights of a trained one. Nothing else is taken: no optimizer state, no step.
 
     Layers of another shape keep the run's own initial weights. Without a layer in G that does, the EMA of G goes on
-    from the EMA at `path`.
+    from that of `source`.
 
-    Args:
-        path: a run folder, a checkpoint, or a file of `sample.py format=safetensors`, which has no discriminator.
-
-    Raises ConfigError where it is something else, or nothing fits; OSError where it cannot be read.
+    Raises ConfigError where nothing fits.
     """
-    source = distributed.from_rank_zero(lambda: read_source(path))
-    fits = {
-        "generator": fit(run.generator, source.generator),
-        "discriminator": fit(run.players.discriminator.network, source.discriminator),
-    }
-    if not any(found.taken for found in fits.values()):
-        raise ConfigError(
-            f"init_from={printable(path)}: none of its layers has the shape of one in this run; choose the model that "
-            "it was trained with."
-        )
-    for player, found in zip(run.players, fits.values(), strict=True):
-        player.network.load_state_dict(found.weights)
-        player.update_copies()
-    for ema in run.emas:
-        ema.network.load_state_dict(fit(ema.network, source.ema or source.generator).weights)
-        ema.warms_up = bool(fits["generator"].anew)
+    with checkpoint.compatible_version(source.path):
+        fits = {
+            "generator": fit(run.generator, source.generator),
+            "discriminator": fit(run.players.discriminator.network, source.discriminator),
+        }
+        if not any(found.taken for found in fits.values()):
+            raise ConfigError(
+                f"init_from={printable(source.path)}: none of its layers has the shape of one in this run; choose the "
+                "model that it was trained with."
+            )
+        for player, found in zip(run.players, fits.values(), strict=True):
+            player.network.load_state_dict(found.weights)
+            player.update_copies()
+        for ema in run.emas:
+            ema.network.load_state_dict(fit(ema.network, source.ema or source.generator).weights)
+            ema.warms_up = bool(fits["generator"].anew)
     for line in describe_fits(source, fits):
         log.info(line, extra=console.IN_SINGLE_RUN)
 
 
 def read_source(path: Path) -> Source:
-    """The weights at `path`, a run folder or a file; it may come from a stranger."""
+    """The weights at `path`, which may come from a stranger. In rank 0; every process gets them.
+
+    Args:
+        path: a run folder, a checkpoint, or a file of `sample.py format=safetensors`, which has no discriminator.
+
+    Raises ConfigError where it is something else; OSError where it cannot be read.
+    """
+    return distributed.from_rank_zero(lambda: read_weights(path))
+
+
+def read_weights(path: Path) -> Source:
+    """`read_source` in one process."""
     if path.suffix == ".safetensors" and path.is_file():
-        return Source(str(path), read_generator(path), {}, {})
+        return Source(path, "", read_generator(path), {}, {})
     if path.is_dir():
         files.check_links(path)
         state = checkpoint.load(path)
@@ -91,7 +105,7 @@ def read_source(path: Path) -> Source:
             )
         checkpoint.check_format(path, state)
     networks = [tensors_of(state.get(name)) for name in ("generator", "discriminator", "ema")]
-    return Source(f"{path}, step {state['step']}", *networks)
+    return Source(path, f", step {state['step']}", *networks)
 
 
 def read_generator(path: Path) -> Weights:
@@ -189,7 +203,9 @@ def describe_shape(layer: Layer) -> str:
 def describe_fits(source: Source, fits: Mapping[str, Fit]) -> list[str]:
     """Lines about what was taken from `source`, and which layers start anew."""
     parts = [f"{found.taken} of {found.taken + len(found.anew)} layers of the {name}" for name, found in fits.items()]
-    lines = console.wrapped(console.labeled("starts from", f"{printable(source.name)}: {', '.join(parts)}"))
+    lines = console.wrapped(
+        console.labeled("starts from", f"{printable(f'{source.path}{source.step}')}: {', '.join(parts)}")
+    )
     for name, found in fits.items():
         if found.anew and found.taken:
             lines += console.wrapped(console.labeled("anew", f"{name}: {', '.join(found.anew)}"))

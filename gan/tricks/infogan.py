@@ -102,7 +102,8 @@ def with_one_hot_category(codes: Codes) -> Callable[[nn.Module, tuple[Any, ...]]
     def encode(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         noise, *labels = inputs
         if codes.categories:
-            one_hot = F.one_hot(codes.category(noise), codes.categories).to(noise.dtype) * codes.categories**0.5
+            zeros, category = torch.zeros_like(noise[:, : codes.categories]), codes.category(noise)[:, None]
+            one_hot = zeros.scatter(1, category, codes.categories**0.5)
             noise = torch.cat([one_hot, noise[:, codes.categories :]], dim=1)
         return noise, *labels
 

@@ -8,7 +8,7 @@ import torch
 import gan
 from gan.config.errors import ConfigError
 from gan.training import checkpoint, loop
-from gan.training.initial_weights import init_from
+from gan.training.initial_weights import read_source, start_from
 from tests.conftest import NARROW, TINY, read_status, same_weights, weights
 
 DCGAN = ["model=dcgan", "dataset.image_size=16", *NARROW["dcgan"], "train.batch_size=8", "dataset.limit=64"]
@@ -23,7 +23,7 @@ def trained(make_run, folder, *overrides):
 def started(make_run, path, *overrides):
     """A run that has not made a step yet, with the weights at `path`."""
     run = make_run(*overrides)
-    init_from(run, path)
+    start_from(run, read_source(path))
     return run
 
 
@@ -104,11 +104,11 @@ def test_bfloat16_copies_have_the_weights_too(make_run, dcgan):
 
 def test_a_run_of_which_nothing_fits_is_one_sentence(make_run, dcgan):
     with pytest.raises(ConfigError, match="init_from"):
-        init_from(make_run(*NARROW["mlp"]), dcgan)
+        start_from(make_run(*NARROW["mlp"]), read_source(dcgan))
 
 
 @pytest.mark.parametrize("kind", ["missing", "text.pt", "text.safetensors", "folder", "link", "old"])
-def test_what_is_no_run_is_one_sentence(make_run, dcgan, tmp_path, kind):
+def test_what_is_no_run_is_one_sentence(dcgan, tmp_path, kind):
     path = tmp_path / kind
     if kind.startswith("text"):
         path.write_text("no weights")
@@ -120,7 +120,7 @@ def test_what_is_no_run_is_one_sentence(make_run, dcgan, tmp_path, kind):
     elif kind == "old":
         torch.save(checkpoint.load(dcgan) | {"format": 1}, path)
     with pytest.raises(ConfigError, match=kind):
-        init_from(make_run(*DCGAN), path)
+        read_source(path)
 
 
 def test_it_is_recorded_and_resuming_needs_the_first_run_no_more(train, tmp_path):
@@ -142,3 +142,11 @@ def test_python_takes_it_too(cache, tmp_path):
     first = gan.train(*settings, folder=tmp_path / "first")
     second = gan.train(*settings, f"init_from={first.folder}", folder=tmp_path / "second")
     assert second.step == 2 and second.config["init_from"] == str(first.folder)
+
+
+def test_weights_of_a_kind_that_no_layer_has_are_one_sentence(make_run, dcgan, tmp_path):
+    state = checkpoint.load(dcgan)
+    state["generator"] = {name: tensor.float().to_sparse() for name, tensor in state["generator"].items()}
+    torch.save(state, tmp_path / "strange.pt")
+    with pytest.raises(ConfigError, match=r"strange\.pt"):
+        start_from(make_run(*DCGAN), read_source(tmp_path / "strange.pt"))
