@@ -144,6 +144,7 @@ def test_python_takes_it_too(cache, tmp_path):
     assert second.step == 2 and second.config["init_from"] == str(first.folder)
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse")
 def test_weights_of_a_kind_that_no_layer_has_are_one_sentence(make_run, dcgan, tmp_path):
     state = checkpoint.load(dcgan)
     state["generator"] = {name: tensor.float().to_sparse() for name, tensor in state["generator"].items()}
