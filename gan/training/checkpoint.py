@@ -112,7 +112,8 @@ def choose_ema(state: dict[str, Any], decays: list[float], ema: bool | float) ->
     if ema not in decays:
         known = f"one of {', '.join(f'{decay:g}' for decay in decays)}, or " if decays else ""
         raise ConfigError(f"ema={ema:g}: must be {known}true or false; this run has no EMA of that decay.")
-    return [state["ema"], *state.get("other_emas", [])][decays.index(ema)]
+    networks = [state["ema"], *state.get("other_emas", [])]
+    return dict(zip(decays, networks, strict=True))[ema]
 
 
 def best_fid(folder: Path, column: str, protocol: dict[str, Any]) -> float:
