@@ -17,10 +17,10 @@ class HistoricalAveraging(Trick):
     3.3).
 
     Args:
-        weight: of the squared distance; the paper has none.
+        weight: of the squared distance. The paper has none, and 1 holds small initial weights where they are.
     """
 
-    def __init__(self, *, weight: PositiveFloat = 1.0) -> None:
+    def __init__(self, *, weight: PositiveFloat = 1e-3) -> None:
         self.weight, self.steps = weight, 0
         self.networks: tuple[nn.Module, ...] = ()  # G and D
         self.means: list[list[Tensor]] = []  # for each of them, of the weights that are trained
