@@ -156,7 +156,7 @@ def load(
     folder: str | Path,
     checkpoint: str = "last",
     *,
-    ema: bool = True,
+    ema: bool | float = True,
     device: str = "auto",
     trust: bool = False,
 ) -> Run:
@@ -164,7 +164,7 @@ def load(
 
     Args:
         checkpoint: `last` or `best`, the one with the lowest FID.
-        ema: whether `generator` has the EMA of the weights, if there is one.
+        ema: whether `generator` has the EMA of the weights, if there is one; a number: that of this decay.
         device: `auto` (the first GPU if there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
         trust: whether code outside this project that the run names is imported.
 

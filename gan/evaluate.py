@@ -194,7 +194,7 @@ def save_scores(
             for part, numbers in (("scores", scores), ("real_data", real_data))
         }
         files.write_json(path, [*others, key | parts])
-    if settings.checkpoint == "last" and settings.ema and not settings.stats:  # as during training
+    if settings.checkpoint == "last" and settings.ema is True and not settings.stats:  # as during training
         means, baseline = ({column: it.mean for column, it in numbers.items()} for numbers in (scores, real_data))
         status.update(folder, scores=means | record, real_data=baseline | record if baseline else {})
         with SummaryWriter(folder) as board:

@@ -87,12 +87,13 @@ def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) ->
     labels = f"; `labels` int64 (N,), from 0 to {classes - 1}" if classes else ""
     named = ", ".join(f"{index}: {name}" for index, name in enumerate(names[:MAX_CLASSES]))
     train = run.cfg.get("train")
-    has_ema = request.ema and isinstance(train, DictConfig) and train.get("ema_decay") is not None
+    has_ema = request.ema is not False and isinstance(train, DictConfig) and train.get("ema_decay") is not None
+    averaged = "EMA" if isinstance(request.ema, bool) else f"EMA of decay {request.ema:g}"
     rows = [
         ("format", KINDS[str(request.format)]),
         ("input", f"`noise` float32 (N, {noise.dim}), {NOISE[noise.kind].format(dim=noise.dim)}{labels}"),
         ("output", f"`images` {values}, (N, {', '.join(map(str, image.dims))})"),
-        ("weights", f"{'EMA' if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
+        ("weights", f"{averaged if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
         ("data", markdown(describe_data(details) or "not recorded")),
         ("check", check),
         ("license", "unknown, that of these weights and of the training images; the code of Classic GANs is under MIT"),
@@ -130,11 +131,11 @@ def scores(run: TrainedRun, request: Sampling, details: RunFolder) -> str:
     evaluations = [
         (row, {name: number for name, number in row["scores"].items() if isinstance(number, dict)})
         for row in select_evaluations(details.read(files.read_json, "scores.json"))
-        if row.get("checkpoint") == request.checkpoint and row.get("ema") is request.ema
+        if row.get("checkpoint") == request.checkpoint and repr(row.get("ema")) == repr(request.ema)
     ]
     during = [(row, {name: {"mean": value} for name, value in row.items()}) for row in details.training_scores]
     tables = []
-    for row, numbers in [*evaluations, *(during if request.ema else [])]:
+    for row, numbers in [*evaluations, *(during if request.ema is True else [])]:
         cells = [
             f"| {markdown(name)} | {direction(name) or '-'} | {format_score(number)} |"
             for name, number in numbers.items()

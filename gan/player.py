@@ -22,6 +22,7 @@ class Player:
         precision: `bf16` runs matrix products and convolutions in bfloat16; weights, optimizer and losses stay float32.
         compiled: whether the network runs through torch.compile.
         weight_clip: after each update, weights are clipped to [-weight_clip, weight_clip] (Arjovsky et al. 2017).
+        accumulate: batches in an update, whose gradient is the mean over them.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Player:
         precision: str,
         compiled: bool = False,
         weight_clip: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.optimizer, self.schedule, self.guard = optimizer, schedule, guard
         self.weight_clip, self.is_bf16 = weight_clip, precision == "bf16"
+        self.accumulate, self.pending = accumulate, 0  # batches that the gradient has, of an update that lacks some
         # `network` holds the float32 weights, which the optimizer updates and checkpoints store. `working` is what runs
         # in a step: `network` itself, or its bfloat16 copy. `compiled` is `working` through torch.compile, if used.
         self.network = network
@@ -49,6 +52,7 @@ class Player:
         self.copies = [(weight, working) for weight, working in pairs if working is not weight]
         self.failed_at = torch.zeros_like(guard.step)  # number of the first step that was not finite; 0: none
         self.gradient_norm = torch.zeros_like(guard.found_inf)
+        self.loss = torch.zeros_like(guard.found_inf)  # the sum over the batches of an update
         vars(optimizer).update(found_inf=guard.found_inf, grad_scale=None)  # as torch.amp.GradScaler does
         self.prepare_options()
 
@@ -65,6 +69,11 @@ class Player:
         """Features of `images`, if the network is a Discriminator."""
         with self.autocast(images):
             return self.working.features(images).float()
+
+    def predict(self, head: str, images: Tensor) -> Tensor:
+        """What a head of the network says of `images` (B, n), if the network is a Discriminator."""
+        with self.autocast(images):
+            return self.working.predict(head, images).float()
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images without a graph."""
@@ -111,19 +120,36 @@ class Player:
                 group["lr"] = self.guard.found_inf.new_tensor(float(group["lr"])) if is_cuda else float(group["lr"])
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
-        """Compute the gradient of `loss` (0-d) for the weights of this player alone."""
-        for working in self.working_parameters:
-            working.grad = None
+        """Compute the gradient of `loss` (0-d) for the weights of this player alone.
+
+        It is added to that of the batches before, and is their mean after the last of `accumulate`.
+        """
+        is_first = self.pending == 0
+        if is_first:
+            for weight in self.parameters:
+                weight.grad = None
         loss.backward(inputs=self.working_parameters, retain_graph=retain_graph)
-        for weight, working in self.copies:
-            weight.grad = None if working.grad is None else working.grad.float()
-        gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
+        for weight, working in self.copies:  # so that sums are float32
+            if working.grad is not None:
+                weight.grad = working.grad.float() if weight.grad is None else weight.grad + working.grad
+                working.grad = None
+        self.pending = (self.pending + 1) % self.accumulate
+        gradients = [weight.grad for weight in self.parameters if weight.grad is not None and not self.pending]
+        if self.accumulate > 1 and gradients:
+            torch._foreach_div_(gradients, self.accumulate)
         distributed.all_reduce_mean([loss.detach(), *gradients])
-        self.gradient_norm = get_total_norm(gradients)
-        self.guard.check(loss.detach() + self.gradient_norm, self.failed_at)  # finite only if both are
+        self.loss = loss.detach() if is_first else self.loss + loss.detach()
+        if not self.pending:
+            self.gradient_norm = get_total_norm(gradients)
+            self.guard.check(self.loss + self.gradient_norm, self.failed_at)  # finite only if both are
 
     def optimizer_step(self) -> None:
-        """Update the weights. The fused optimizer skips this while `guard.found_inf` is 1."""
+        """Update the weights, once the gradient has all of its batches.
+
+        The fused optimizer skips this while `guard.found_inf` is 1.
+        """
+        if self.pending:
+            return
         self.optimizer.step()
         if self.weight_clip is not None:
             with torch.no_grad():
@@ -132,7 +158,7 @@ class Player:
         self.update_copies()
 
     def update(self, loss: Tensor) -> None:
-        """One update of the weights to reduce `loss` (0-d)."""
+        """One update of the weights to reduce `loss` (0-d), or with `accumulate` the mean of so many losses."""
         self.backward(loss)
         self.optimizer_step()
 

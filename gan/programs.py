@@ -46,13 +46,18 @@ def train_in(cfg: DictConfig, folder: Path, callback: "Callback | None" = None) 
 
     from gan.system import distributed
     from gan.system.device import memory_errors, select_device
-    from gan.training import build, loop
+    from gan.training import build, initial_weights, loop
     from gan.training.resume import resume
 
     with memory_errors(), distributed.process_group(select_device(settings.device)):
+        source = None
         if settings.resume is None:
             distributed.from_rank_zero(lambda: jobs.check_unused(folder))
+            if settings.init_from is not None:  # read first: an error should not come after minutes of loading data
+                source = initial_weights.read_source(paths.expand_home(settings.init_from))
         run = build.build_run(cfg, settings, jobs.hparams(cfg))
+        if source is not None:
+            initial_weights.start_from(run, source)
         if settings.resume is not None:
             resume(run, folder)
             jobs.write_hydra_files(cfg, folder)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from gan import sampling
+from gan import code_grid, sampling
 from gan.config.errors import ConfigError, printable
 from gan.config.schema import Sampling
 from gan.data.image_shape import DataShape, ImageShape, PointShape
@@ -66,6 +66,11 @@ def write_samples(
         with files.atomic_write(out) as file:
             write_interpolation(batches, request, file)
         return count
+    if request.format == "codes":
+        points, columns = code_grid.vary_codes(draw_noise(noise, request, code_grid.rows(request.n)), generator.codes)
+        check_grid(image, len(points), request)
+        code_grid.write(generator, points.to(device), columns, request, out)
+        return len(points)
     if request.format == "grid":
         count = sampling.grid_count(count, classes)
         check_grid(image, count, request)

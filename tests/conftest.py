@@ -112,9 +112,7 @@ def trick_context(
     tricks = Tricks([Packing(images=images_per_logit)] if images_per_logit > 1 else [])
     generator = Generator(nn.Linear(2, image.pixels))
     discriminator = Discriminator(nn.Flatten(), nn.Linear(image.pixels, 1))
-    return TrickContext(
-        image, settings.train, settings.watch, settings.noise, loss or Hinge(), tricks, generator, discriminator
-    )
+    return TrickContext(image, settings.train, settings.watch, loss or Hinge(), tricks, generator, discriminator)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ LAYERS = [
     {"player", "data"},
     {"models"},
     {"sampling", "tricks"},
+    {"code_grid"},
     {"metrics", "sample_files"},
     {"cli"},
     {"step", "report"},

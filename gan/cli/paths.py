@@ -14,7 +14,8 @@ from gan.system.escape import file_name
 
 EXPORTS = {"onnx": [".onnx"], "torchscript": [".pt"], "safetensors": [".safetensors"]}  # formats of a generator
 ENDINGS = {  # of `out`, by format
-    **{"grid": [".png"], "png": [], "npz": [".npz"], "gif": [".gif"], "interpolation": [".gif", ".png"]},
+    **{"grid": [".png"], "codes": [".png"], "png": [], "npz": [".npz"]},
+    **{"gif": [".gif"], "interpolation": [".gif", ".png"]},
     **EXPORTS,
 }
 FORMATS = {  # of an `out` whose format was not typed; one that ends in .pt may be a checkpoint
@@ -135,7 +136,7 @@ def check_export(request: Sampling, kind: str) -> None:
 def sample_name(request: Sampling, kind: str) -> str:
     """A file name that says how the images were generated, or which generator it has."""
     checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
-    ema = "" if request.ema else "_no-ema"
+    ema = ("" if request.ema else "_no-ema") if isinstance(request.ema, bool) else f"_ema{request.ema:g}"
     if kind in EXPORTS:
         return f"generator{checkpoint}{ema}"
     truncation = "" if request.truncation == 1 else f"_truncation{request.truncation:g}"

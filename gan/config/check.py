@@ -60,6 +60,9 @@ def check_settings(cfg: DictConfig) -> Settings:
     if train.update == "simultaneous" and train.reuse_fakes:
         requirement = "false with train.update=simultaneous, where both players have the same fake images anyway"
         raise invalid_value("train.reuse_fakes", True, requirement)
+    if train.accumulate > 1 and train.reuse_fakes:
+        requirement = f"false with train.accumulate={train.accumulate}, which keeps the fake images of one batch alone"
+        raise invalid_value("train.reuse_fakes", True, requirement)
     check_tricks_used(cfg)
     return settings
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from gan.config.errors import format_value
 
+# Settings that came after the first checkpoints of today's format, with the value that runs before them had.
+ADDED = {"train.accumulate": 1, "trick.conditional.kind": "projection", "trick.conditional.class_weight": 1.0}
+
 
 def describe_changes(before: Any, after: Any, ignored: Collection[str]) -> list[str]:
     """What changed between two configurations, as `seed was 0 and is now 1`; `ignored` names settings or groups."""
@@ -17,11 +20,14 @@ def describe_changes(before: Any, after: Any, ignored: Collection[str]) -> list[
 
 
 def comparable(config: Any, ignored: Collection[str]) -> dict[str, Any]:
-    """A configuration flattened and without the ignored settings. One that is null is as one that is not there."""
+    """A configuration flattened and without the ignored settings.
+
+    One that is null, or as in all runs before it was added, is as one that is not there.
+    """
     return {
         name: value
         for name, value in flatten(config).items()
-        if value is not None and name not in ignored and name.split(".")[0] not in ignored
+        if value is not None and ADDED.get(name) != value and name not in ignored and name.split(".")[0] not in ignored
     }
 
 

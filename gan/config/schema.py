@@ -39,6 +39,8 @@ def described(requirement: str) -> WrapValidator:
 PERIODS = "steps such as 500, epochs such as '2 epochs', or a list of these"
 Period = Annotated[PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d* epochs?$")], described(PERIODS)]
 Periods = Annotated[Period | list[Period] | None, described(PERIODS)]
+EMA_DECAYS = "a decay from 0 to 1, such as 0.999, or a list of several"
+EmaDecays = Annotated[Probability | list[Probability] | None, described(EMA_DECAYS)]
 Device = Annotated[
     str,
     Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"),
@@ -65,11 +67,12 @@ class Train(Strict):
     epochs: PositiveInt | None
     max_steps: PositiveInt | None
     batch_size: PositiveInt
+    accumulate: SmallCount = 1  # the default is for runs from before this setting
     discriminator_steps: SmallCount
     update: Update
     reuse_fakes: bool
     separate_batches: bool | None
-    ema_decay: Probability | None
+    ema_decay: EmaDecays
     weight_clip: PositiveFloat | None
 
 
@@ -102,6 +105,7 @@ class Settings(Strict):
     data_dir: str
     cache_dir: str
     resume: str | None
+    init_from: str | None = None  # the default is for runs from before this setting
     trust: bool | list[str]
     retry: bool
     noise: Noise
@@ -119,7 +123,7 @@ class Evaluation(Strict):
     write_stats: str | None
     image_size: ImageSize | None
     checkpoint: Literal["last", "best"]
-    ema: bool
+    ema: bool | Probability
     n: ScoredImages | None
     seed: NonNegativeInt
     seeds: SmallCount
@@ -150,10 +154,10 @@ class Sampling(Strict):
     run: str
     n: ImageCount
     checkpoint: Literal["last", "best"]
-    ema: bool
+    ema: bool | Probability
     class_: NonNegativeInt | str | None = Field(alias="class")
     seed: NonNegativeInt
-    format: Literal["grid", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
+    format: Literal["grid", "codes", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
     out: str | None
     batch_size: PositiveInt
     device: Device

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from gan.data.image_shape import PixelRange
+from gan.noise import Noise
 
 
 class Generator(nn.Module):
@@ -22,6 +23,8 @@ class Generator(nn.Module):
         self.layers, self.pixel_range = layers, pixel_range
         self.label_embedding: nn.Embedding | None = None  # set by trick=conditional
         self.clusters: nn.Module | None = None  # set by trick=clusters
+        self.codes: tuple[int, int] | None = None  # set by trick=infogan: categories, and continuous codes
+        self.noise: Noise | None = None  # its input in this run, set when it is built
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Generator":
@@ -63,6 +66,7 @@ class Discriminator(nn.Module):
         first = next((layer for layer in self.logit.modules() if isinstance(layer, (nn.Linear, _ConvNd))), None)
         self.feature_count = first.weight[0].numel() if first else 0  # numbers per image; 0: it has no features
         self.label_projection: nn.Module | None = None  # set by trick=conditional and trick=clusters
+        self.heads = nn.ModuleDict()  # from features, flattened, to what a trick lets D predict besides, by name
 
     @classmethod
     def wrap(cls, network: nn.Module) -> "Discriminator":
@@ -79,3 +83,7 @@ class Discriminator(nn.Module):
         if self.label_projection is None or labels is None:
             return logits
         return logits + self.label_projection(features.flatten(1)).gather(1, labels[:, None]).flatten()
+
+    def predict(self, head: str, images: Tensor) -> Tensor:
+        """What one of `heads` says of `images`: (B, n)."""
+        return self.heads[head](self.features(images).flatten(1))

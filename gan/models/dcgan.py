@@ -28,6 +28,7 @@ class Generator(base.Generator):
     Args:
         width: channels of the feature map next to the image, doubled at each smaller size up to 8 times.
         norm: after every layer but the last.
+        attention: the largest feature map of at most this side has self-attention; null: none has.
     """
 
     def __init__(
@@ -42,19 +43,22 @@ class Generator(base.Generator):
         output: layers.Output,
         init: layers.Init,
         init_scale: PositiveFloat,
+        attention: PositiveInt | None = None,
     ) -> None:
         sides = feature_map_sizes(image)[::-1]
         channels = [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
+        attended = layers.attention_side("generator", attention, sides[:-1])
         first = layers.FromPixel(noise_dim, channels[0], sides[0], bias=bias)
         modules = [
             nn.Unflatten(1, (-1, 1, 1)),
             *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
+            *layers.self_attention(sides[0], attended, channels[0]),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:-1], strict=True):
             up = nn.ConvTranspose2d(inputs, outputs, layers.kernel_size(side), stride=2, padding=1, bias=bias)
             modules += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up)]
-            modules += [layers.activation_layer(activation)]
+            modules += [layers.activation_layer(activation), *layers.self_attention(side, attended, outputs)]
         kernel = layers.kernel_size(sides[-1])
         last = layers.ToGray(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
         ending = layers.OUTPUTS[output]
@@ -68,6 +72,7 @@ class Discriminator(base.Discriminator):
     Args:
         width: channels of the first layer.
         norm: after every layer but the first and the last.
+        attention: the largest feature map of at most this side has self-attention; null: none has.
     """
 
     def __init__(
@@ -80,14 +85,17 @@ class Discriminator(base.Discriminator):
         dropout: DropoutRate,
         init: layers.Init,
         init_scale: PositiveFloat,
+        attention: PositiveInt | None = None,
     ) -> None:
         sides = feature_map_sizes(image)
         channels = [image.channels] + [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)]
         bias = norm == "none"
+        attended = layers.attention_side("discriminator", attention, sides[1:])
         modules: list[nn.Module] = []
         for level, (inputs, outputs) in enumerate(pairwise(channels)):
             down = nn.Conv2d(inputs, outputs, layers.kernel_size(sides[level]), stride=2, padding=1, bias=bias)
             modules += [down, *layers.batch_norm(norm if level > 0 else "none", down)]
             modules += [layers.activation_layer(activation), *layers.dropout(dropout)]
+            modules += layers.self_attention(sides[level + 1], attended, outputs)
         super().__init__(nn.Sequential(*modules), layers.ToPixel(channels[-1], 1, sides[-1], bias=bias))
         layers.init_weights(self, init, init_scale)

@@ -1,7 +1,7 @@
 """Layers that several architectures share."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan.config.errors import ConfigError
 from gan.data.image_shape import PixelRange
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
@@ -78,6 +79,49 @@ class Dropout(nn.Dropout):
         decisions = bits[: inputs.numel()].view(inputs.shape)
         mask = torch.ge(decisions, dropped - 2**15, out=torch.empty_like(inputs, requires_grad=False))
         return inputs * mask.mul_(1 / (1 - dropped / 2**16))
+
+
+class SelfAttention(nn.Module):
+    """Each place of a feature map (B, C, H, W) sees all the others (Zhang et al. 2019a, section 3).
+
+    Queries, keys and values have C/8 channels. It starts as the identity, since gamma starts at 0.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(channels // 8, 1)
+        self.query, self.key, self.value = (nn.Conv2d(channels, inner, 1) for _ in range(3))
+        self.output = nn.Conv2d(inner, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        query, key, value = (layer(inputs).flatten(2) for layer in (self.query, self.key, self.value))
+        attention = (key.mT @ query).softmax(dim=1)  # (B, places, places); those of a column add up to 1
+        seen = (value @ attention).view(len(inputs), -1, *inputs.shape[2:])
+        return inputs + self.gamma * self.output(seen)
+
+
+def self_attention(side: int, attention: int | None, channels: int) -> list[nn.Module]:
+    """Self-attention for feature maps of `side`, where that is `attention`; else empty."""
+    return [SelfAttention(channels)] if side == attention else []
+
+
+def attention_side(player: str, attention: int | None, sides: Sequence[int]) -> int | None:
+    """The side of the feature maps with self-attention: the largest of `sides` that is at most `attention`.
+
+    None without attention. Raises ConfigError where all sides are larger.
+
+    Args:
+        player: `generator` or `discriminator`.
+    """
+    if attention is None:
+        return None
+    if attention < min(sides):
+        listed = ", ".join(map(str, sorted(sides)))
+        raise ConfigError(
+            f"model.{player}.attention={attention}: must be >= {min(sides)}; the feature maps have sides {listed}."
+        )
+    return max(side for side in sides if side <= attention)
 
 
 def dropout(probability: float) -> list[nn.Module]:

@@ -57,6 +57,7 @@ class Generator(base.Generator):
     Args:
         width: channels of the feature map next to the image, doubled at each smaller size up to 4 times.
         blocks: at each size.
+        attention: the largest feature map of at most this side has self-attention; null: none has.
     """
 
     def __init__(
@@ -68,15 +69,19 @@ class Generator(base.Generator):
         blocks: PositiveInt,
         activation: layers.Activation,
         output: layers.Output,
+        attention: PositiveInt | None = None,
     ) -> None:
         sides, channels = (values[::-1] for values in stages(image, width))
+        attended = layers.attention_side("generator", attention, sides)
         modules = [
             nn.Linear(noise_dim, channels[0] * sides[0] ** 2),
             nn.Unflatten(1, (channels[0], sides[0], sides[0])),
             *residual_blocks(blocks, channels[0], activation),
+            *layers.self_attention(sides[0], attended, channels[0]),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
             modules += [nn.Conv2d(inputs, outputs, 1), Resize(side), *residual_blocks(blocks, outputs, activation)]
+            modules += layers.self_attention(side, attended, outputs)
         last = nn.Conv2d(channels[-1], image.channels, 3, padding=1)
         ending = layers.OUTPUTS[output]
         super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
@@ -89,18 +94,28 @@ class Discriminator(base.Discriminator):
     Args:
         width: channels of the feature map next to the image, doubled at each smaller size up to 4 times.
         blocks: at each size.
+        attention: the largest feature map of at most this side has self-attention; null: none has.
     """
 
     def __init__(
-        self, image: ImageShape, *, width: PositiveInt, blocks: PositiveInt, activation: layers.Activation
+        self,
+        image: ImageShape,
+        *,
+        width: PositiveInt,
+        blocks: PositiveInt,
+        activation: layers.Activation,
+        attention: PositiveInt | None = None,
     ) -> None:
         sides, channels = stages(image, width)
+        attended = layers.attention_side("discriminator", attention, sides)
         modules = [
             nn.Conv2d(image.channels, channels[0], 3, padding=1),
             *residual_blocks(blocks, channels[0], activation),
+            *layers.self_attention(sides[0], attended, channels[0]),
         ]
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
             modules += [Resize(side), nn.Conv2d(inputs, outputs, 1), *residual_blocks(blocks, outputs, activation)]
+            modules += layers.self_attention(side, attended, outputs)
         logit = nn.Linear(channels[-1] * sides[-1] ** 2, 1)
         super().__init__(nn.Sequential(*modules, nn.Flatten()), logit)
         init_he(self, logit)

@@ -14,6 +14,7 @@ from gan import sampling
 from gan.config import targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
+from gan.config.types import as_list
 from gan.data.batches import Batches
 from gan.data.datasets import ImageDataset, scale_images
 from gan.data.image_folder import has_test_split
@@ -96,7 +97,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         image=image,
         players=players,
         generator=generator,
-        ema=None if train.ema_decay is None else EMA(generator, train.ema_decay),
+        emas=[EMA(generator, decay) for decay in as_list(train.ema_decay)],
         loss=loss,
         tricks=tricks,
         noise=build_noise(cfg),
@@ -153,8 +154,9 @@ def build_tricks(cfg: DictConfig) -> dict[str, Trick]:
 
 def build_networks(cfg: DictConfig, image: DataShape) -> tuple[Generator, Discriminator]:
     """Both networks, on the CPU. The weights of each depend on the seed and its name alone."""
-    generator = build_network(cfg, "generator", image, cfg.noise.dim)
-    return Generator.wrap(generator), Discriminator.wrap(build_network(cfg, "discriminator", image))
+    generator = Generator.wrap(build_network(cfg, "generator", image, cfg.noise.dim))
+    generator.noise = build_noise(cfg)
+    return generator, Discriminator.wrap(build_network(cfg, "discriminator", image))
 
 
 def build_network(cfg: DictConfig, name: str, image: DataShape, *args: Any) -> nn.Module:
@@ -189,8 +191,9 @@ def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Setti
     optimizer = instantiate_node(cfg.optim[name], weights)
     schedule = {option: instantiate_node(node) for option, node in cfg.optim.schedule.items()}
     compatibility.check_optimizer(name, optimizer, schedule)
-    weight_clip = settings.train.weight_clip if name == "discriminator" else None
-    return Player(network, optimizer, schedule, guard, settings.precision, settings.compile, weight_clip)
+    train = settings.train
+    clip = train.weight_clip if name == "discriminator" else None
+    return Player(network, optimizer, schedule, guard, settings.precision, settings.compile, clip, train.accumulate)
 
 
 @dataclass(frozen=True)
@@ -205,26 +208,32 @@ class TrainedRun:
     noise: Noise
 
 
-def load_trained(run: Path, which: str, ema: bool, device: torch.device, trust: targets.Trust = False) -> TrainedRun:
-    """The networks in a run's checkpoint `which`, last or best; with `ema`, the EMA of G if there is one.
+def load_trained(
+    run: Path, which: str, ema: bool | float, device: torch.device, trust: targets.Trust = False
+) -> TrainedRun:
+    """The networks in a run's checkpoint `which`, last or best.
+
+    Args:
+        ema: true: the EMA of G, the first one, if there is any; a number: that of this decay; false: G itself.
 
     Raises ConfigError for a checkpoint that cannot be read, or that names code from outside this project.
     """
     files.check_links(run)
     state = checkpoint.load(run, which)
     with checkpoint.compatible_version(run):
-        cfg = OmegaConf.create(checkpoint.parse_config(state["config"]))
+        config = checkpoint.parse_config(state["config"])
+        cfg = OmegaConf.create(config)
         for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
             targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
         image, tricks = read_shape(state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
-        with_ema = ema and state["ema"] is not None
-        generator.load_state_dict(state["ema" if with_ema else "generator"])
+        averaged = checkpoint.choose_ema(state, as_list(config["train"]["ema_decay"]), ema)
+        generator.load_state_dict(averaged or state["generator"])
         discriminator.load_state_dict(state["discriminator"])
         noise = build_noise(cfg)
         generator, discriminator = generator.to(device).eval(), discriminator.to(device).eval()
-        if with_ema:
+        if averaged:
             generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
     return TrainedRun(cfg, state["step"], image, generator, discriminator, noise)
 

@@ -67,12 +67,7 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
     path = path_in(folder, which)
     for candidate in (path, path_in(folder, "previous")) if which == "last" else (path,):
         if state := read(candidate):
-            if state.get("format") != FORMAT:
-                version = state.get("version", "0.1")
-                raise ConfigError(
-                    f"{candidate} has the checkpoint format of version {version}, and this is {__version__}: use "
-                    "the version that wrote it, or train again."
-                )
+            check_format(candidate, state)
             if candidate != path:
                 reason = "is damaged" if path.exists() else "is missing"
                 log.warning("%s %s: using the previous checkpoint, of step %d.", path, reason, state["step"])
@@ -82,6 +77,16 @@ def load(folder: Path, which: str = "last") -> dict[str, Any]:
     if which == "best" and path_in(folder).exists():
         raise ConfigError(f"checkpoint=best: {folder} has none; set watch.scores_every to keep one.")
     raise ConfigError(f"{folder} has no checkpoint ({path.relative_to(folder)}).")
+
+
+def check_format(path: Path, state: dict[str, Any]) -> None:
+    """Raise ConfigError where `state`, the content of a checkpoint, has the format of another version."""
+    if state.get("format") != FORMAT:
+        version = state.get("version", "0.1")
+        raise ConfigError(
+            f"{path} has the checkpoint format of version {version}, and this is {__version__}: use the version that "
+            "wrote it, or train again."
+        )
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -95,6 +100,20 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     is_whole = isinstance(state, dict) and state.keys() >= {"image", "step", "tricks"}
     return state if is_whole and isinstance(state.get("config"), str) else None
+
+
+def choose_ema(state: dict[str, Any], decays: list[float], ema: bool | float) -> dict[str, Any] | None:
+    """The weights in a checkpoint that `ema` chooses among the EMAs of these `decays`; None for those of G itself.
+
+    Raises ConfigError for a decay that the run has not.
+    """
+    if isinstance(ema, bool):
+        return state["ema"] if ema else None
+    if ema not in decays:
+        known = f"one of {', '.join(f'{decay:g}' for decay in decays)}, or " if decays else ""
+        raise ConfigError(f"ema={ema:g}: must be {known}true or false; this run has no EMA of that decay.")
+    networks = [state["ema"], *state.get("other_emas", [])]
+    return dict(zip(decays, networks, strict=True))[ema]
 
 
 def best_score(folder: Path, column: str, protocol: dict[str, Any]) -> float:

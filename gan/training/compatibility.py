@@ -54,7 +54,6 @@ def check_run(
             dataset.shape,
             settings.train,
             settings.watch,
-            settings.noise,
             loss,
             together,
             generator,
@@ -102,14 +101,16 @@ def check_processes(settings: Settings, tricks: Mapping[str, Trick]) -> None:
 
 def check_dataset(settings: Settings, dataset: ImageDataset) -> None:
     """A dataset that fills a batch, with classes where they are needed."""
-    batch_size, steps = settings.train.batch_size, settings.train.discriminator_steps
+    train = settings.train
+    batch_size, steps, accumulate = train.batch_size, train.discriminator_steps, train.accumulate
     kind = "images" if isinstance(dataset.shape, ImageShape) else "points"
     if batch_size > len(dataset):
         raise ConfigError(f"train.batch_size={batch_size}: must be at most the dataset's {len(dataset)} {kind}.")
-    if (images := batch_size * steps) > len(dataset):
+    if (images := batch_size * steps * accumulate) > len(dataset):
+        accumulated = f", train.accumulate={accumulate}" if accumulate > 1 else ""
         raise ConfigError(
-            f"train.discriminator_steps={steps} with train.batch_size={batch_size} takes {images} {kind} per step: "
-            f"must be at most the dataset's {len(dataset)} {kind}."
+            f"train.discriminator_steps={steps} with train.batch_size={batch_size}{accumulated} takes {images} {kind} "
+            f"per step: must be at most the dataset's {len(dataset)} {kind}."
         )
     shape = dataset.shape
     if settings.watch.scores_every and isinstance(shape, ImageShape) and shape.class_count < MIN_CLASSES:

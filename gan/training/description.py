@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from gan.config.errors import printable
 from gan.data.summary import describe_classes, describe_images, describe_skipped
+from gan.models.layers import has_batch_norm
 from gan.player import Player
 from gan.system import files
 from gan.system.console import labeled, wrapped
@@ -29,6 +30,7 @@ def describe_run(run: TrainingRun, folder: Path) -> list[str]:
         "discriminator": describe_player(config, "discriminator", players.discriminator),
         "loss": describe_loss(run, config),
         "steps": describe_length(run),
+        "accumulate": describe_accumulation(run, config),
     }
     lines = [line for label, text in parts.items() if text for line in wrapped(labeled(label, text))]
     return [*lines, labeled("curves", f"tensorboard --logdir {shlex.quote(files.relative_path(folder.parent))}")]
@@ -69,14 +71,14 @@ def describe_player(config: dict[str, Any], name: str, player: Player) -> str:
 def describe_loss(run: TrainingRun, config: dict[str, Any]) -> str:
     """Loss, tricks and EMA."""
     tricks = f"tricks {', '.join(config['trick'])}" if config["trick"] else "no tricks"
-    decay = run.settings.train.ema_decay
-    return f"{type(run.loss).__name__}; {tricks}; {'no EMA' if decay is None else f'EMA of G {decay}'}"
+    decays = ", ".join(str(ema.decay) for ema in run.emas)
+    return f"{type(run.loss).__name__}; {tricks}; {f'EMA of G {decays}' if decays else 'no EMA'}"
 
 
 def describe_length(run: TrainingRun) -> str:
     """The steps to make, and which limit ends them where there are two."""
     train, in_epochs = run.settings.train, run.steps_of_epochs
-    epochs = run.total_steps * train.discriminator_steps / run.batches.per_epoch
+    epochs = run.total_steps * run.batches_per_step / run.batches.per_epoch
     reason = ""
     if train.max_steps and in_epochs:
         limits = {train.max_steps: f"train.max_steps={train.max_steps}", in_epochs: f"train.epochs={train.epochs}"}
@@ -85,7 +87,21 @@ def describe_length(run: TrainingRun) -> str:
     start = f"{run.step:,} to " if run.step else ""
     kind = "points" if run.generator.pixel_range is None else "images"
     updates = f" and {train.discriminator_steps} updates of D" if train.discriminator_steps > 1 else ""
-    return f"{start}{run.total_steps:,} of {train.batch_size} {kind}{updates}, {epochs:.4g} epochs{reason}"
+    size = f"{train.accumulate} x {train.batch_size}" if train.accumulate > 1 else train.batch_size
+    return f"{start}{run.total_steps:,} of {size} {kind}{updates}, {epochs:.4g} epochs{reason}"
+
+
+def describe_accumulation(run: TrainingRun, config: dict[str, Any]) -> str:
+    """What is not as with one large batch where train.accumulate makes several of it; empty where all is."""
+    train = run.settings.train
+    names = [name for name, node in config["trick"].items() if "_target_" in node]
+    networks = {"G": run.players.generator.network, "D": run.players.discriminator.network}
+    parts = [f"BatchNorm in {name}" for name, network in networks.items() if has_batch_norm(network)]
+    parts += [name for name, trick in zip(names, run.tricks.tricks, strict=True) if trick.needs_whole_batch]
+    if train.accumulate == 1 or not parts:
+        return ""
+    sees, images = "sees" if len(parts) == 1 else "see", train.accumulate * train.batch_size
+    return f"{', '.join(parts)} {sees} {train.batch_size} images at a time, and not {images}"
 
 
 def describe_progress(run: TrainingRun, metrics: dict[str, float]) -> str:

@@ -14,10 +14,14 @@ class EMA:
     Args:
         decay: of the average, per step. It starts smaller, as (1 + step) / (10 + step), so that the initial weights are
             soon forgotten.
+
+    Attributes:
+        warms_up: false where the initial weights are those of a trained generator, and `decay` holds from the start.
     """
 
     def __init__(self, network: Generator, decay: float) -> None:
         self.network, self.decay = copy.deepcopy(network).eval().requires_grad_(False), decay
+        self.warms_up = True
         self.weights: list[Tensor] = list(self.network.parameters())
         self.current_weights: list[Tensor] = list(network.parameters())
         self.buffers: dict[
@@ -31,7 +35,7 @@ class EMA:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step` updates."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warms_up else self.decay
         torch._foreach_lerp_(self.weights, self.current_weights, 1 - decay)
         for buffers, current in self.buffers.values():
             torch._foreach_copy_(buffers, current)

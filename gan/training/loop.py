@@ -12,7 +12,7 @@ from torch import Tensor
 from gan import __version__, sampling
 from gan.data.datasets import scale_images
 from gan.numerics import are_finite
-from gan.step import Batch, step
+from gan.step import step
 from gan.system import console, distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
@@ -21,6 +21,7 @@ from gan.training.clock import Estimate, TrainingClock
 from gan.training.description import describe_run
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
+from gan.tricks.base import Batch
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ def train_steps(
         clock.begin_step()
         run.metrics.add(training_step(run))
         run.step += 1
-        if run.ema:
-            run.ema.update(run.step)
+        for ema in run.emas:
+            ema.update(run.step)
         logger.progress_bar.update()
         if line := estimate.say(run.step, clock.seconds):
             log.info(line)
@@ -143,7 +144,7 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
     The metrics may be overwritten by the next step.
     """
-    seed, count = run.settings.seed, run.settings.train.discriminator_steps
+    seed, count = run.settings.seed, run.batches_per_step
     own_rank = [RANK] if WORLD_SIZE > 1 else []  # each process draws dropout masks of its own
     randomness.reseed(run.device, seed, "layers", run.step, *own_rank)
     for i, generator in enumerate(run.noise_generators):
@@ -159,15 +160,17 @@ def training_step(run: TrainingRun) -> dict[str, Tensor]:
 
 
 def update_players(run: TrainingRun, *located: Tensor) -> dict[str, Tensor]:
-    """Draw noise, read images, and make a step. `located` is what `Batches.locate` found for each of D's updates."""
+    """Draw noise, read images, and make a step. `located` is what `Batches.locate` found for each of D's batches."""
     train, local_slice = run.settings.train, run.batches.local_slice
-    noise = [run.noise.sample(train.batch_size, generator)[local_slice] for generator in run.noise_generators]
-    tensors_per_batch = len(located) // train.discriminator_steps
+    large = [run.noise.sample(train.accumulate * train.batch_size, generator) for generator in run.noise_generators]
+    noise = [batch[local_slice] for update in large for batch in update.split(train.batch_size)]
+    tensors_per_batch = len(located) // run.batches_per_step
     batches = []
-    for i in range(train.discriminator_steps):
+    for i in range(run.batches_per_step):
         real = run.batches.read(*located[i * tensors_per_batch :][:tensors_per_batch])
         batches.append(Batch(scale_images(real.images, run.generator.pixel_range), noise[i], real.labels))
-    batches.append(batches[-1]._replace(noise=noise[-1]))  # G's update has the last real images of D's, and other noise
+    last = slice(-train.accumulate, None)  # G's update has the last real images of D's, and other noise
+    batches += [batch._replace(noise=other) for batch, other in zip(batches[last], noise[last], strict=True)]
     return step(run.players, run.loss, run.tricks, train.update, train.reuse_fakes, batches)
 
 
@@ -182,8 +185,8 @@ def find_non_finite(run: TrainingRun) -> str | None:
             run.step = failed_at
             return f"the {name}'s loss or gradient was not finite at step {failed_at}; its update was skipped."
     parts = {f"{name}'s {part}": it for name, player in players.items() for part, it in player.saved_tensors().items()}
-    if run.ema:
-        parts["generator's EMA"] = run.ema.weights
+    for ema in run.emas:
+        parts[f"generator's EMA of decay {ema.decay:g}"] = ema.weights
     for part, is_finite in zip(parts, are_finite(list(parts.values())), strict=True):
         if not is_finite:
             return f"the {part} became infinite or NaN by step {run.step}; the checkpoint before is kept."

@@ -37,6 +37,7 @@ class TrainingRun:
         hparams: what was chosen, by group and setting, for TensorBoard's HParams tab.
         generator: G without optimizer and precision, as `players.generator.network`.
         reference: real images that generated ones are scored against; None if they are not scored.
+        emas: of G, one for each decay; the first one generates the images of the run.
         graphs: repeat steps on a GPU; None where they are not used.
         step: updates of G so far.
         seconds: training time so far, as TrainingClock counts it.
@@ -51,7 +52,7 @@ class TrainingRun:
     image: DataShape
     players: Players
     generator: Generator
-    ema: EMA | None
+    emas: list[EMA]
     loss: Loss
     tricks: Tricks
     noise: Noise
@@ -75,9 +76,19 @@ class TrainingRun:
         self.fixed_noise = self.noise.sample(count, random_generator, watch.noise_scale).to(self.device)
 
     @property
+    def ema(self) -> EMA | None:
+        """The EMA of G that generates the images of the run, if there is one."""
+        return self.emas[0] if self.emas else None
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of real images that D sees in a step."""
+        return self.settings.train.discriminator_steps * self.settings.train.accumulate
+
+    @property
     def images_per_step(self) -> int:
         """Real images that D sees in a step."""
-        return self.settings.train.batch_size * self.settings.train.discriminator_steps
+        return self.settings.train.batch_size * self.batches_per_step
 
     @property
     def total_steps(self) -> int:
@@ -87,19 +98,19 @@ class TrainingRun:
     @property
     def steps_of_epochs(self) -> int | None:
         """Updates of G in `train.epochs`; None without this limit."""
-        train = self.settings.train
-        return train.epochs and math.ceil(train.epochs * self.batches.per_epoch / train.discriminator_steps)
+        epochs = self.settings.train.epochs
+        return epochs and math.ceil(epochs * self.batches.per_epoch / self.batches_per_step)
 
     @property
     def epoch(self) -> float:
         """Epochs so far; in one, D sees every real image once."""
-        return self.step * self.settings.train.discriminator_steps / self.batches.per_epoch
+        return self.step * self.batches_per_step / self.batches.per_epoch
 
     def count_periods(self, period: Period, step: int) -> int:
         """How often a period, 500 steps or `2 epochs`, has passed after `step` updates."""
         if isinstance(period, int):
             return step // period
-        return step * self.settings.train.discriminator_steps // (int(period.split()[0]) * self.batches.per_epoch)
+        return step * self.batches_per_step // (int(period.split()[0]) * self.batches.per_epoch)
 
     def is_due(self, periods: Periods, step: int) -> bool:
         """Whether something with these periods happens after `step` updates."""
@@ -167,6 +178,8 @@ class TrainingRun:
             "generator": self.players.generator.network.state_dict(),
             "discriminator": self.players.discriminator.network.state_dict(),
             "ema": self.ema.network.state_dict() if self.ema else None,
+            "other_emas": [ema.network.state_dict() for ema in self.emas[1:]],
+            "ema_warms_up": self.ema.warms_up if self.ema else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "tricks": self.tricks.state_dict(),
             "metrics": self.metrics.state_dict(),
@@ -178,7 +191,9 @@ class TrainingRun:
         networks = state["generator"], state["discriminator"]
         for player, network, optimizer in zip(self.players, networks, state["optimizers"], strict=True):
             player.load_state_dict(network, optimizer)
-        if self.ema:
-            self.ema.network.load_state_dict(state["ema"])
+        others = state.get("other_emas", [])  # a checkpoint from before this entry and the next has neither
+        for ema, network in zip(self.emas, [state["ema"], *others], strict=bool(self.emas)):
+            ema.network.load_state_dict(network)
+            ema.warms_up = state.get("ema_warms_up", True)
         self.tricks.load_state_dict(state["tricks"])
         self.metrics.load_state_dict(state["metrics"], self.device)

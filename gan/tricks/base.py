@@ -6,16 +6,31 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from gan.config.schema import Noise, Train, Watch
+from gan.config.schema import Train, Watch
 from gan.data.datasets import ImageDataset
 from gan.data.image_shape import DataShape
 from gan.losses import Loss
 from gan.models.base import Discriminator, Generator
+from gan.player import Players
 
-LogitsFunction = Callable[
-    [Tensor], Tensor
-]  # images (B, C, H, W) or points (B, d) to D's logits (B,), differentiable twice
+# Images are (B, C, H, W), or points (B, d)
+LogitsFunction = Callable[[Tensor], Tensor]  # images to D's logits (B,), differentiable twice
+Pair = tuple[Tensor, Tensor]  # of real and of fake
 FeaturesFunction = Callable[[Tensor], Tensor]  # images (B, C, H, W) to D's features (B, ...)
+
+
+class Batch(NamedTuple):
+    """The data for one update.
+
+    Args:
+        real: images (B, C, H, W) in the pixel range of the generator.
+        noise: (B, noise_dim), the input of the generator.
+        labels: classes int64 (B,) of the real and of the fake images; None if the networks are unconditional.
+    """
+
+    real: Tensor
+    noise: Tensor
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,6 @@ class TrickContext:
     image: DataShape
     train: Train
     watch: Watch
-    noise: Noise
     loss: Loss
     tricks: "Tricks"
     generator: Generator
@@ -48,6 +62,7 @@ class Trick:
     uses_features: ClassVar[bool] = False  # whether it needs a discriminator that has features
     uses_labels: ClassVar[bool] = False  # whether both networks receive class labels
     images_only: ClassVar[bool] = False  # whether it changes images as images, and means nothing for points
+    uses_noise: ClassVar[bool] = False  # whether it compares a fake image with the noise that it was made of
     needs_whole_batch: ClassVar[bool] = False  # whether it is wrong on a part of a batch, as with several processes
     images_per_logit: int = 1  # how many images D classifies together
 
@@ -91,6 +106,19 @@ class Trick:
 
     def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Terms to add to D's loss, by name (0-d), for the augmented images (B, C, H, W)."""
+        return {}
+
+    def discriminator_terms(self, players: Players, batch: Batch, inputs: Pair, logits: Pair) -> dict[str, Tensor]:
+        """Terms to add to D's loss, by name (0-d).
+
+        Args:
+            inputs: real and fake images (B, C, H, W) as D saw them, augmented.
+            logits: D's logits (B,) of them.
+        """
+        return {}
+
+    def generator_terms(self, players: Players, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """Terms to add to G's loss, by name (0-d). `fake` (B, C, H, W) is augmented, and carries the graph of G."""
         return {}
 
     def generator_loss(self, loss: Tensor, features: FeaturesFunction, real: Tensor, fake: Tensor) -> Tensor:
@@ -157,6 +185,14 @@ class Tricks(Trick):
 
     def penalties(self, logits_of: LogitsFunction, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         return {name: term for trick in self.tricks for name, term in trick.penalties(logits_of, real, fake).items()}
+
+    def discriminator_terms(self, players: Players, batch: Batch, inputs: Pair, logits: Pair) -> dict[str, Tensor]:
+        terms = [trick.discriminator_terms(players, batch, inputs, logits) for trick in self.tricks]
+        return {name: term for named in terms for name, term in named.items()}
+
+    def generator_terms(self, players: Players, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        terms = [trick.generator_terms(players, batch, fake) for trick in self.tricks]
+        return {name: term for named in terms for name, term in named.items()}
 
     def generator_loss(self, loss: Tensor, features: FeaturesFunction, real: Tensor, fake: Tensor) -> Tensor:
         def augmented_features(images: Tensor) -> Tensor:  # D sees augmented images only

@@ -40,10 +40,16 @@ class Clusters(Conditional):
     def check(self, context: TrickContext) -> None:
         if sum(trick.uses_labels for trick in context.tricks.tricks) > 1:
             raise ConfigError("trick=clusters does not go with trick=conditional: D's logit would have two classes.")
-        if context.noise.kind == "uniform":
+        if context.tricks.any("uses_noise"):
+            raise ConfigError(
+                "trick=clusters does not go with trick=infogan: both read the first numbers of the noise."
+            )
+        noise = context.generator.noise
+        assert noise is not None
+        if noise.kind == "uniform":
             raise ConfigError("trick=clusters does not go with noise.kind=uniform: choose normal or sphere.")
-        if context.noise.dim < 2:
-            raise ConfigError(f"trick=clusters with noise.dim={context.noise.dim}: must be >= 2.")
+        if noise.dim < 2:
+            raise ConfigError(f"trick=clusters with noise.dim={noise.dim}: must be >= 2.")
         self.check_networks(context)
 
     def label_images(self, dataset: ImageDataset) -> Tensor:

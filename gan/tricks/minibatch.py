@@ -129,6 +129,8 @@ class Packing(Trick):
             raise ConfigError(
                 "trick=packing does not go with trick=conditional or clusters: a logit would have several classes."
             )
+        if context.tricks.any("uses_noise"):
+            raise ConfigError("trick=packing does not go with trick=infogan: a logit would have several codes.")
         if not weight_layers(context.discriminator.features):
             raise ConfigError("trick=packing widens D's first layer, and this D has no layer before its logit.")
 

@@ -37,6 +37,8 @@ class Replay(Trick):
             raise ConfigError(
                 "trick=replay does not go with trick=conditional or clusters: its buffer holds no labels."
             )
+        if context.tricks.any("uses_noise"):
+            raise ConfigError("trick=replay does not go with trick=infogan: its buffer holds no codes.")
         if not 0 < count <= self.images:
             raise ConfigError(
                 f"trick.replay.fraction={self.fraction} of train.batch_size={train.batch_size} is {count} images: must "

@@ -39,6 +39,6 @@ def test_an_option_lists_every_keyword_argument(group, option):
 
 def test_every_trick_has_an_experiment_for_the_ablation():
     names = {path.stem for path in (CONF / "experiment" / "trick").glob("*.yaml")}
-    assert names == {*options("trick"), "ema", "none", "mixed_batches"}
+    assert names == {*options("trick"), "acgan", "ema", "none", "mixed_batches"}
     for name in sorted(names):
         check.check_config(composed(f"experiment=trick/{name}"))

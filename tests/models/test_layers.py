@@ -8,9 +8,11 @@ from hydra.utils import instantiate
 from torch import nn
 
 from gan import sampling
+from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
 from gan.models import layers
-from tests.conftest import composed
+from gan.training import loop
+from tests.conftest import NARROW, composed
 from tests.models.conftest import NOISE_DIM, build_pair
 
 SMALL = ImageShape(1, 8)
@@ -130,3 +132,46 @@ def test_a_generator_in_use_has_torchs_own_convolution(monkeypatch):
     assert layer(torch.randn(2, 6, 7, 7)).shape == (2, 1, 14, 14)
     with pytest.raises(TypeError):
         layer.train()(torch.randn(2, 6, 7, 7))
+
+
+def test_self_attention_sums_up_the_values_of_all_places_by_the_softmax_of_keys_and_queries():
+    layer = layers.SelfAttention(1)
+    with torch.no_grad():
+        for convolution, weight in ((layer.query, 1.0), (layer.key, 1.0), (layer.value, 10.0), (layer.output, 1.0)):
+            convolution.weight.fill_(weight)
+            convolution.bias.zero_()
+        layer.gamma.fill_(0.5)
+    maps = torch.tensor([[[[0.0, 1.0]]]])
+    # The place with query 0 sees both alike: (0 + 10) / 2. That with query 1 sees the keys 0 and 1 as 1 to e.
+    e = math.e
+    assert layer(maps).flatten().tolist() == pytest.approx([0 + 0.5 * 5, 1 + 0.5 * 10 * e / (1 + e)], rel=1e-5)
+    assert torch.equal(layers.SelfAttention(16)(torch.ones(2, 16, 3, 3)), torch.ones(2, 16, 3, 3))  # at the start
+
+
+@pytest.mark.parametrize("model", ["dcgan", "residual"])
+@pytest.mark.parametrize(("attention", "side"), [(16, 14), (7, 7), (13, 7)])
+def test_the_largest_feature_map_of_at_most_the_given_side_has_self_attention(model, attention, side):
+    sizes = [f"model.{player}.attention={attention}" for player in ("generator", "discriminator")]
+    generator, discriminator = build_pair(model, ImageShape(1, 28), *sizes)
+    seen = []
+    for network in (generator, discriminator):
+        found = [module for module in network.modules() if isinstance(module, layers.SelfAttention)]
+        assert len(found) == 1
+        found[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2:]))
+    discriminator(generator(torch.randn(2, NOISE_DIM)))
+    assert seen == [(side, side), (side, side)]
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_self_attention_of_less_than_the_smallest_feature_map_is_one_sentence(make_run, player):
+    with pytest.raises(ConfigError, match=rf"model\.{player}\.attention=2"):
+        make_run("model=dcgan", f"model.{player}.attention=2")
+
+
+def test_self_attention_trains_with_a_gradient_penalty_and_spectral_normalization(make_run):
+    chosen = ["model=dcgan", "dataset.image_size=16", *NARROW["dcgan"], "model.discriminator.attention=8"]
+    run = make_run(*chosen, "model.generator.attention=8", "trick=[r1,spectral_norm]")
+    for step in range(3):
+        run.step = step
+        assert all(value.isfinite() for value in loop.training_step(run).values())
+    assert all(module.gamma != 0 for module in run.generator.modules() if isinstance(module, layers.SelfAttention))

@@ -44,6 +44,7 @@ def test_five_steps_and_five_more_equal_ten_to_the_bit(train_here, tmp_path, log
     [
         "replay,adaptive_augment,track_failures,generator_noise",
         "conditional,minibatch_discrimination,generator_dropout",
+        "lecam,historical_averaging,infogan,virtual_batch_norm",
     ],
 )
 def test_every_trick_with_a_state_resumes_to_the_bit(make_run, model, tricks):

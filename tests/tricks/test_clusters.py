@@ -85,6 +85,7 @@ def test_a_dataset_without_classes_has_clusters(tmp_path, cache):
     [
         (["trick=[clusters,conditional]"], "conditional"),
         (["trick=[clusters,packing]"], "packing"),
+        (["trick=[clusters,infogan]"], "infogan"),
         (["trick=[clusters,replay]"], "replay"),
         (["trick=[clusters]", "noise.kind=uniform"], r"noise\.kind=uniform"),
         (["trick=[clusters]", "noise.dim=1"], r"noise\.dim=1"),

@@ -11,6 +11,7 @@ from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape
 from gan.models.base import Discriminator, Generator
 from gan.training import build, loop
+from gan.tricks.base import Batch
 from gan.tricks.conditional import Conditional
 from tests.conftest import IMAGE_MODELS, composed, narrow
 
@@ -88,3 +89,39 @@ def test_conditional_needs_new_fake_images_where_the_labels_change(make_run, ste
         return
     with pytest.raises(ConfigError, match=r"train\.discriminator_steps=2"):
         make_run("trick=[conditional]", *overrides, *narrow("mlp"))
+
+
+def test_with_acgan_d_predicts_the_class_in_place_of_being_given_it(make_run):
+    run = make_run("trick=[conditional]", "trick.conditional.kind=acgan", "trick.conditional.class_weight=2",
+                   "model.discriminator.dropout=0", *narrow("mlp"))  # fmt: skip
+    discriminator, batch = run.players.discriminator, run.batches[0]
+    images = torch.randn(8, 1, 28, 28)
+    assert torch.equal(discriminator(images, batch.labels), discriminator(images, (batch.labels + 1) % 10))
+    scores = discriminator.predict("classes", images)
+    chosen = scores.log_softmax(1)[torch.arange(8), batch.labels]
+    terms = run.tricks.generator_terms(run.players, Batch(images, torch.empty(8, 0), batch.labels), images)
+    assert terms["classes"].item() == pytest.approx(-2 * chosen.mean().item(), rel=1e-5)
+    pair = (images, -images)
+    both = run.tricks.discriminator_terms(run.players, Batch(images, torch.empty(8, 0), batch.labels), pair, None)
+    negative = discriminator.predict("classes", -images).log_softmax(1)[torch.arange(8), batch.labels]
+    assert both["classes"].item() == pytest.approx(-2 * (chosen.mean() + negative.mean()).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("update", ["discriminator_first", "simultaneous"])
+def test_with_acgan_both_players_lower_the_error_of_the_class(make_run, update):
+    run = make_run("trick=[conditional]", "trick.conditional.kind=acgan", f"train.update={update}", "model=dcgan",
+                   "dataset.image_size=16", "train.batch_size=32", *narrow("dcgan"))  # fmt: skip
+    values = []
+    for step in range(60):
+        run.step = step
+        metrics = loop.training_step(run)
+        values.append([metrics[f"{name}/classes"].item() for name in ("generator", "discriminator")])
+    assert values[0][0] > 2 and values[0][1] > 4  # log 10, and twice that
+    assert values[-1][0] < values[0][0] and values[-1][1] < values[0][1]
+    assert metrics["generator/loss"] > metrics["generator/classes"]
+
+
+def test_without_acgan_d_predicts_no_class(make_run):
+    run = make_run("trick=[conditional]", *narrow("mlp"))
+    assert not run.players.discriminator.network.heads
+    assert not [name for name in loop.training_step(run) if name.endswith("classes")]

@@ -27,9 +27,7 @@ def prepare(unrolled: Unrolled, discriminator: nn.Module, loss: Loss, *others: T
     settings = check.check_config(composed())
     generator = Generator(nn.Linear(2, 1), pixel_range=None)
     tricks = Tricks([unrolled, *others])
-    context = TrickContext(
-        PointShape(1), settings.train, settings.watch, settings.noise, loss, tricks, generator, discriminator
-    )
+    context = TrickContext(PointShape(1), settings.train, settings.watch, loss, tricks, generator, discriminator)
     unrolled.check(context)
     unrolled.begin_step(0)
     return unrolled
