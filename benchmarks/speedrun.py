@@ -121,20 +121,21 @@ def main() -> None:
     print_row(["seed", *(f"seconds to FID {each:g}" for each in THRESHOLDS), "lowest FID", "seconds", "memory, MiB"])
     print_row(["---"] * (len(THRESHOLDS) + 4))
     results: list[Result] = []
-    for seed in args.seeds:
-        with tempfile.TemporaryDirectory() as name:
-            run = Path(name, "run")
-            last = run / "checkpoints" / "last.pt"
+    with tempfile.TemporaryDirectory() as name:
+        checkpoints = {seed: Path(name, str(seed), "run", "checkpoints", "last.pt") for seed in args.seeds}
+        followed = {}
+        for seed, last in checkpoints.items():  # all run before any is scored
             if args.loop:
                 command = ["-m", "benchmarks.tutorial", f"--side={args.loop}", f"--seed={seed}", f"--out={last}"]
             else:
-                command = ["train.py", *overrides, f"seed={seed}", f"hydra.run.dir={run}"]
-            snapshots, memory = follow(command, last, args.minutes)
-            score = scorer.score_loop if args.loop else scorer.score_run
-            results.append(Result(seed, score_snapshots(snapshots, last, score), memory))
-        print_row(describe(results[-1]))
-        if args.out:
-            args.out.write_text(json.dumps([result._asdict() for result in results], indent=2) + "\n")
+                command = ["train.py", *overrides, f"seed={seed}", f"hydra.run.dir={last.parent.parent}"]
+            followed[seed] = follow(command, last, args.minutes)
+        score = scorer.score_loop if args.loop else scorer.score_run
+        for seed, (snapshots, memory) in followed.items():
+            results.append(Result(seed, score_snapshots(snapshots, checkpoints[seed], score), memory))
+            print_row(describe(results[-1]))
+            if args.out:
+                args.out.write_text(json.dumps([result._asdict() for result in results], indent=2) + "\n")
     print_row(["mean", *(describe_mean(results, each) for each in THRESHOLDS), "", "", ""])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gan.config import CONF
 from gan.config.renamed import RENAMED
 
-MAX_LIST = 200  # characters of a list of choices in a message
+MAX_LIST = 250  # characters of a list of choices in a message
 
 
 class ConfigError(Exception):

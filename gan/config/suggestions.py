@@ -41,6 +41,7 @@ NAMES_ELSEWHERE = {
     "train.weight_clip": "clip_value",
     "watch.log_every": "log_interval print_freq",
 }
+SPECIAL = ("points", "linear")  # options for points in the plane, suggested only where no other has the setting
 SYNONYMS = {name: ours for ours, names in NAMES_ELSEWHERE.items() for name in names.split()}
 
 
@@ -75,7 +76,7 @@ def known_settings(settings: Mapping[str, Any], has_hydra: bool) -> dict[str, li
     if groups:  # train.py's
         known["hydra.run.dir"] = []
     for group in groups:
-        for option in sorted(option_files(group), key=len):
+        for option in sorted(option_files(group), key=lambda option: (option in SPECIAL, len(option))):
             for setting in option_settings(group, option):
                 known.setdefault(setting, [choose(group, option, settings)])
     return {name: choice for name, choice in known.items() if not last(name).startswith("_")}

@@ -41,6 +41,11 @@ def check_run(
     together = Tricks(list(tricks.values()))
     check_dataset(settings, dataset)
     check_kind(settings, dataset.shape, tricks, generator)
+    if dataset.missing_classes and "conditional" in tricks:
+        raise ConfigError(
+            f"trick=conditional needs classes, and {dataset.missing_classes}: move it into one of them or away, or "
+            "give it a label."
+        )
     check_networks(settings, dataset.shape, generator, discriminator, Tricks([]))
     check_batch_norm(settings.train.batch_size, together.images_per_logit, generator, discriminator)
     for name, trick in tricks.items():

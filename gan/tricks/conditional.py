@@ -64,11 +64,6 @@ class Conditional(Trick):
             )
 
     def label_images(self, dataset: ImageDataset) -> Tensor | None:
-        if dataset.missing_classes:
-            raise ConfigError(
-                f"trick=conditional needs classes, and {dataset.missing_classes}: move it into one of them or away, or "
-                "give it a label."
-            )
         return dataset.labels
 
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:

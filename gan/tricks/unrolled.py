@@ -32,7 +32,7 @@ class Unrolled(Trick):
 
     def check(self, context: TrickContext) -> None:
         if context.tricks.any("uses_labels"):
-            raise ConfigError("trick=unrolled does not go with trick=conditional: it sees no labels.")
+            raise ConfigError("trick=unrolled does not go with trick=conditional or clusters: it sees no labels.")
         others = [trick for trick in context.tricks.tricks if type(trick).generator_loss is not Trick.generator_loss]
         if len(others) > 1:
             raise ConfigError("trick=unrolled does not go with trick=feature_matching: each has another loss for G.")

@@ -78,8 +78,8 @@ def prepend_reference(generator: Generator, inputs: tuple[Any, ...]) -> tuple[An
     """The noise, and labels if there are any, with those of the reference batch before them."""
     noise, labels = (*inputs, None)[:2]
     reference = generator.get_buffer("reference_noise").to(noise.dtype)
-    if labels is not None:
-        classes = torch.arange(len(reference), device=labels.device) % generator.class_count
+    if labels is not None and generator.label_embedding is not None:
+        classes = torch.arange(len(reference), device=labels.device) % generator.label_embedding.num_embeddings
         labels = torch.cat([classes, labels])
     return torch.cat([reference, noise]), labels
 

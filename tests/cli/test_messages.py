@@ -16,7 +16,7 @@ from tests.conftest import composed
 
 # What is typed, and what the sentence must name: the setting, and options or limits.
 TYPED = [
-    (["model=foo"], ["model=foo", "dcgan_wide, maxout, mlp"]),
+    (["model=foo"], ["model=foo", "dcgan_wide, linear, maxout, mlp"]),
     (["trick=[smothing]"], ["trick=smothing", "label_smoothing"]),
     (["optim.generator.lrr=1"], ["optim.generator.lrr", "betas"]),
     (["optim.generator.lr=abc"], ["optim.generator.lr=abc", "number"]),

@@ -31,7 +31,11 @@ WRONG = [
     (["optim.generator.betas=[0.5,0.9,0.9]"], "optim.generator.betas=", "shorter"),
     (["optim.generator.betas=[1.0,0.999]"], "optim.generator.betas.0=1.0", "< 1"),
     (["optim=goodfellow2014", "optim.schedule.lr.factor=0.5"], "optim.schedule.lr.factor=0.5", ">= 1"),
-    (["model.generator.output=relu"], "model.generator.output=relu", "'tanh', 'tanh_unit', 'sigmoid' or 'linear'"),
+    (
+        ["model.generator.output=relu"],
+        "model.generator.output=relu",
+        "'tanh', 'tanh_unit', 'sigmoid', 'linear' or 'points'",
+    ),
     (["model.generator.hidden=64"], "model.generator.hidden=64", "list"),
     (["model.discriminator.dropout=1.5"], "model.discriminator.dropout=1.5", "< 1"),
     (["model.discriminator.dropout=[0.1,1.5,0]"], "model.discriminator.dropout.1=1.5", "< 1"),

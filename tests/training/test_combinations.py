@@ -107,7 +107,7 @@ INCOMPATIBLE = {
     "clusters": ["conditional", "infogan", "packing", "replay", "unrolled"],
     "conditional": ["packing", "replay", "unrolled"],
     "feature_matching": ["unrolled"],
-    "infogan": ["packing", "replay", "unrolled"],
+    "infogan": ["packing", "replay"],
     "minibatch_discrimination": PENALTIES,
     "r1": ["dragan", "wgan_gp"],  # gradient norms of 0 and of 1
     "r2": ["dragan", "wgan_gp"],

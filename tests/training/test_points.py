@@ -32,7 +32,8 @@ def train_steps(run, count=2):
 
 @pytest.mark.parametrize("trick", options("trick"))
 def test_every_trick_trains_on_points_or_says_that_it_is_for_images(make_run, trick):
-    norm = ["model.discriminator.norm=batch"] if trick == "separate_batches" else []
+    player = {"separate_batches": "discriminator", "virtual_batch_norm": "generator"}.get(trick)
+    norm = [f"model.{player}.norm=batch"] if player else []
     if trick in IMAGES_ONLY:
         with pytest.raises(ConfigError, match=rf"^trick={trick}[^\n]*\.$"):
             make_run(*POINTS, f"trick=[{trick}]")

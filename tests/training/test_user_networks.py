@@ -48,10 +48,10 @@ class PlainD(nn.Module):
 
 
 class DerivedG(base.Generator):
-    def __init__(self, image, noise_dim):
-        shape = (image.channels, image.size, image.size)
+    def __init__(self, image, noise_dim, norm=False):
+        shape, norms = (image.channels, image.size, image.size), [nn.BatchNorm1d(16)] if norm else []
         super().__init__(nn.Sequential(
-            nn.Linear(noise_dim, 16), nn.ReLU(), nn.Linear(16, image.pixels), nn.Tanh(), nn.Unflatten(1, shape)
+            nn.Linear(noise_dim, 16), *norms, nn.ReLU(), nn.Linear(16, image.pixels), nn.Tanh(), nn.Unflatten(1, shape)
         ))
 
 
@@ -159,8 +159,15 @@ def train_two_steps(run):
     )
 
 
-NEEDS_FEATURES = ["conditional", "feature_matching", "minibatch_discrimination", "minibatch_stddev"]
-NEEDS_BATCH_NORM = ["separate_batches"]
+NEEDS_FEATURES = [
+    "clusters",
+    "conditional",
+    "feature_matching",
+    "infogan",
+    "minibatch_discrimination",
+    "minibatch_stddev",
+]
+NEEDS_BATCH_NORM = ["separate_batches", "virtual_batch_norm"]
 OTHERS = [name for name in options("trick") if name not in NEEDS_FEATURES + NEEDS_BATCH_NORM]
 
 
@@ -191,8 +198,9 @@ def test_a_trick_that_needs_features_is_an_error_that_names_it_where_the_discrim
 
 @pytest.mark.parametrize("trick", options("trick"))
 def test_a_pair_of_the_base_classes_trains_with_every_trick(own_run, trick):
-    norm = {"norm": True} if trick in NEEDS_BATCH_NORM else {}
-    train_two_steps(own_run(DERIVED, f"trick=[{trick}]", discriminator=norm))
+    player = {"separate_batches": "discriminator", "virtual_batch_norm": "generator"}.get(trick)
+    norm = {player: {"norm": True}} if player else {}
+    train_two_steps(own_run(DERIVED, f"trick=[{trick}]", **norm))
 
 
 def test_every_loss_trains_a_plain_pair_in_bf16(own_run):
