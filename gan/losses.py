@@ -29,6 +29,7 @@ class Loss(ABC):
     generator_sees_real: ClassVar[bool] = False  # whether G's loss needs the logits of real images
     requires_lipschitz: ClassVar[bool] = False  # whether D's loss has no lower bound unless D is Lipschitz
     zero_is_undecided: ClassVar[bool] = True  # whether a positive logit means real, and a negative one fake
+    sigmoid_is_probability: ClassVar[bool] = False  # whether D learns the log-odds that an image is real
     terms: Literal["sum", "mean"] = "sum"
     label_flip_probability: DropoutRate = 0.0
 
@@ -75,6 +76,7 @@ class NonSaturating(Loss):
         fake_target: the same for fake images.
     """
 
+    sigmoid_is_probability: ClassVar[bool] = True
     real_target: Target = 1.0
     fake_target: Target = 0.0
 
@@ -129,6 +131,7 @@ class NaiveLog(Loss):
         saturating: whether G minimizes log(1 - D(G(z))) in place of -log D(G(z)).
     """
 
+    sigmoid_is_probability: ClassVar[bool] = True
     saturating: bool = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:

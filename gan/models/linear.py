@@ -15,7 +15,8 @@ class Constant(nn.Module):
         self.point = nn.Parameter(point)
 
     def forward(self, noise: Tensor) -> Tensor:
-        return self.point.expand(len(noise), -1)
+        # No view of the weight: with train.reuse_fakes D sees these points after G's update.
+        return self.point * noise.new_ones(len(noise), 1)
 
 
 class Generator(base.Generator):

@@ -149,9 +149,13 @@ def as_state(point: tuple[float, float]) -> Tensor:
 
 
 def can_analyze(tricks: Tricks) -> bool:
-    """Whether the theory holds for these tricks: none that changes a network, or mixes the images of a batch."""
-    hooks = ("modify_networks", "generator_loss", "replay")
-    return all(getattr(type(trick), hook) is getattr(Trick, hook) for trick in tricks.tricks for hook in hooks)
+    """Whether the theory holds for these tricks: none that changes a network, adds terms of its own to a loss, mixes
+    the images of a batch, or acts in some steps only."""
+    hooks = ("modify_networks", "generator_loss", "discriminator_terms", "generator_terms", "replay")
+    is_lazy = any(isinstance(trick, R1) and trick.every > 1 for trick in tricks.tricks)
+    return not is_lazy and all(
+        getattr(type(trick), hook) is getattr(Trick, hook) for trick in tricks.tricks for hook in hooks
+    )
 
 
 def judge_step(eigenvalues: np.ndarray) -> Verdict:

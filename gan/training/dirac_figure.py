@@ -28,15 +28,17 @@ def draw_dirac(
     verdict: str,
     expected: str | None,
     title: str = "",
+    why_none: str = "a step has no derivative at the equilibrium",
 ) -> None:
     """Write a PNG of a run's path, from light to dark, over the vector field, with eigenvalues in the unit circle.
 
     Args:
         trajectory: (theta, psi) at the start and after each step (T, 2).
         field: from points (theta, psi) of shape (k, 2) to their velocities (k, 2).
-        eigenvalues: of a training step at the equilibrium (2,); None: it has no derivative there.
+        eigenvalues: of a training step at the equilibrium (2,); None: it has none.
         verdict: what the path does.
         expected: what the theory says; None: nothing.
+        why_none: why there are no eigenvalues, if so.
     """
     with figure_style(verdict, expected or "", title):
         figure = Figure((WIDTH, HEIGHT))
@@ -45,7 +47,7 @@ def draw_dirac(
         figure.legend(*axis.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.65, 0.875), fontsize=7.5)
         draw_eigenvalues(figure.add_axes((0.72, 0.29, 0.24, 0.24 * WIDTH / HEIGHT)), eigenvalues)
         figure.text(0.665, 0.945, wrap(title, TEXT_CHARACTERS) if title else "", va="top", fontsize=8)
-        lines = [f"this run: {verdict}", f"theory: {expected or 'none for this game'}", describe(eigenvalues)]
+        lines = [f"this run: {verdict}", f"theory: {expected or 'none for this game'}", describe(eigenvalues, why_none)]
         text = "\n".join(wrap(line, TEXT_CHARACTERS) for line in lines)
         figure.text(0.665, 0.225, text, va="top", fontsize=8, linespacing=1.4)
         save_figure(figure, path)
@@ -89,10 +91,10 @@ def draw_eigenvalues(axis: Axes, eigenvalues: np.ndarray | None) -> None:
     axis.tick_params(labelsize=7)
 
 
-def describe(eigenvalues: np.ndarray | None) -> str:
+def describe(eigenvalues: np.ndarray | None, why_none: str) -> str:
     """Where the largest eigenvalue lies."""
     if eigenvalues is None or not np.isfinite(eigenvalues).all():
-        return "no eigenvalues: a step has no derivative at the equilibrium"
+        return f"no eigenvalues: {why_none}"
     excess = float(np.abs(eigenvalues).max()) - 1
     if abs(excess) <= TOLERANCE:
         return "largest eigenvalue: on the circle"

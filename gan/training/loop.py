@@ -16,7 +16,7 @@ from gan.step import step
 from gan.system import console, distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
-from gan.training import checkpoint, figures, outputs
+from gan.training import checkpoint, dirac_path, figures, outputs
 from gan.training.clock import Estimate, TrainingClock
 from gan.training.description import describe_run
 from gan.training.logger import RunLogger
@@ -51,7 +51,8 @@ def train(run: TrainingRun, folder: Path, callback: Callback | None = None) -> i
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            non_finite = train_steps(run, folder, logger, stop, clock, callback)
+            path = dirac_path.follow(run)
+            non_finite = train_steps(run, folder, logger, stop, clock, callback, path)
 
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
@@ -59,6 +60,7 @@ def train(run: TrainingRun, folder: Path, callback: Callback | None = None) -> i
             if RANK == 0:
                 sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
                 figures.plot_figures(folder, undecided=0.5 if run.loss.zero_is_undecided else None)
+                outputs.save_path(run, path, folder, logger)
 
             state, error = "finished", None
             if non_finite:
@@ -77,6 +79,7 @@ def train_steps(
     stop: signals.StopRequest,
     clock: TrainingClock,
     callback: Callback | None = None,
+    path: dirac_path.DiracPath | None = None,
 ) -> str | None:
     """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
@@ -90,6 +93,8 @@ def train_steps(
         run.step += 1
         for ema in run.emas:
             ema.update(run.step)
+        if path:
+            path.keep(run)
         logger.progress_bar.update()
         if line := estimate.say(run.step, clock.seconds):
             log.info(line)

@@ -15,7 +15,7 @@ from gan.data.image_shape import PixelRange
 from gan.metrics import catalogue, protocol
 from gan.metrics.catalogue import PROTOCOL, headline
 from gan.system import console, files, randomness, status
-from gan.training import checkpoint, point_samples
+from gan.training import checkpoint, dirac_path, point_samples
 from gan.training.description import describe_progress
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
@@ -26,6 +26,7 @@ FILES = (  # of a run that are written while it trains, by pattern
     *("status.json", "metrics.jsonl", "scores.jsonl", "events.out.tfevents.*", "samples.gif", "final.png"),
     *("samples/real.png", "samples/step_*.png", "samples/normalized_*.png"),
     *("figures/losses.png", "figures/predictions.png", "figures/scores.png", "figures/real_classes.png"),
+    "figures/dirac.png",
 )
 
 
@@ -174,3 +175,11 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
         noise = run.noise.sample(count, randomness.random_generator("cpu", run.settings.seed, "final"))
         images = draw_images(run, noise.to(run.device))
         save_grid(run, images, noise, run.generator.pixel_range, folder / "final.png")
+
+
+def save_path(run: TrainingRun, kept: dirac_path.DiracPath | None, folder: Path, logger: RunLogger) -> None:
+    """Write figures/dirac.png, if this run on the Dirac-GAN has made a step."""
+    if kept and run.step > kept.start:
+        path = folder / "figures" / "dirac.png"
+        dirac_path.draw_path(run, kept, path)
+        logger.log_grid(run.step, path, "dirac")

@@ -19,7 +19,8 @@ Field = Callable[[np.ndarray], np.ndarray]  # of points (k, d)
 def save_points(run: TrainingRun, generated: Tensor, noise: Tensor, path: Path) -> None:
     """Draw `generated` (n, d), of `noise` (n, noise_dim), over real points and what D says of every point."""
     logits, gradients = discriminator_fields(run)
-    draw_points(path, real_points(run), to_array(generated), to_array(noise), logits, gradients, f"step {run.step:,}")
+    points, title = (real_points(run), to_array(generated), to_array(noise)), f"step {run.step:,}"
+    draw_points(path, *points, logits, gradients, title, is_probability=run.loss.sigmoid_is_probability)
 
 
 def save_real_points(run: TrainingRun, path: Path) -> None:

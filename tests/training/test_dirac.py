@@ -23,6 +23,7 @@ from gan.tricks.base import Tricks
 from gan.tricks.failures import TrackFailures
 from gan.tricks.feature_matching import FeatureMatching
 from gan.tricks.gradient_penalty import R1, R2, Dragan, WganGp
+from gan.tricks.lecam import LeCam
 from gan.tricks.minibatch import Packing
 from gan.tricks.noise import InstanceNoise
 from gan.tricks.replay import Replay
@@ -318,6 +319,8 @@ def test_least_squares_stalls_beside_the_equilibrium():
         ([R1(), Packing()], False),
         ([FeatureMatching()], False),
         ([Replay()], False),
+        ([LeCam()], False),
+        ([R1(every=4)], False),
     ],
 )
 def test_the_theory_holds_for_tricks_that_leave_networks_and_batches_alone(tricks, expected):

@@ -235,6 +235,19 @@ def test_other_tricks_leave_a_value_at_each_point(make_run, trick):
     assert logits(np.zeros((3, 2), np.float32)).shape == (3,) and gradients is not None
 
 
+PROBABLE = {"nonsaturating", "minimax", "bce_probabilities", "naive_log"}
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+def test_the_figure_shows_probabilities_where_the_loss_gives_any(make_run, monkeypatch, tmp_path, loss):
+    drawn = []
+    monkeypatch.setattr(point_samples, "draw_points", lambda *_, is_probability=True: drawn.append(is_probability))
+    clipping = ["trick=[weight_clipping]"] if loss == "wasserstein" else []
+    run = make_run(*POINTS, f"loss={loss}", *clipping)
+    outputs.save_grid(run, outputs.draw_images(run, run.fixed_noise), run.fixed_noise, None, tmp_path / "a.png")
+    assert drawn == [loss in PROBABLE]
+
+
 @pytest.mark.parametrize("shape", [ImageShape(3, 32, 10, tuple("0123456789")), PointShape(2, 8), PointShape(3)])
 def test_a_shape_is_read_from_its_record(shape):
     assert read_shape(shape.record()) == shape and read_shape(shape.record()).class_names == shape.class_names
