@@ -44,10 +44,10 @@ def write_page(run: TrainedRun, folder: Path, request: Sampling, device: torch.d
     labels = sampling.cycle_labels(generator.class_count, 1, device)
     labels = None if labels is None else labels.expand(len(noise))
     chosen = find_class(generator, run.image.class_names, request.class_)
-    names = list(run.image.class_names)
+    names = list(run.image.class_names) if generator.class_count else []
     if generator.clusters is not None:
         noise, labels = generator.clusters(noise)
-        generator, names = copy.deepcopy(generator), []
+        generator = copy.deepcopy(generator)
         generator.clusters = None  # they are chosen in the page
     if chosen is not None:
         labels = torch.full((len(noise),), chosen, device=device)

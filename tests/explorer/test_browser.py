@@ -75,7 +75,7 @@ def visit(browser, pages):  # noqa: F811
 
 
 def wait(page):
-    page.wait_for_selector("#plane[aria-busy=false]", timeout=60_000)
+    page.wait_for_selector("#plane[aria-busy=false]", timeout=20_000)
 
 
 def choose(page, **values):

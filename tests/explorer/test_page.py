@@ -63,6 +63,7 @@ def test_its_seeds_are_those_of_sample_py(explore, tmp_path):
 
 
 def test_classes_have_their_names_and_clusters_their_numbers(explore, tmp_path):
+    assert 'id="class"' not in explore()
     text = explore(["trick=[conditional]"], "class=4")
     assert data_of(text)["labels"] == [4] * 5 and text.count("<option value=") == 10 + 2 * 6
     text = explore(["trick=[clusters]", "trick.clusters.count=3"])
