@@ -158,7 +158,7 @@ class Search:
 def project(run: TrainedRun, targets: Tensor, class_: int | str | None, seed: int, device: torch.device) -> Projection:
     """The noise whose images are nearest to `targets` uint8 (n, C, H, W), each on its own.
 
-    Adam on the noise, from several starts (Zhu et al. 2016, section 3.1; Abdal et al. 2019). The noise stays where the
+    Adam on the noise, from several starts (Zhu et al. 2016, section 3.1). The noise stays where the
     generator has seen it in training.
 
     Args:

@@ -14,7 +14,7 @@ def principal_directions(generator: Generator, noise: Noise, points: Tensor, lab
     """Unit vectors (noise_dim, noise_dim), sorted by how much images change along them, the most first.
 
     They are the eigenvectors of JᵀJ, averaged over `points` (n, noise_dim) of the classes `labels` (n,), where J is
-    the derivative of the pixels with respect to the noise (Wang and Ponce 2021, section 2).
+    the derivative of the pixels with respect to the noise (Wang and Ponce 2021).
     """
     squares = torch.zeros(noise.dim, noise.dim, device=points.device)
     steps = DISTANCE * torch.eye(noise.dim, device=points.device)
