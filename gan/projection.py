@@ -76,7 +76,9 @@ def read_target(text: str, fit: Fit) -> Tensor:
 def choose_features(run: TrainedRun, device: torch.device) -> tuple[str, Features]:
     """The features that images are compared by, and whose they are: the dataset's classifier's, or else D's."""
     name, discriminator = dataset_name(run.cfg), run.discriminator
-    if classifier := find_classifier(name, run.image, expand_home(run.cfg.cache_dir), device):
+    cache_dir = expand_home(run.cfg.cache_dir)
+    # on mps, the classifier's pooling from 7 to 4 pixels is not implemented
+    if device.type != "mps" and (classifier := find_classifier(name, run.image, cache_dir, device)):
         return f"the classifier {classifier.name}", lambda images: classifier(images)[0]
     return "D", functools.partial(discriminator_features, discriminator, run.generator.pixel_range)
 

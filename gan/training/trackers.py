@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PROJECT = "classic-gans"  # where the tracker's environment variable names no other
-MLFLOW_FILE = "mlflow_run.txt"  # has the id of the run there, which a resumed run goes on with
 MLFLOW_STATES = {"finished": "FINISHED", "stopped": "KILLED"}
 
 
@@ -35,20 +34,34 @@ class Tracker(Protocol):
     def end(self, state: str) -> None: ...
 
 
+def read_id(run: "TrainingRun", folder: Path, tracker: str) -> str | None:
+    """What a tracker calls the run that is resumed; None for a new one."""
+    path = folder / f"{tracker}_run.txt"
+    return files.read_text(path).strip() if run.step and path.exists() else None
+
+
+def write_id(folder: Path, tracker: str, name: str) -> None:
+    """Keep what a tracker calls the run, so that a resumed run is the same one there."""
+    with files.atomic_write(folder / f"{tracker}_run.txt") as file:
+        file.write(name.encode())
+
+
 class Wandb:
-    """Weights & Biases. Its own environment variables count, such as WANDB_MODE=offline and WANDB_PROJECT."""
+    """Weights & Biases. Its environment variables count, such as WANDB_MODE=offline and WANDB_PROJECT.
+
+    Its files are in ./wandb or WANDB_DIR: they have links that lead out of a run folder, where none may.
+    """
 
     def __init__(self, run: "TrainingRun", folder: Path) -> None:
         self.wandb = importlib.import_module("wandb")
-        earlier = sorted(folder.glob("wandb/*run-*-*"))  # the same run is resumed: its id ends the name
         self.run = self.wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=folder.absolute().name,
-            dir=str(folder),
             config=files.parse_yaml(run.config),
-            id=earlier[-1].name.rpartition("-")[2] if earlier else None,
+            id=read_id(run, folder, "wandb"),
             resume="allow",
         )
+        write_id(folder, "wandb", self.run.id)
 
     def log_numbers(self, numbers: dict[str, float], step: int) -> None:
         self.run.log(numbers, step=step)
@@ -65,14 +78,13 @@ class MLflow:
     """MLflow at the address `watch.mlflow`. MLFLOW_EXPERIMENT_NAME counts."""
 
     def __init__(self, run: "TrainingRun", folder: Path) -> None:
-        self.mlflow, path = importlib.import_module("mlflow"), folder / MLFLOW_FILE
+        self.mlflow = importlib.import_module("mlflow")
         self.mlflow.set_tracking_uri(run.settings.watch.mlflow)
         self.mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
-        earlier = files.read_text(path).strip() if run.step and path.exists() else None
+        earlier = read_id(run, folder, "mlflow")
         started = self.mlflow.start_run(run_id=earlier, run_name=None if earlier else folder.absolute().name)
         if not earlier:
-            with files.atomic_write(path) as file:
-                file.write(started.info.run_id.encode())
+            write_id(folder, "mlflow", started.info.run_id)
             self.mlflow.log_params(run.hparams)
             self.mlflow.log_text(run.config, "config.yaml")
 
