@@ -25,6 +25,7 @@ from gan.system import files, status
 if TYPE_CHECKING:  # torch is imported only once it is needed
     import torch
 
+    from gan.projection import Projection
     from gan.training.build import TrainedRun
     from gan.training.loop import Callback
 
@@ -101,6 +102,40 @@ class Run:
         settings = check.check_sampling(self.settings_of("sample", values))
         settings = settings.model_copy(update={"class_": find_class(self.generator, self.class_names, label)})
         return torch.cat(list(generate_batches(self.generator, self.noise, n, settings, self.device)))
+
+    def project(
+        self, *images: "str | Path | torch.Tensor", label: int | str | None = None, seed: int = 0
+    ) -> "Projection":
+        """The noise whose images are nearest to `images`, as `sample.py like=...` finds it.
+
+        `self.generator(projection.noise, projection.labels)` generates them.
+
+        Args:
+            images: files, or tensors uint8 (C, H, W) in the run's size; each is searched for on its own.
+            label: the class, by name or number, of a conditional run; None: all classes are tried.
+
+        Raises:
+            ConfigError: for what is no image of the run's size, and a class that there is not.
+        """
+        import torch
+
+        from gan import projection
+        from gan.data.image_shape import require_images
+        from gan.system.device import memory_errors
+
+        image, given = (
+            require_images(self.trained.image, "project"),
+            [each for each in images if isinstance(each, torch.Tensor)],
+        )
+        shape = image.channels, image.size, image.size
+        if not images or any(each.shape != shape or each.dtype != torch.uint8 for each in given):
+            raise ConfigError(f"project: must be files, or tensors uint8 {shape}.")
+        with memory_errors():
+            targets = [
+                each.cpu() if isinstance(each, torch.Tensor) else projection.read_targets([each], self.trained)[0]
+                for each in images
+            ]
+            return projection.project(self.trained, torch.stack(targets), label, seed, self.device)
 
     def score(self, n: int = 10_000, *, seed: int = 0, parzen: bool = False) -> dict[str, float]:
         """FID and the other metrics of `n` generated images, as `python -m gan.evaluate` computes them for this run.

@@ -57,16 +57,22 @@ def export_generator(run: TrainedRun, kind: str, output: Output, path: Path) -> 
     Raises ConfigError where a package is missing, torch cannot export the network, or the file's images are not the
     generator's; then there is no file.
     """
-    if kind == "onnx" and (missing := [name for name in ("onnx", "onnxscript") if not is_installed(name)]):
-        raise ConfigError(
-            f"format=onnx: needs {' and '.join(missing)}; type pip install onnx onnxscript onnxruntime (the last one "
-            "checks the file)."
-        )
+    if kind == "onnx":
+        require_onnx(kind)
     network = ExportedGenerator(run.generator, "float" if kind == "safetensors" else output)
     with files.atomic_write(path) as file:
         file.write(WRITERS[kind](run, network))
         file.flush()
         return check_file(run, network, kind, Path(file.name))
+
+
+def require_onnx(kind: str) -> None:
+    """Raise ConfigError where the packages that write ONNX are not installed."""
+    if missing := [name for name in ("onnx", "onnxscript") if not is_installed(name)]:
+        raise ConfigError(
+            f"format={kind}: needs {' and '.join(missing)}; type pip install onnx onnxscript onnxruntime (the last one "
+            "checks the file)."
+        )
 
 
 def is_installed(package: str) -> bool:

@@ -30,6 +30,18 @@ class Noise:
             points = points / points.norm(dim=1, keepdim=True) * math.sqrt(self.dim)
         return points * scale
 
+    def nearest(self, points: Tensor) -> Tensor:
+        """The points nearest to `points` (n, dim) that noise may take; of normal noise, nearly all may.
+
+        The norm of a normal vector is at most √dim + 2 with a probability of 99.7%, whatever the dimension.
+        """
+        if self.kind == "uniform":
+            return points.clamp(-math.sqrt(3), math.sqrt(3))
+        norms = points.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        if self.kind == "sphere":
+            return points / norms * math.sqrt(self.dim)
+        return points * ((math.sqrt(self.dim) + 2) / norms).clamp(max=1)
+
     def interpolate(self, points: Tensor, frames: int) -> Tensor:
         """A closed path (n * frames, dim) through `points` (n, dim), with `frames` steps from each to the next.
 

@@ -68,7 +68,7 @@ def sample() -> None:
     """`python sample.py`: sample images from a run, or export its generator."""
     with messages.user_errors():
         overrides.print_help("sample")
-        typed = paths.read_arguments(sys.argv[1:], ["run", "out", "class"])
+        typed = paths.read_arguments(sys.argv[1:], ["run", "out", "class", "like"])
         sys.argv[1:] = arguments.check_arguments(typed, "sample")
         sample_and_print()
 
@@ -102,6 +102,22 @@ def sample_images(cfg: DictConfig) -> str:
             card = model_card.write_card(run, folder, settings, outcome)
             what = f"generator of step {run.step} of {paths.describe_run(folder)}"
             return f"{what} written to {out}, with {card.name} (check: {outcome})"
+        if settings.format == "explorer":
+            from gan.explorer.page import write_page
+
+            size = write_page(run, folder, settings, device)
+            what = f"page of {size / 1e6:.1f} MB with the generator of step {run.step} of {paths.describe_run(folder)}"
+            return f"{what} written to {settings.out}"
+        if settings.like:
+            from gan import projection
+
+            targets = projection.read_targets(settings.like, run)
+            found = projection.project(run, targets, settings.class_, settings.seed, device)
+            projection.write_projection(run, found, settings, device)
+            distances = " and ".join(f"{distance:.2f}" for distance in found.distances)
+            what = f"nearest images of step {run.step} of {paths.describe_run(folder)}"
+            how = f"distance {distances}, by pixels and features of {found.features}"
+            return f"{what} ({how}) written to {settings.out}"
         count = sample_files.write_samples(
             run.generator, run.noise, run.image, settings, device, point_figures.draw_points
         )

@@ -62,7 +62,7 @@ def write_samples(
     if request.format in ("gif", "interpolation"):
         check_interpolation(out, image, request)
         count = request.n * request.frames
-        batches = show_progress(interpolate(generator, noise, request, device), count)
+        batches = show_progress(interpolate_samples(generator, noise, request, device), count)
         with files.atomic_write(out) as file:
             write_interpolation(batches, request, file)
         return count
@@ -194,15 +194,27 @@ def make_labels(generator: Generator, request: Sampling, start: int, count: int,
     return sampling.cycle_labels(generator.class_count, count, device, start)
 
 
-def interpolate(generator: Generator, noise: Noise, request: Sampling, device: torch.device) -> Iterator[Tensor]:
-    """Images uint8 on a closed path through `n` of them, in batches (B, C, H, W).
-
-    Classes blend as the noise does, and so do clusters: on its own, the noise on the way would belong to many others.
-    """
+def interpolate_samples(
+    generator: Generator, noise: Noise, request: Sampling, device: torch.device
+) -> Iterator[Tensor]:
+    """Images uint8 on a closed path through `n` of them, in batches (B, C, H, W)."""
     ends = draw_noise(noise, request, request.n)
     labels = make_labels(generator, request, 0, request.n, device)
     if generator.clusters is not None:
         ends, labels = generator.clusters(ends.to(device))
+    return interpolate(generator, noise, ends, labels, request, device)
+
+
+def interpolate(
+    generator: Generator, noise: Noise, ends: Tensor, labels: Tensor | None, request: Sampling, device: torch.device
+) -> Iterator[Tensor]:
+    """Images uint8 on a closed path through those of the noise `ends` (n, noise_dim), in batches (B, C, H, W).
+
+    Classes blend as the noise does, and so do clusters: on its own, the noise on the way would belong to many others.
+
+    Args:
+        labels: classes or clusters (n,) of `ends`.
+    """
     points = noise.interpolate(ends.cpu(), request.frames)
     if labels is not None:
         generator, labels = blend_classes(generator, labels, request.frames)

@@ -21,7 +21,8 @@ LAYERS = [
     {"training"},
     {"evaluation"},
     {"evaluate", "data.__main__", "generator_file"},
-    {"export", "model_card"},
+    {"export", "model_card", "projection"},
+    {"explorer"},
     {"programs"},
     {"api", "__main__"},
 ]

@@ -55,3 +55,18 @@ def test_a_path_of_sphere_noise_stays_on_the_sphere_and_one_of_uniform_noise_is_
 def test_a_path_through_one_point_stays_there():
     point = sample("normal", 8, 1)
     assert torch.allclose(Noise("normal", 8).interpolate(point, 3), point.expand(3, -1))
+
+
+def test_the_nearest_noise_is_the_point_itself_where_noise_takes_it():
+    for kind in KINDS:
+        points = sample(kind, 9, 100)
+        points = points[points.norm(dim=1) < 5]  # of 1,000 normal vectors, 3 are longer
+        assert len(points) > 95
+        assert torch.allclose(Noise(kind, 9).nearest(points), points, atol=1e-6)
+    far = torch.tensor([[3.0, 4.0], [-0.3, 0.4]])
+    assert torch.allclose(Noise("sphere", 2).nearest(far), math.sqrt(2) * torch.tensor([[0.6, 0.8], [-0.6, 0.8]]))
+    root = math.sqrt(3)
+    assert torch.allclose(Noise("uniform", 2).nearest(far), torch.tensor([[root, root], [-0.3, 0.4]]))
+    norm = math.sqrt(2) + 2
+    assert torch.allclose(Noise("normal", 2).nearest(far), torch.tensor([[0.6 * norm, 0.8 * norm], [-0.3, 0.4]]))
+    assert Noise("normal", 2).nearest(torch.zeros(1, 2)).isfinite().all()

@@ -125,3 +125,10 @@ def test_a_sweep_over_points_has_a_table_and_a_contact_sheet(program, cache, tmp
     assert done.returncode == 0, done.stderr
     assert "wasserstein" in (tmp_path / "sweep.csv").read_text().splitlines()[0]
     assert Image.open(tmp_path / "sweep.png").height > 300  # figures of 256 pixels, not tiles of 64
+
+
+@pytest.mark.parametrize("typed", ["format=explorer", "like=x.png"])
+def test_what_searches_or_shows_images_is_not_for_points(run, program, typed):
+    done = program("sample.py", f"run={run}", typed)
+    assert done.returncode == 1 and typed.partition(".")[0].split("=x")[0] in last_line(done)
+    assert "is for images, and this run generates points of 2 numbers." in last_line(done)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gan.cli.arguments import parse
 from gan.cli.overrides import quote
-from gan.config.errors import ConfigError
+from gan.config.errors import ConfigError, printable
 from gan.config.schema import Sampling
 from gan.system import status
 from gan.system.escape import file_name
@@ -16,10 +16,11 @@ EXPORTS = {"onnx": [".onnx"], "torchscript": [".pt"], "safetensors": [".safetens
 ENDINGS = {  # of `out`, by format
     **{"grid": [".png"], "codes": [".png"], "png": [], "npz": [".npz"]},
     **{"gif": [".gif"], "interpolation": [".gif", ".png"]},
+    "explorer": [".html"],
     **EXPORTS,
 }
 FORMATS = {  # of an `out` whose format was not typed; one that ends in .pt may be a checkpoint
-    **{".png": "grid", ".npz": "npz", ".gif": "gif"},
+    **{".png": "grid", ".npz": "npz", ".gif": "gif", ".html": "explorer"},
     **{".onnx": "onnx", ".safetensors": "safetensors"},
 }
 LISTED_RUNS = 5
@@ -104,6 +105,8 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     endings = ENDINGS[kind]
     if kind in EXPORTS:
         check_export(request, kind)
+    if request.like:
+        check_like(request, kind)
     if ending and ending not in endings and (endings or ending in FORMATS):
         allowed = f"end in {' or '.join(endings)}" if endings else "be a folder, for one PNG per image,"
         hint = f"; or type format={FORMATS[ending]}" if ending in FORMATS else ""
@@ -133,12 +136,28 @@ def check_export(request: Sampling, kind: str) -> None:
         )
 
 
+def check_like(request: Sampling, kind: str) -> None:
+    """Raise ConfigError for more images than two, and for what is not written about them."""
+    typed = f"like={printable(', '.join(request.like))}"
+    if len(request.like) > 2:
+        raise ConfigError(f"{typed}: must be one image or two, as in like=[A.png,B.png].")
+    if kind not in ("grid", "gif"):
+        raise ConfigError(f"format={kind}: must be grid or gif with {typed}.")
+    if kind == "gif" and len(request.like) == 1:
+        raise ConfigError(f"{typed}: must be two images for format=gif, which shows the path from one to the other.")
+
+
 def sample_name(request: Sampling, kind: str) -> str:
     """A file name that says how the images were generated, or which generator it has."""
     checkpoint = "" if request.checkpoint == "last" else f"_{request.checkpoint}"
     ema = ("" if request.ema else "_no-ema") if isinstance(request.ema, bool) else f"_ema{request.ema:g}"
     if kind in EXPORTS:
         return f"generator{checkpoint}{ema}"
-    truncation = "" if request.truncation == 1 else f"_truncation{request.truncation:g}"
+    if kind == "explorer":
+        return f"explorer{checkpoint}{ema}"
     label = "" if request.class_ is None else f"_class{file_name(str(request.class_))}"
+    if request.like:
+        names = "_".join(file_name(Path(text).stem) for text in request.like)
+        return f"like_{names}{checkpoint}{ema}{label}_seed{request.seed}"
+    truncation = "" if request.truncation == 1 else f"_truncation{request.truncation:g}"
     return f"{kind}{checkpoint}{ema}{label}{truncation}_seed{request.seed}_n{request.n}"

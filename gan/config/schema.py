@@ -91,6 +91,8 @@ class Watch(Strict):
     scores_every: Periods
     scores_images: ScoredImages
     scores_parzen: bool
+    wandb: bool = False  # these two are newer than some runs
+    mlflow: str | None = None
 
 
 class Settings(Strict):
@@ -157,7 +159,11 @@ class Sampling(Strict):
     ema: bool | Probability
     class_: NonNegativeInt | str | None = Field(alias="class")
     seed: NonNegativeInt
-    format: Literal["grid", "codes", "png", "npz", "gif", "interpolation", "onnx", "torchscript", "safetensors"] | None
+    like: Paths = []
+    format: (
+        Literal["grid", "codes", "png", "npz", "gif", "interpolation", "explorer", "onnx", "torchscript", "safetensors"]
+        | None
+    )
     out: str | None
     batch_size: PositiveInt
     device: Device

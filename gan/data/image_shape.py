@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from gan.config.errors import ConfigError
+
 PixelRange = tuple[float, float] | None  # lowest and highest value of a pixel; None: points, which have any value
 POINTS = "points"  # the first entry of the record of a PointShape
 
@@ -85,3 +87,10 @@ DataShape = ImageShape | PointShape
 def read_shape(record: list[Any]) -> DataShape:
     """The shape in a checkpoint, from its `record`."""
     return PointShape(*record[1:]) if record[:1] == [POINTS] else ImageShape(*record)
+
+
+def require_images(shape: DataShape, setting: str) -> ImageShape:
+    """`shape`, where it is that of images. Raises ConfigError, which names the `setting`, for points."""
+    if not isinstance(shape, ImageShape):
+        raise ConfigError(f"{setting}: is for images, and this run generates {shape}.")
+    return shape

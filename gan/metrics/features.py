@@ -5,6 +5,7 @@ dataset with labels gets one that is trained here in a few minutes and kept in t
 weights, since only scores of the same classifier can be compared.
 """
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -171,6 +172,23 @@ def load_shipped(name: str, image: ImageShape) -> Classifier | None:
     network.load_state_dict(weights)
     network.name = network_name(name, image, network.state_dict())
     return network
+
+
+def find_classifier(name: str, image: ImageShape, cache_dir: Path, device: torch.device) -> Classifier | None:
+    """The classifier of a dataset that comes with this project, or the newest in the cache; None without one.
+
+    Not of dataset=image_folder, whose name does not say which images it was trained on.
+    """
+    if network := load_shipped(name, image):
+        return prepare(network, device)
+    paths = cache_dir.glob(f"classifier-{name}-*.pt") if name != "image_folder" and image.class_count > 1 else ()
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        with contextlib.suppress(OSError, ValueError, KeyError, RuntimeError):  # damaged, or of another size
+            network = Classifier(image)
+            network.load_state_dict(state := load_tensors(path)["weights"])
+            network.name = network_name(name, image, state)
+            return prepare(network, device)
+    return None
 
 
 def train_classifier(train: ImageDataset, device: torch.device) -> Classifier:

@@ -18,6 +18,7 @@ from gan.models.layers import has_batch_norm
 from gan.optim import Schedule
 from gan.system import rank
 from gan.system.device import is_memory_error, memory_errors
+from gan.training.trackers import check_trackers
 from gan.tricks.base import Trick, TrickContext, Tricks
 
 MIN_CLASSES = 2  # for scores, whose features come from a classifier
@@ -27,6 +28,7 @@ def check_choices(settings: Settings, loss: Loss, tricks: Mapping[str, Trick]) -
     """Check what needs no data, before minutes are spent on loading it. `tricks` are those with code, by name."""
     check_lipschitz(settings, loss, Tricks(list(tricks.values())))
     check_processes(settings, tricks)
+    check_trackers(settings.watch)
 
 
 def check_run(

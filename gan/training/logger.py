@@ -1,4 +1,4 @@
-"""Writes metrics, samples and scores to metrics.jsonl, scores.jsonl, TensorBoard and the progress bar."""
+"""Writes metrics, samples and scores to metrics.jsonl, scores.jsonl, TensorBoard, trackers and the progress bar."""
 
 import contextlib
 import math
@@ -14,6 +14,7 @@ from gan.config.errors import ConfigError, first_line
 from gan.system import console, distributed, files
 from gan.system.rank import RANK
 from gan.training.event_file import EventFile
+from gan.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from gan.training.state import TrainingRun
@@ -91,6 +92,7 @@ class RunLogger:
                 path.with_name(files.grid_name(step, "normalized")).unlink(missing_ok=True)
         self.event_file = EventFile(run, folder)
         self.event_file.repeat(run, rows, self.scores)
+        self.trackers = Trackers(run, folder)
         self.progress_bar = tqdm(
             total=run.total_steps,
             initial=run.step,
@@ -109,7 +111,9 @@ class RunLogger:
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         row = {"step": step, "epoch": round(epoch, 4), "seconds": round(seconds, 2)} | finite
         files.append_row(self.metrics_path, row)
-        self.event_file.add_scalars(metrics | {"epoch": epoch, "images_per_second": speed}, step)
+        scalars = metrics | {"epoch": epoch, "images_per_second": speed}
+        self.event_file.add_scalars(scalars, step)
+        self.trackers.each("log_numbers", scalars, step)
         short = [f"{label.removesuffix(' loss')} {value}" for label, value in summarize(metrics, "{:.3g}").items()]
         self.progress_bar.set_postfix_str(" ".join(short), refresh=False)
 
@@ -119,11 +123,13 @@ class RunLogger:
         files.append_row(self.scores_path, self.scores[-1])
         self.event_file.add_scores("scores", self.scores[-1])
         self.event_file.writer.flush()
+        self.trackers.each("log_numbers", {f"scores/{name}": value for name, value in scores.items()}, step)
 
     def log_grid(self, step: int, path: Path, tag: str = "samples") -> None:
         """A grid of images, for TensorBoard."""
         self.event_file.add_grid(path, step, tag=tag)
         self.event_file.writer.flush()
+        self.trackers.each("log_image", tag, path, step)
 
     def log_failure(self, step: int, sentence: str) -> None:
         """A failure of training, for TensorBoard."""
@@ -131,7 +137,8 @@ class RunLogger:
         self.event_file.writer.flush()
 
     def log_end(self, state: str) -> None:
-        """The state in which the run ends, for TensorBoard. One that was stopped has not ended: it may be resumed."""
+        """The state in which the run ends. For TensorBoard, one that was stopped has not ended: it may be resumed."""
+        self.trackers.each("end", state)
         if state != "stopped":
             self.event_file.end(success=state == "finished")
 

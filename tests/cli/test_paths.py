@@ -33,6 +33,8 @@ def chosen(kind, out):
         ("onnx", None, ("onnx", "RUN/generated/generator.onnx")),
         ("torchscript", None, ("torchscript", "RUN/generated/generator.pt")),
         ("safetensors", "new/", ("safetensors", "new/generator.safetensors")),
+        ("explorer", None, ("explorer", "RUN/generated/explorer.html")),
+        (None, "x.html", ("explorer", "x.html")),
         ("npz", "x", ("npz", "x.npz")),
         ("grid", "x", ("grid", "x.png")),
         ("gif", "x", ("gif", "x.gif")),

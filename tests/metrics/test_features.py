@@ -132,3 +132,18 @@ def test_a_classifier_of_another_form_is_trained_again(tmp_path, caplog, monkeyp
     torch.save(state, path)
     assert features.dataset_classifier("any", images, images, tmp_path, CPU).name != network.name
     assert path.name in caplog.text
+
+
+def test_a_classifier_is_found_without_training_where_it_was_shipped_or_cached(tmp_path):
+    image = ImageShape(3, 16, 5)
+    assert features.find_classifier("digits", ImageShape(1, 28, 10), tmp_path, CPU).name.startswith("digits-28x28x1-")
+    assert features.find_classifier("cifar10", image, tmp_path, CPU) is None
+    torch.manual_seed(0)
+    weights = Classifier(image).state_dict()
+    for name in ("cifar10", "image_folder"):
+        torch.save({"weights": weights, "accuracy": 0.9, "seed": 0}, tmp_path / f"classifier-{name}-1-2.pt")
+    (tmp_path / "classifier-cifar10-3-4.pt").write_bytes(b"damaged")
+    torch.save({"weights": Classifier(ImageShape(3, 16, 7)).state_dict()}, tmp_path / "classifier-cifar10-5-6.pt")
+    found = features.find_classifier("cifar10", image, tmp_path, CPU)
+    assert found.name == f"cifar10-16x16x3-{features.hash_weights(weights)}" and not found.training
+    assert features.find_classifier("image_folder", image, tmp_path, CPU) is None

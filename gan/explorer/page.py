@@ -1,0 +1,115 @@
+"""The page: a template with the generator as ONNX, and the program that runs it, inside."""
+
+import base64
+import copy
+import dataclasses
+import gzip
+import lzma
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from torch import Tensor
+
+import gan
+from gan import sampling
+from gan.config.errors import ConfigError, printable
+from gan.config.schema import Sampling
+from gan.data.image_shape import require_images
+from gan.explorer.directions import principal_directions
+from gan.export import ExportedGenerator, require_onnx, write_onnx
+from gan.sample_files import find_class
+from gan.system import files, randomness
+from gan.training.build import TrainedRun, dataset_name
+
+WEB = Path(__file__).parent / "web"
+RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.xz"  # of onnxruntime-web 1.29.0
+MAX_BYTES = 50_000_000  # of the page: 5 MB, and 5 for each million weights
+DIRECTIONS, POINTS = 8, 16  # sliders, and noise vectors that their directions are computed at
+
+
+def write_page(run: TrainedRun, folder: Path, request: Sampling, device: torch.device) -> int:
+    """Write the page about the generator of a run to `request.out`. Returns its bytes.
+
+    Its seeds are the `n` from `seed` on; each shows the first image of that seed. Clusters are like classes there.
+
+    Args:
+        folder: of the run, which may be a stranger's.
+
+    Raises ConfigError where a package is missing, the network cannot be exported, or the page would be too large.
+    """
+    image = require_images(run.image, "format=explorer")
+    require_onnx("explorer")
+    generator, seeds = run.generator, range(request.seed, request.seed + request.n)
+    noise = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in seeds]).to(device)
+    labels = sampling.cycle_labels(generator.class_count, 1, device)
+    labels = None if labels is None else labels.expand(len(noise))
+    chosen = find_class(generator, run.image.class_names, request.class_)
+    names = list(run.image.class_names) if generator.class_count else []
+    if generator.clusters is not None:
+        noise, labels = generator.clusters(noise)
+        generator = copy.deepcopy(generator)
+        generator.clusters = None  # they are chosen in the page
+    if chosen is not None:
+        labels = torch.full((len(noise),), chosen, device=device)
+    randomness.reseed(device, request.seed, "drawing")
+    directions = principal_directions(generator, run.noise, noise[:POINTS], labels)[:DIRECTIONS]
+    exported = dataclasses.replace(run, generator=generator)
+    data = {
+        "kind": run.noise.kind,
+        "dim": run.noise.dim,
+        "image": [image.channels, image.size],
+        "range": generator.pixel_range,
+        "classes": generator.class_count,
+        "clusters": run.generator.clusters is not None,
+        "labels": None if labels is None else labels.tolist(),
+        "seed": request.seed,
+        "truncation": request.truncation,
+        "count": len(noise),
+        "noise": encode(noise),
+        "directions": encode(directions),
+    }
+    parts = {
+        "model": write_onnx(exported, ExportedGenerator(generator, "float")),
+        "runtime": (WEB / RUNTIME).read_bytes(),
+        "wasm": lzma.decompress((WEB / WASM).read_bytes()),
+    }
+    page = render(run, folder, names, data, {name: pack(part) for name, part in parts.items()})
+    if len(page) > MAX_BYTES:
+        raise ConfigError(
+            f"format=explorer: the page would have {len(page) / 1e6:.0f} MB, and must have at most "
+            f"{MAX_BYTES / 1e6:.0f}; fewer seeds, as with n=10, or a smaller network make it smaller, and format=onnx "
+            "writes a generator of any size."
+        )
+    with files.atomic_write(Path(str(request.out))) as file:
+        file.write(page)
+    return len(page)
+
+
+def encode(values: Tensor) -> str:
+    """Float32 values as base64."""
+    return base64.b64encode(values.cpu().contiguous().numpy().astype("<f4").tobytes()).decode()
+
+
+def pack(content: bytes) -> str:
+    """Bytes as base64 of gzip, which every browser can undo; without a time, so that pages can be compared."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def render(run: TrainedRun, folder: Path, names: list[str], data: dict[str, Any], parts: dict[str, str]) -> bytes:
+    """The page. What comes from the run is escaped by Jinja, and in `data` as JSON."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("explorer.html.jinja").render(
+        title=printable(folder.absolute().name),
+        facts=[f"step {run.step}", printable(dataset_name(run.cfg)), f"version {gan.__version__}"],
+        names=[printable(name) for name in names],
+        directions=min(DIRECTIONS, run.noise.dim),
+        data=data,
+        parts=parts,
+        css=(WEB / "explorer.css").read_text("utf-8"),
+        script=(WEB / "explorer.js").read_text("utf-8"),
+    )
+    return page.encode()

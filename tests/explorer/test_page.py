@@ -1,0 +1,96 @@
+"""The explorer's page, as it is written."""
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan import export, sampling
+from gan.config.errors import ConfigError
+from gan.explorer import page
+from gan.training import build
+from tests.test_sample_files import sample
+
+CPU = torch.device("cpu")
+SMALL = ["train.max_steps=1", "dataset.image_size=12", "noise.dim=6"]
+
+
+@pytest.fixture
+def explore(train_here, tmp_path, monkeypatch):
+    """`explore(overrides, *more)`: the page about a small run, with a stand-in for the exported generator."""
+    monkeypatch.setattr(page, "write_onnx", lambda run, network: b"a generator")
+
+    def write(overrides=(), *more):
+        train_here(tmp_path / "run", *SMALL, *overrides)
+        return sample(tmp_path / "run", "format=explorer", "n=5", *more).read_text("utf-8")
+
+    return write
+
+
+def embedded(text, name):
+    return re.search(rf'<script type="[^"]*" id="{name}">(.*?)</script>', text, re.DOTALL)[1]
+
+
+def data_of(text):
+    return json.loads(embedded(text, "data"))
+
+
+def floats(encoded):
+    return torch.from_numpy(np.frombuffer(base64.b64decode(encoded), "<f4").copy())
+
+
+def test_the_page_has_the_generator_and_what_runs_it(explore):
+    text = explore()
+    parts = {name: gzip.decompress(base64.b64decode(embedded(text, name))) for name in ("model", "runtime", "wasm")}
+    assert parts["model"] == b"a generator" and parts["wasm"].startswith(b"\0asm")
+    assert parts["runtime"] == (page.WEB / page.RUNTIME).read_bytes()
+    assert len(text) < 6e6 and explore() == text
+
+
+def test_its_seeds_are_those_of_sample_py(explore, tmp_path):
+    data = data_of(explore((), "seed=7", "truncation=0.5"))
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    expected = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in range(7, 12)])
+    assert torch.equal(floats(data["noise"]).view(5, 6), expected)
+    assert data["seed"] == 7 and data["count"] == 5 and data["truncation"] == 0.5 and data["labels"] is None
+    directions = floats(data["directions"]).view(-1, 6)
+    assert torch.allclose(directions @ directions.T, torch.eye(6), atol=1e-5)
+
+
+def test_classes_have_their_names_and_clusters_their_numbers(explore, tmp_path):
+    assert 'id="class"' not in explore()
+    text = explore(["trick=[conditional]"], "class=4")
+    assert data_of(text)["labels"] == [4] * 5 and text.count("<option value=") == 10 + 2 * 6
+    text = explore(["trick=[clusters]", "trick.clusters.count=3"])
+    data = data_of(text)
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    noise = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in range(5)])
+    spread, labels = run.generator.clusters(noise)
+    assert data["labels"] == labels.tolist() and data["classes"] == 3 and data["clusters"]
+    assert torch.allclose(floats(data["noise"]).view(5, 6), spread)
+
+
+def test_sphere_noise_has_no_truncation(explore):
+    assert 'id="truncation"' in explore() and 'id="truncation"' not in explore(["noise.kind=sphere"])
+
+
+def test_a_strangers_names_do_nothing_in_the_page(explore, tmp_path):
+    evil = "</script><script>alert(1)</script>"
+    data = data_of(explore()) | {"kind": evil}
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    text = page.render(run, Path("<b>run"), [evil, "two"], data, {}).decode()
+    assert evil not in text and "<b>run" not in text and "&lt;b&gt;run" in text and data_of(text) == data
+
+
+def test_a_page_that_is_too_large_and_a_missing_package_are_config_errors(explore, monkeypatch):
+    monkeypatch.setattr(page, "MAX_BYTES", 1000)
+    with pytest.raises(ConfigError, match="format=explorer"):
+        explore()
+    monkeypatch.setattr(export, "is_installed", lambda package: False)
+    with pytest.raises(ConfigError, match="onnxscript"):
+        explore()
