@@ -50,8 +50,7 @@ def write_samples(
     Raises ConfigError for more than fits into the format, for a class that there is not, and for a truncation of noise
     that has none.
     """
-    if noise.kind == "sphere" and request.truncation != 1:
-        raise ConfigError(f"truncation={request.truncation:g}: must be 1 with noise.kind=sphere, whose norm is fixed.")
+    check_truncation(noise, request)
     chosen = find_class(generator, image.class_names, request.class_)
     request = request.model_copy(update={"class_": chosen})
     classes = generator.class_count if chosen is None else 0
@@ -107,6 +106,12 @@ def write_points(
         arrays["labels"] = labels.numpy()
     with files.atomic_write(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def check_truncation(noise: Noise, request: Sampling) -> None:
+    """Raise ConfigError for a truncation of noise that has none."""
+    if noise.kind == "sphere" and request.truncation != 1:
+        raise ConfigError(f"truncation={request.truncation:g}: must be 1 with noise.kind=sphere, whose norm is fixed.")
 
 
 def find_class(generator: Generator, names: Sequence[str], typed: int | str | None) -> int | None:

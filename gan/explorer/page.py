@@ -19,13 +19,14 @@ from gan.config.schema import Sampling
 from gan.data.image_shape import require_images
 from gan.explorer.directions import principal_directions
 from gan.export import ExportedGenerator, require_onnx, write_onnx
-from gan.sample_files import find_class
+from gan.sample_files import check_truncation, find_class
 from gan.system import files, randomness
 from gan.training.build import TrainedRun, dataset_name
 
 WEB = Path(__file__).parent / "web"
 RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.xz"  # of onnxruntime-web 1.29.0
 MAX_BYTES = 50_000_000  # of the page: 5 MB, and 5 for each million weights
+MAX_SEEDS = 10_000
 DIRECTIONS, POINTS = 8, 16  # sliders, and noise vectors that their directions are computed at
 
 
@@ -41,18 +42,13 @@ def write_page(run: TrainedRun, folder: Path, request: Sampling, device: torch.d
     """
     image = require_images(run.image, "format=explorer")
     require_onnx("explorer")
-    generator, seeds = run.generator, range(request.seed, request.seed + request.n)
-    noise = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in seeds]).to(device)
-    labels = sampling.cycle_labels(generator.class_count, 1, device)
-    labels = None if labels is None else labels.expand(len(noise))
-    chosen = find_class(generator, run.image.class_names, request.class_)
-    names = list(run.image.class_names) if generator.class_count else []
-    if generator.clusters is not None:
-        noise, labels = generator.clusters(noise)
-        generator = copy.deepcopy(generator)
-        generator.clusters = None  # they are chosen in the page
-    if chosen is not None:
-        labels = torch.full((len(noise),), chosen, device=device)
+    check_truncation(run.noise, request)
+    if request.n > MAX_SEEDS:
+        raise ConfigError(f"n={request.n}: must be <= {MAX_SEEDS} for format=explorer, which has n seeds to choose.")
+    noise, labels = draw_seeds(run, request, device)
+    generator = copy.deepcopy(run.generator)
+    generator.clusters = None  # they are chosen in the page, as classes are
+    names = list(run.image.class_names) if run.generator.class_count else []
     randomness.reseed(device, request.seed, "drawing")
     directions = principal_directions(generator, run.noise, noise[:POINTS], labels)[:DIRECTIONS]
     exported = dataclasses.replace(run, generator=generator)
@@ -85,6 +81,16 @@ def write_page(run: TrainedRun, folder: Path, request: Sampling, device: torch.d
     with files.atomic_write(Path(str(request.out))) as file:
         file.write(page)
     return len(page)
+
+
+def draw_seeds(run: TrainedRun, request: Sampling, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The first noise of each seed (n, noise_dim), and the class or the cluster (n,) of its image."""
+    generator, seeds = run.generator, range(request.seed, request.seed + request.n)
+    noise = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in seeds]).to(device)
+    chosen = find_class(generator, run.image.class_names, request.class_)
+    if generator.clusters is not None:
+        return generator.clusters(noise)
+    return noise, torch.full((len(noise),), chosen or 0, device=device) if generator.class_count else None
 
 
 def encode(values: Tensor) -> str:

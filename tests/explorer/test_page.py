@@ -77,6 +77,8 @@ def test_classes_have_their_names_and_clusters_their_numbers(explore, tmp_path):
 
 def test_sphere_noise_has_no_truncation(explore):
     assert 'id="truncation"' in explore() and 'id="truncation"' not in explore(["noise.kind=sphere"])
+    with pytest.raises(ConfigError, match="truncation"):
+        explore(["noise.kind=sphere"], "truncation=0.5")
 
 
 def test_a_strangers_names_do_nothing_in_the_page(explore, tmp_path):
@@ -88,7 +90,9 @@ def test_a_strangers_names_do_nothing_in_the_page(explore, tmp_path):
 
 
 def test_a_page_that_is_too_large_and_a_missing_package_are_config_errors(explore, monkeypatch):
-    monkeypatch.setattr(page, "MAX_BYTES", 1000)
+    with pytest.raises(ConfigError, match="n=20000"):
+        explore((), "n=20000")
+    monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
     with pytest.raises(ConfigError, match="format=explorer"):
         explore()
     monkeypatch.setattr(export, "is_installed", lambda package: False)
