@@ -57,10 +57,12 @@ def draw_path(run: TrainingRun, kept: DiracPath, path: Path) -> None:
     run.tricks.begin_step(0)
     game, reason = make_game(run), find_obstacle(run)
     trajectory = kept.read(run.step)
+    has_failed = any(int(player.failed_at) for player in run.players)  # then the weights stay as they were
+    verdict = "diverges" if has_failed else judge_path(trajectory)
     field = game.field if can_analyze(run.tricks) else np.zeros_like
     eigenvalues, expected = (None, None) if reason else (game.step_eigenvalues(), paper_verdict(run.loss, run.tricks))
     shown = {"why_none": reason} if reason else {}
-    draw_dirac(path, trajectory, field, eigenvalues, judge_path(trajectory), expected, describe(run, kept), **shown)
+    draw_dirac(path, trajectory, field, eigenvalues, verdict, expected, describe(run, kept), **shown)
 
 
 def make_game(run: TrainingRun) -> DiracGAN:

@@ -92,6 +92,11 @@ def test_of_noise_that_has_faded_the_theory_is_that_of_the_start(train_dirac, tm
     assert judge_step(drawn[0]["eigenvalues"]) == "converges"
 
 
+def test_a_run_that_becomes_infinite_diverges(train_dirac, tmp_path, drawn):
+    train_dirac(tmp_path, "loss=hinge", "optim.generator.lr=1e30", "train.update=simultaneous", "train.max_steps=20")
+    assert status.read(tmp_path)["state"] == "diverged" and drawn[0]["verdict"] == "diverges"
+
+
 @pytest.mark.parametrize(
     ("overrides", "has_field"),
     [
