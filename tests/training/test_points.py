@@ -32,14 +32,16 @@ def train_steps(run, count=2):
 
 @pytest.mark.parametrize("trick", options("trick"))
 def test_every_trick_trains_on_points_or_says_that_it_is_for_images(make_run, trick):
-    norm = ["model.discriminator.norm=batch"] if trick == "separate_batches" else []
+    player = {"separate_batches": "discriminator", "virtual_batch_norm": "generator"}.get(trick)  # which has BatchNorm
+    norm = [f"model.{player}.norm=batch"] if player else []
     if trick in IMAGES_ONLY:
         with pytest.raises(ConfigError, match=rf"^trick={trick}[^\n]*\.$"):
             make_run(*POINTS, f"trick=[{trick}]")
         return
     run = make_run(*POINTS, f"trick=[{trick}]", *norm)
     train_steps(run)
-    assert run.players.generator.generate(torch.randn(8, 100), torch.arange(8)).shape == (8, 2)
+    labels = torch.arange(8) if run.tricks.any("uses_labels") else None
+    assert run.players.generator.generate(torch.randn(8, 100), labels).shape == (8, 2)
 
 
 @pytest.mark.parametrize(("loss", "optim"), [*itertools.zip_longest(options("loss"), options("optim"))])
