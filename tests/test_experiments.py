@@ -16,7 +16,7 @@ from gan.data.image_shape import ImageShape
 from gan.metrics import features
 from gan.models.maxout import Maxout, SharedLines
 from gan.training import build, loop
-from tests.conftest import CONF, composed, options
+from tests.conftest import CONF, POINT_MODELS, POINT_SETS, composed, options
 
 EXPERIMENTS = sorted(
     path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
@@ -352,6 +352,7 @@ NO_TARGETS = {  # losses that label smoothing does not go with
 }
 NEEDED = {  # experiments that set what some options do not have, and those options
     "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"linear", "residual"}},
+    "speedrun": {"model": {"linear", "maxout", "residual"}},
     "trick/label_smoothing": {"loss": NO_TARGETS},
     "trick/soft_labels": {"loss": NO_TARGETS},
     "trick/separate_batches": {"model": {"linear", "maxout", "residual"}},
@@ -364,8 +365,10 @@ NEEDED = {  # experiments that set what some options do not have, and those opti
 def test_every_group_can_still_be_chosen_after_an_experiment(name):
     """The configuration is valid. Whether its parts go together is for the tests of combinations."""
     groups, excluded = ("model", "optim", "loss", "dataset"), NEEDED.get(name, {})
+    of_points = () if name.startswith("toy/") else (*POINT_MODELS, *POINT_SETS)  # without the settings of images
     allowed = {
-        group: [option for option in options(group) if option not in excluded.get(group, ())] for group in groups
+        group: [option for option in options(group) if option not in {*excluded.get(group, ()), *of_points}]
+        for group in groups
     }
     for number in range(max(map(len, allowed.values()))):  # one of each group at a time
         chosen = [f"{group}={names[number % len(names)]}" for group, names in allowed.items()]
