@@ -350,9 +350,10 @@ def test_one_command_runs_all_tutorials(program, cache, tmp_path):
 NO_TARGETS = {  # losses that label smoothing does not go with
     loss for loss in options("loss") if "real_target" not in (CONF / "loss" / f"{loss}.yaml").read_text("utf-8")
 }
+NO_BETAS = {name for name in options("optim") if "betas" not in (CONF / "optim" / f"{name}.yaml").read_text("utf-8")}
 NEEDED = {  # experiments that set what some options do not have, and those options
     "blog/paper_batchnorm_softlabel": {"loss": NO_TARGETS, "model": {"linear", "residual"}},
-    "speedrun": {"model": {"linear", "maxout", "residual"}},
+    "speedrun": {"model": {"linear", "maxout", "residual"}, "optim": NO_BETAS},
     "trick/label_smoothing": {"loss": NO_TARGETS},
     "trick/soft_labels": {"loss": NO_TARGETS},
     "trick/separate_batches": {"model": {"linear", "maxout", "residual"}},
@@ -386,5 +387,5 @@ def test_every_group_can_still_be_chosen_after_an_experiment(name):
     ],
 )
 def test_an_option_without_what_an_experiment_sets_is_an_error_that_names_it(name, chosen):
-    with pytest.raises(ConfigError, match=r"real_target|norm"):
+    with pytest.raises(ConfigError, match=r"real_target|norm|betas"):
         check.check_config(composed(f"experiment={name}", chosen))
