@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from gan import sample_files, sampling
+from gan import interpolation, sample_files, sampling
 from gan.cli.paths import expand_home
 from gan.config.errors import ConfigError, first_line, printable
 from gan.config.schema import Sampling
@@ -188,7 +188,7 @@ def write_projection(run: TrainedRun, found: Projection, request: Sampling, devi
         if len(found.images) == 1:
             sampling.image_grid(torch.cat([found.targets, found.images]), 2).save(file, format="png")
             return
-        path = sample_files.interpolate(run.generator, run.noise, found.noise, found.labels, request, device)
+        path = interpolation.interpolate(run.generator, run.noise, found.noise, found.labels, request, device)
         images = torch.cat(list(path))  # from the first to the second, and back
         if request.format == "gif":
             sampling.write_gif((to_pil_image(image) for image in images), file, request.fps)

@@ -1,6 +1,5 @@
 """What sample.py writes: grids, folders of PNGs, arrays and interpolations."""
 
-import copy
 import re
 import zipfile
 from collections import Counter
@@ -14,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from gan import code_grid, sampling
+from gan import code_grid, interpolation, sampling
 from gan.config.errors import ConfigError, printable
 from gan.config.schema import Sampling
 from gan.data.image_shape import DataShape, ImageShape, PointShape
@@ -24,7 +23,6 @@ from gan.system import files, randomness
 from gan.system.escape import file_name
 from gan.system.images import MAX_PIXELS
 
-MAX_FRAMES = 20_000  # of an interpolation: Pillow keeps all frames of a GIF in memory
 SHOWN_CLASSES = 20  # in a message
 MAX_DIGITS = 10  # of the number of a class
 PNG_NAME = re.compile(r"\d{5,}\.png")  # in a folder of format=png
@@ -59,11 +57,11 @@ def write_samples(
         write_points(generator, noise, request, device, draw_points)
         return count
     if request.format in ("gif", "interpolation"):
-        check_interpolation(out, image, request)
+        interpolation.check_interpolation(out, image, request)
         count = request.n * request.frames
         batches = show_progress(interpolate_samples(generator, noise, request, device), count)
         with files.atomic_write(out) as file:
-            write_interpolation(batches, request, file)
+            interpolation.write_interpolation(batches, request, file)
         return count
     if request.format == "codes":
         points, columns = code_grid.vary_codes(draw_noise(noise, request, code_grid.rows(request.n)), generator.codes)
@@ -145,21 +143,6 @@ def check_grid(image: ImageShape, count: int, request: Sampling) -> None:
         )
 
 
-def check_interpolation(out: Path, image: ImageShape, request: Sampling) -> None:
-    """Raise ConfigError for less than two images, and for more than fit into the file."""
-    if request.n < 2:
-        raise ConfigError(f"n={request.n}: must be >= 2 for format={request.format}.")
-    pixels = image.size**2
-    frames = min(MAX_FRAMES, sampling.MAX_GIF_PIXELS // pixels)
-    if out.suffix.lower() == ".png":
-        frames = MAX_PIXELS // (image.size + 1) ** 2
-    if request.n * request.frames > frames:
-        raise ConfigError(
-            f"n={request.n}: must be <= {frames // request.frames} for format={request.format} with "
-            f"frames={request.frames} and images of {image.size}x{image.size}."
-        )
-
-
 def show_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
     """The batches, with a progress bar on a terminal."""
     with tqdm(total=count, unit="image", disable=None, leave=False, dynamic_ncols=True) as bar:
@@ -207,49 +190,7 @@ def interpolate_samples(
     labels = make_labels(generator, request, 0, request.n, device)
     if generator.clusters is not None:
         ends, labels = generator.clusters(ends.to(device))
-    return interpolate(generator, noise, ends, labels, request, device)
-
-
-def interpolate(
-    generator: Generator, noise: Noise, ends: Tensor, labels: Tensor | None, request: Sampling, device: torch.device
-) -> Iterator[Tensor]:
-    """Images uint8 on a closed path through those of the noise `ends` (n, noise_dim), in batches (B, C, H, W).
-
-    Classes blend as the noise does, and so do clusters: on its own, the noise on the way would belong to many others.
-
-    Args:
-        labels: classes or clusters (n,) of `ends`.
-    """
-    points = noise.interpolate(ends.cpu(), request.frames)
-    if labels is not None:
-        generator, labels = blend_classes(generator, labels, request.frames)
-    randomness.reseed(device, request.seed, "drawing")
-    for start in range(0, len(points), request.batch_size):
-        part = slice(start, start + request.batch_size)
-        batch_labels = None if labels is None else labels[part]
-        yield sampling.generate(generator, points[part].to(device), batch_labels, request.batch_size)
-
-
-def blend_classes(generator: Generator, labels: Tensor, frames: int) -> tuple[Generator, Tensor]:
-    """A copy of a conditional generator with a class for each frame, and the labels of these classes.
-
-    Their embeddings lie on straight lines from each of `labels` to the next, and from the last to the first.
-    """
-    generator = copy.deepcopy(generator)
-    assert generator.label_embedding is not None
-    ends = generator.label_embedding.weight.detach()[labels]
-    fractions = torch.linspace(0, 1, frames + 1, device=ends.device)[:-1].view(1, -1, 1)
-    path = torch.lerp(ends[:, None], ends.roll(-1, dims=0)[:, None], fractions).flatten(0, 1)
-    generator.label_embedding = torch.nn.Embedding.from_pretrained(path)
-    return generator, torch.arange(len(path), device=ends.device)
-
-
-def write_interpolation(batches: Iterator[Tensor], request: Sampling, file: BinaryIO) -> None:
-    """A GIF, or a PNG with a row for each of the `n` images, from which the next row's image is reached."""
-    if str(request.out).lower().endswith(".png"):
-        sampling.image_grid(torch.cat(list(batches)), request.frames).save(file, format="png")
-    else:
-        sampling.write_gif((to_pil_image(image) for batch in batches for image in batch), file, request.fps)
+    return interpolation.interpolate(generator, noise, ends, labels, request, device)
 
 
 def class_folders(labels: Tensor, names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ LAYERS = [
     {"player", "data"},
     {"models"},
     {"sampling", "tricks"},
-    {"code_grid"},
+    {"code_grid", "interpolation"},
     {"metrics", "sample_files"},
     {"cli"},
     {"step", "report"},

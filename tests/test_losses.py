@@ -152,10 +152,10 @@ def test_bce_probabilities_has_a_bound_and_no_gradient_where_bce_on_logits_goes_
             return lambda logits: loss.generator(None, logits)
         return lambda logits: loss.discriminator(logits, logits)[term]
 
-    clamped, slope = value_and_gradient(loss_of(BCEProbabilities()), [logit])
-    assert clamped.item() == pytest.approx(value, rel=1e-6) and slope.item() == pytest.approx(gradient, rel=1e-5)
-    free, slope = value_and_gradient(loss_of(NonSaturating()), [logit])
-    assert free.item() == pytest.approx(abs(logit)) and slope.item() == pytest.approx(gradient_from_logits)
+    clamped, derivative = value_and_gradient(loss_of(BCEProbabilities()), [logit])
+    assert clamped.item() == pytest.approx(value, rel=1e-6) and derivative.item() == pytest.approx(gradient, rel=1e-5)
+    free, derivative = value_and_gradient(loss_of(NonSaturating()), [logit])
+    assert free.item() == pytest.approx(abs(logit)) and derivative.item() == pytest.approx(gradient_from_logits)
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])

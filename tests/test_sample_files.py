@@ -12,8 +12,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from gan import interpolation, sample_files, sampling
 from gan import programs as program_file
-from gan import sample_files, sampling
 from gan.cli import paths
 from gan.config import check
 from gan.config.errors import ConfigError
@@ -115,7 +115,7 @@ def test_the_classes_of_an_interpolation_blend(train_here, tmp_path):
     train_here(tmp_path, "train.max_steps=1", "trick=[conditional]")
     generator = build.load_trained(tmp_path, "last", True, CPU).generator
     weight = generator.label_embedding.weight
-    blended, labels = sample_files.blend_classes(generator, torch.tensor([3, 5]), 4)
+    blended, labels = interpolation.blend_classes(generator, torch.tensor([3, 5]), 4)
     path = blended.label_embedding(labels)
     assert torch.equal(path[[0, 4]], weight[[3, 5]]) and torch.allclose(path[2], (weight[3] + weight[5]) / 2)
     assert torch.allclose(path[7], (weight[5] + 3 * weight[3]) / 4)  # the way back to the first

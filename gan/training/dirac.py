@@ -71,10 +71,10 @@ class DiracGAN:
         """Minus the gradient of G's loss for theta (k,), and of D's for psi (k,), differentiable again."""
         # Copies, since in an alternating step psi depends on theta, and G's gradient does not go that way.
         theta, psi = theta.clone(), psi.clone()
-        slopes = psi.repeat_interleave(SAMPLES)
+        weights = psi.repeat_interleave(SAMPLES)
 
         def logits_of(images: Tensor) -> Tensor:
-            return slopes * images.flatten()
+            return weights * images.flatten()
 
         fake = theta.repeat_interleave(SAMPLES).view(-1, 1, 1, 1)
         with torch.random.fork_rng(devices=[]), ExactNoise():
@@ -158,21 +158,21 @@ def can_analyze(tricks: Tricks) -> bool:
     )
 
 
-def judge_step(eigenvalues: np.ndarray) -> Verdict:
+def classify_step(eigenvalues: np.ndarray) -> Verdict:
     """What repeated steps do near the equilibrium, from the eigenvalues of the Jacobian of one.
 
     `circles` and `stalls`: the largest modulus is 1 up to TOLERANCE, with and without a rotation. Terms of higher order
     then decide: they may still contract or expand, but not at a geometric rate.
     """
-    return judge(np.abs(eigenvalues) - 1, np.abs(eigenvalues - 1))
+    return classify(np.abs(eigenvalues) - 1, np.abs(eigenvalues - 1))
 
 
-def judge_field(eigenvalues: np.ndarray) -> Verdict:
+def classify_field(eigenvalues: np.ndarray) -> Verdict:
     """The same from the eigenvalues of the vector field's Jacobian, whose real parts count."""
-    return judge(eigenvalues.real, np.abs(eigenvalues))
+    return classify(eigenvalues.real, np.abs(eigenvalues))
 
 
-def judge(growth: np.ndarray, motion: np.ndarray) -> Verdict:
+def classify(growth: np.ndarray, motion: np.ndarray) -> Verdict:
     """The verdict from the growth and the motion along each eigenvector, where 0 is none."""
     if growth.max() > TOLERANCE:
         return "diverges"
@@ -181,7 +181,7 @@ def judge(growth: np.ndarray, motion: np.ndarray) -> Verdict:
     return "circles" if motion[growth >= -TOLERANCE].max() > TOLERANCE else "stalls"
 
 
-def judge_path(path: np.ndarray) -> Verdict:
+def classify_path(path: np.ndarray) -> Verdict:
     """What a run did, from its path (T, 2) of (theta, psi): from the largest distances to 0 in each quarter of it.
 
     `converges`: it came CLOSE to 0, or its distance falls at a steady rate. `diverges`: a value is not finite, or the

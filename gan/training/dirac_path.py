@@ -8,7 +8,7 @@ import torch
 
 from gan.models import linear
 from gan.player import Player
-from gan.training.dirac import DiracGAN, can_analyze, judge_path, paper_verdict
+from gan.training.dirac import DiracGAN, can_analyze, classify_path, paper_verdict
 from gan.training.dirac_figure import draw_dirac
 from gan.training.state import TrainingRun
 from gan.tricks.base import Trick
@@ -58,7 +58,7 @@ def draw_path(run: TrainingRun, kept: DiracPath, path: Path) -> None:
     game, reason = make_game(run), find_obstacle(run)
     trajectory = kept.read(run.step)
     has_failed = any(int(player.failed_at) for player in run.players)  # then the weights stay as they were
-    verdict = "diverges" if has_failed else judge_path(trajectory)
+    verdict = "diverges" if has_failed else classify_path(trajectory)
     field = game.field if can_analyze(run.tricks) else np.zeros_like
     eigenvalues, expected = (None, None) if reason else (game.step_eigenvalues(), paper_verdict(run.loss, run.tricks))
     shown = {"why_none": reason} if reason else {}

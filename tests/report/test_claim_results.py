@@ -26,7 +26,7 @@ def evaluate(runs, epochs=10, seeds=(0, 1, 2), **arguments):
     return evaluate_claim("blog/mlp", published, claim, runs)
 
 
-def test_a_claim_is_judged_over_its_seeds(tmp_path):
+def test_a_claim_is_decided_over_its_seeds(tmp_path):
     runs = write_seeds(tmp_path, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
     assert str(evaluate(runs, seeds=range(10)).verdict) == "held"
     result = evaluate(runs, seeds=range(12))

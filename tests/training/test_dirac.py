@@ -14,9 +14,9 @@ from gan.step import Batch, step
 from gan.training.dirac import (
     DiracGAN,
     can_analyze,
-    judge_field,
-    judge_path,
-    judge_step,
+    classify_field,
+    classify_path,
+    classify_step,
     paper_verdict,
 )
 from gan.tricks.base import Tricks
@@ -119,8 +119,8 @@ def test_the_jacobian_at_the_equilibrium_is_that_computed_by_hand(name):
 def test_the_jacobian_away_from_the_equilibrium_is_that_computed_by_hand():
     # theta' = s psi and psi' = -s theta with s = sigmoid(theta psi), whose derivative is s (1 - s)
     s = 1 / (1 + np.exp(-2))
-    slope = s * (1 - s)
-    expected = [[slope * 4, s + slope * 2], [-s - slope * 2, -slope]]
+    derivative = s * (1 - s)
+    expected = [[derivative * 4, s + derivative * 2], [-s - derivative * 2, -derivative]]
     assert make_game(Minimax()).field_jacobian((1.0, 2.0)) == pytest.approx(np.array(expected))
 
 
@@ -140,7 +140,7 @@ def test_the_eigenvalues_without_a_penalty_are_the_papers(h):
     game = make_game(Minimax(), lr=h, update="simultaneous")
     found = sorted(game.step_eigenvalues(), key=lambda value: value.imag)
     assert found == pytest.approx([1 - 0.5j * h, 1 + 0.5j * h])
-    assert judge_step(game.step_eigenvalues()) == "diverges"
+    assert classify_step(game.step_eigenvalues()) == "diverges"
 
     alpha = h / 2
     root = np.emath.sqrt((1 - alpha**2 / 2) ** 2 - 1)
@@ -148,7 +148,7 @@ def test_the_eigenvalues_without_a_penalty_are_the_papers(h):
     for update in ("discriminator_first", "generator_first"):
         found = make_game(Minimax(), lr=h, update=update).step_eigenvalues()
         assert np.sort_complex(found) == pytest.approx(np.sort_complex(expected))
-        assert judge_step(found) == ("circles" if alpha <= 2 else "diverges")
+        assert classify_step(found) == ("circles" if alpha <= 2 else "diverges")
 
 
 def test_several_updates_of_d_act_as_a_larger_learning_rate():
@@ -165,23 +165,23 @@ def test_the_eigenvalues_with_a_gradient_penalty_are_the_papers(gamma, trick):
     expected = np.sort_complex(np.array([-gamma / 2 - root, -gamma / 2 + root], dtype=complex))
     found = np.sort_complex(game.field_eigenvalues())
     assert found == pytest.approx(expected, abs=1e-7)  # at gamma = 1 they are equal, and as exact as a square root
-    assert judge_field(found) == "converges"
+    assert classify_field(found) == "converges"
     assert np.sort_complex(game.step_eigenvalues()) == pytest.approx(1 + 0.2 * expected, abs=1e-7)
-    assert judge_step(game.step_eigenvalues()) == "converges"
+    assert classify_step(game.step_eigenvalues()) == "converges"
 
 
 def test_a_learning_rate_too_large_for_its_penalty_diverges():
     game = make_game(NonSaturating(), R1(gamma=10.0), lr=0.21)
-    assert judge_field(game.field_eigenvalues()) == "converges"
-    assert judge_step(game.step_eigenvalues()) == "diverges"
+    assert classify_field(game.field_eigenvalues()) == "converges"
+    assert classify_step(game.step_eigenvalues()) == "diverges"
 
 
 @pytest.mark.parametrize("std", [0.1, 0.7])
 def test_the_eigenvalues_with_instance_noise_are_the_papers(std):
-    slope = -(std**2) / 4
-    root = np.emath.sqrt(slope**2 - 1 / 4)
+    derivative = -(std**2) / 4
+    root = np.emath.sqrt(derivative**2 - 1 / 4)
     found = make_game(Minimax(), InstanceNoise(std=std)).field_eigenvalues()
-    assert np.sort_complex(found) == pytest.approx(np.sort_complex(np.array([slope - root, slope + root])))
+    assert np.sort_complex(found) == pytest.approx(np.sort_complex(np.array([derivative - root, derivative + root])))
 
 
 @pytest.mark.parametrize("trick", [WganGp(), Dragan()])
@@ -259,8 +259,8 @@ def test_eigenvalues_and_runs_agree_with_the_paper(name):
     loss, tricks, update, weight_clip, by_eigenvalues, by_run = PAPER[name]
     game = make_game(loss, *tricks, update=update, weight_clip=weight_clip)
     eigenvalues = game.step_eigenvalues()
-    assert (None if eigenvalues is None else judge_step(eigenvalues)) == by_eigenvalues
-    assert judge_path(train(game, (1.0, 1.0), 500)) == by_run
+    assert (None if eigenvalues is None else classify_step(eigenvalues)) == by_eigenvalues
+    assert classify_path(train(game, (1.0, 1.0), 500)) == by_run
     expected = paper_verdict(game.loss, game.tricks)
     assert expected == ("converges" if by_run == "converges" else "does not converge")
 
@@ -289,24 +289,24 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_path_is_judged_by_its_distances(name):
+def test_a_path_is_classified_by_its_distances(name):
     growth, expected = PATHS[name]
-    assert judge_path(spiral(growth)) == expected
+    assert classify_path(spiral(growth)) == expected
 
 
 def test_a_path_that_is_not_finite_diverges_and_one_that_stands_still_elsewhere_stalls():
     path = spiral(lambda t: np.exp(-8 * t))
     path[-1] = np.nan
-    assert judge_path(path) == "diverges"
-    assert judge_path(np.full((100, 2), 0.7)) == "stalls"
-    assert judge_path(np.array([[1.0, 1.0]])) == judge_path(np.full((6, 2), 0.7)) == "stalls"
-    assert judge_path(np.zeros((100, 2))) == "converges"
+    assert classify_path(path) == "diverges"
+    assert classify_path(np.full((100, 2), 0.7)) == "stalls"
+    assert classify_path(np.array([[1.0, 1.0]])) == classify_path(np.full((6, 2), 0.7)) == "stalls"
+    assert classify_path(np.zeros((100, 2))) == "converges"
 
 
 def test_least_squares_stalls_beside_the_equilibrium():
     game = make_game(LeastSquares(), R1(gamma=0.3))
-    assert judge_step(game.step_eigenvalues()) == judge_field(game.field_eigenvalues()) == "stalls"
-    assert judge_path(train(game, (1.0, 1.0), 500)) == "stalls"
+    assert classify_step(game.step_eigenvalues()) == classify_field(game.field_eigenvalues()) == "stalls"
+    assert classify_path(train(game, (1.0, 1.0), 500)) == "stalls"
     assert paper_verdict(game.loss, game.tricks) is None
 
 

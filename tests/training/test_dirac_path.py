@@ -12,7 +12,7 @@ from gan.cli.overrides import with_steps_alone
 from gan.config import check
 from gan.system import status
 from gan.training import build, dirac_path, loop
-from gan.training.dirac import judge_step
+from gan.training.dirac import classify_step
 from gan.training.resume import resume as resume_run
 from tests.conftest import composed
 
@@ -82,14 +82,14 @@ def test_the_figure_has_eigenvalues_verdict_and_theory(train_dirac, tmp_path, dr
     train_dirac(tmp_path, *overrides, "train.max_steps=200", "watch.log_every=200")
     (figure,) = drawn
     found = figure["eigenvalues"]
-    assert (None if found is None else judge_step(found)) == by_eigenvalues
+    assert (None if found is None else classify_step(found)) == by_eigenvalues
     assert (figure["verdict"], figure["expected"]) == (by_run, by_paper)
 
 
 def test_of_noise_that_has_faded_the_theory_is_that_of_the_start(train_dirac, tmp_path, drawn):
     noise = ["trick=[instance_noise]", "trick.instance_noise.std=0.7", "trick.instance_noise.fade_steps=2"]
     train_dirac(tmp_path, *noise, "train.max_steps=4")
-    assert judge_step(drawn[0]["eigenvalues"]) == "converges"
+    assert classify_step(drawn[0]["eigenvalues"]) == "converges"
 
 
 def test_a_run_that_becomes_infinite_diverges(train_dirac, tmp_path, drawn):
@@ -146,7 +146,7 @@ def test_of_a_long_run_evenly_spaced_steps_are_kept(train_dirac, tmp_path, drawn
         ["dataset=gaussian1d"],  # its equilibrium is not at 0
         ["dataset=ring8"],  # two weights each
         ["model=points"],
-        ["trick=[spectral_norm]"],  # psi is not the slope of D
+        ["trick=[spectral_norm]"],  # psi is not the gradient of D
     ],
     ids=str,
 )

@@ -156,8 +156,8 @@ def test_a_run_writes_what_a_run_on_images_writes(train_points, tmp_path):
     for name in ("samples/real.png", "samples/step_0000000.png", "samples/step_0000004.png", "final.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width > 100 and len(image.convert("RGB").getcolors(2**20) or []) > 5, name
-    with Image.open(tmp_path / "samples.gif") as film:
-        assert film.n_frames == 3
+    with Image.open(tmp_path / "samples.gif") as gif:
+        assert gif.n_frames == 3
     data = read_status(tmp_path)["data"]
     assert data["shape"] == [2] and data["images"] == 640 and data["classes"] == 8 and data["values"][0] < -1.9
 
@@ -216,9 +216,9 @@ def test_the_figure_gets_the_logits_and_gradients_of_the_discriminator(make_run)
     logits, gradients = point_samples.discriminator_fields(run)
     points = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     shift = np.array([1e-2, 0], np.float32)
-    slope = (logits(points + shift) - logits(points - shift)) / 2e-2
+    derivative = (logits(points + shift) - logits(points - shift)) / 2e-2
     assert logits(points).shape == (5,) and gradients(points).shape == (5, 2)
-    assert np.allclose(gradients(points)[:, 0], slope, atol=2e-3)
+    assert np.allclose(gradients(points)[:, 0], derivative, atol=2e-3)
     assert np.array_equal(logits(points), logits(points))  # without dropout
     assert run.players.discriminator.network.training
     assert all(weight.grad is None for weight in run.players.discriminator.parameters)

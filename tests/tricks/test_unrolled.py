@@ -54,8 +54,8 @@ def test_one_update_of_the_dirac_gan_by_hand():
         return -math.log(1 + math.exp(ahead * theta))
 
     assert loss.item() == pytest.approx(by_hand(theta), rel=1e-6)
-    slope = (by_hand(theta + 1e-5) - by_hand(theta - 1e-5)) / 2e-5
-    assert gradient.sum().item() == pytest.approx(slope, rel=1e-4)
+    derivative = (by_hand(theta + 1e-5) - by_hand(theta - 1e-5)) / 2e-5
+    assert gradient.sum().item() == pytest.approx(derivative, rel=1e-4)
     through_d_alone = -sigmoid((psi - rate * theta * sigmoid(psi * theta)) * theta)
     assert gradient.sum().item() != pytest.approx(through_d_alone * psi, rel=0.1)  # without the updates' gradient
 
