@@ -20,7 +20,7 @@ from torchvision import transforms
 
 # The numbers of the DCGAN tutorial (Radford et al. 2016, section 4)
 BATCH_SIZE, NOISE_DIM, WIDTH, RATE, BETAS = 128, 100, 64, 2e-4, (0.5, 0.999)
-SAVE_EVERY = 25  # steps
+SAVE_EVERY = 100
 
 
 class ImageByImage(Dataset):
@@ -129,7 +129,7 @@ def build_dcgan(side: int) -> tuple[nn.Module, nn.Module]:
 
 
 def main() -> None:
-    """Train DCGAN on MNIST without end, and save G every 25 steps."""
+    """Train DCGAN on MNIST without end, and save G every 100 steps."""
     from gan.data import datasets
 
     parser = argparse.ArgumentParser()
