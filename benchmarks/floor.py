@@ -19,6 +19,8 @@ from gan.player import Player
 COUNTED = {
     torch.ops.aten.mm.default,
     torch.ops.aten.addmm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.mkldnn._linear_pointwise.default,  # gan.models.fast_layers
     torch.ops.aten.convolution.default,
     torch.ops.aten.convolution_backward.default,
 }

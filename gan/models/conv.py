@@ -6,7 +6,7 @@ from torch import nn
 
 from gan.config.types import PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import base, layers
+from gan.models import base, fast_layers, layers
 
 
 class Generator(base.Generator):
@@ -34,8 +34,8 @@ class Generator(base.Generator):
     ) -> None:
         half = layers.halve(image.size)
         quarter = layers.halve(half)
-        first = nn.Linear(noise_dim, hidden, bias=False)
-        second = nn.Linear(hidden, channels[0] * quarter**2, bias=False)
+        first = fast_layers.Linear(noise_dim, hidden, bias=False)
+        second = fast_layers.Linear(hidden, channels[0] * quarter**2, bias=False)
         modules = [
             *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
             *(second, *layers.batch_norm(norm, second), layers.activation_layer(activation)),
@@ -80,7 +80,7 @@ class Discriminator(base.Discriminator):
             modules += [convolution, *layers.batch_norm(norm, convolution)]
             modules += [layers.activation_layer(activation), nn.MaxPool2d(2)]
             inputs, side = outputs, (side - 2) // 2
-        logit = nn.Linear(inputs * side**2, 1, bias=False)
+        logit = fast_layers.Linear(inputs * side**2, 1, bias=False)
         logit_norm = layers.batch_norm("batch" if norm_logit else "none", logit)
         super().__init__(nn.Sequential(*modules, nn.Flatten()), nn.Sequential(logit, *logit_norm))
         layers.init_weights(self, init, init_scale)

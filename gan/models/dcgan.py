@@ -6,7 +6,7 @@ from torch import nn
 
 from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import base, layers
+from gan.models import base, fast_layers, layers
 
 MAX_WIDTH_FACTOR = 8  # a layer has at most this many times `width` channels, as in figure 1 of the paper
 
@@ -49,7 +49,7 @@ class Generator(base.Generator):
         channels = [min(2**level, MAX_WIDTH_FACTOR) * width for level in range(len(sides) - 1)][::-1]
         bias = norm == "none"  # a norm layer has its own
         attended = layers.attention_side("generator", attention, sides[:-1])
-        first = layers.FromPixel(noise_dim, channels[0], sides[0], bias=bias)
+        first = fast_layers.FromPixel(noise_dim, channels[0], sides[0], bias=bias)
         modules = [
             nn.Unflatten(1, (-1, 1, 1)),
             *(first, *layers.batch_norm(norm, first), layers.activation_layer(activation)),
@@ -60,7 +60,7 @@ class Generator(base.Generator):
             modules += [*layers.dropout(dropout), up, *layers.batch_norm(norm, up)]
             modules += [layers.activation_layer(activation), *layers.self_attention(side, attended, outputs)]
         kernel = layers.kernel_size(sides[-1])
-        last = layers.ToGray(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
+        last = fast_layers.ToGray(channels[-1], image.channels, kernel, stride=2, padding=1, bias=bias)
         ending = layers.OUTPUTS[output]
         super().__init__(nn.Sequential(*modules, last, ending.layer()), pixel_range=ending.pixel_range)
         layers.init_weights(self, init, init_scale)
@@ -97,5 +97,5 @@ class Discriminator(base.Discriminator):
             modules += [down, *layers.batch_norm(norm if level > 0 else "none", down)]
             modules += [layers.activation_layer(activation), *layers.dropout(dropout)]
             modules += layers.self_attention(sides[level + 1], attended, outputs)
-        super().__init__(nn.Sequential(*modules), layers.ToPixel(channels[-1], 1, sides[-1], bias=bias))
+        super().__init__(nn.Sequential(*modules), fast_layers.ToPixel(channels[-1], 1, sides[-1], bias=bias))
         layers.init_weights(self, init, init_scale)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -127,43 +126,6 @@ def attention_side(player: str, attention: int | None, sides: Sequence[int]) -> 
 def dropout(probability: float) -> list[nn.Module]:
     """A dropout layer; empty for probability 0, as a layer that does nothing still costs a call."""
     return [Dropout(probability)] if probability > 0 else []
-
-
-# Convolutions that CPUs compute faster in another way, with the same weights and up to rounding the same result. The
-# factors are of the layers of model=dcgan with batches of 32, forward and backward, on one thread of an AMD EPYC.
-
-
-class FromPixel(nn.ConvTranspose2d):
-    """A transposed convolution of a single pixel (B, C, 1, 1): one matrix product, 2.9 times as fast."""
-
-    def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
-        weight = self.weight.permute(0, 2, 3, 1)  # as it lies in memory with channels_last
-        maps = (inputs.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:]).permute(0, 3, 1, 2)
-        return maps if self.bias is None else maps + self.bias[:, None, None]
-
-
-class ToPixel(nn.Conv2d):
-    """A convolution whose kernel is as large as its inputs: one matrix product, 4 times as fast."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        inputs, weight = (tensor.permute(0, 2, 3, 1).flatten(1) for tensor in (inputs, self.weight))
-        return F.linear(inputs, weight, self.bias)[:, :, None, None]
-
-
-class ToGray(nn.ConvTranspose2d):
-    """A transposed convolution to one channel, in training on a CPU as a product and a sum of its parts.
-
-    1.6 times as fast; forward alone 3.6 times. With three channels it would be slower.
-    """
-
-    def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if self.out_channels > 1 or not self.training or inputs.device.type != "cpu":
-            return super().forward(inputs)
-        (kernel, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
-        side = (inputs.shape[2] - 1) * stride - 2 * padding + kernel
-        parts = self.weight.flatten(1).T @ inputs.flatten(2)
-        images = F.fold(parts, (side, side), kernel, padding=padding, stride=stride)
-        return images if self.bias is None else images + self.bias[:, None, None]
 
 
 def init_weights(network: nn.Module, init: Init, scale: float) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import base, layers
+from gan.models import base, fast_layers, layers
 
 
 class Maxout(nn.Module):
@@ -16,7 +16,7 @@ class Maxout(nn.Module):
     def __init__(self, inputs: int, units: int, pieces: int) -> None:
         super().__init__()
         self.pieces, self.units = pieces, units
-        self.linear = nn.Linear(inputs, units * pieces)
+        self.linear = fast_layers.Linear(inputs, units * pieces)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.linear(inputs).unflatten(1, (self.pieces, self.units)).amax(dim=1)
@@ -47,7 +47,7 @@ class Discriminator(base.Discriminator):
         modules = [nn.Flatten(), *layers.dropout(input_dropout)]
         for inputs, outputs in pairwise(widths):
             modules += [Maxout(inputs, outputs, pieces), *layers.dropout(hidden_dropout)]
-        super().__init__(nn.Sequential(*modules), nn.Linear(widths[-1], 1))
+        super().__init__(nn.Sequential(*modules), fast_layers.Linear(widths[-1], 1))
         layers.init_weights(self, init, init_scale)
 
 

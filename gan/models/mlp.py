@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan.config.errors import ConfigError
 from gan.config.types import DropoutRate, PositiveFloat, PositiveInt
 from gan.data.image_shape import DataShape
-from gan.models import base, layers
+from gan.models import base, fast_layers, layers
 
 Dropout = DropoutRate | list[DropoutRate]  # one probability for all hidden layers, or one for each
 
@@ -40,7 +40,7 @@ class Generator(base.Generator):
         widths = [noise_dim, *hidden]
         ending = layers.OUTPUTS[output]
         # before the hidden layers: initial weights depend on the order
-        to_pixels = nn.Linear(widths[-1], math.prod(image.dims))
+        to_pixels = fast_layers.Linear(widths[-1], math.prod(image.dims))
         modules = [
             *hidden_layers(widths, activation, norm, dropout),
             to_pixels,
@@ -81,7 +81,7 @@ class Discriminator(base.Discriminator):
     ) -> None:
         widths = [math.prod(image.dims), *hidden]
         features = nn.Sequential(nn.Flatten(), *hidden_layers(widths, activation, norm, dropout))
-        super().__init__(features, nn.Linear(widths[-1], 1))
+        super().__init__(features, fast_layers.Linear(widths[-1], 1))
         layers.init_weights(self, init, init_scale)
 
 
@@ -98,7 +98,7 @@ def hidden_layers(
         raise ConfigError(f"dropout={probabilities}: must be a number, or one for each of {len(sizes)} hidden layers.")
     modules: list[nn.Module] = []
     for (inputs, outputs), probability in zip(sizes, probabilities, strict=True):
-        linear = nn.Linear(inputs, outputs)
+        linear = fast_layers.Linear(inputs, outputs)
         modules += [linear, *layers.batch_norm(norm, linear), layers.activation_layer(activation)]
         modules += layers.dropout(probability)
     return modules

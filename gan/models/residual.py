@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gan.config.types import PositiveInt
 from gan.data.image_shape import ImageShape
-from gan.models import base, layers
+from gan.models import base, fast_layers, layers
 
 MIN_SIZE = 8  # a feature map of this size or less is not halved again
 MAX_WIDTH_FACTOR = 4  # a layer has at most this many times `width` channels
@@ -74,7 +74,7 @@ class Generator(base.Generator):
         sides, channels = (values[::-1] for values in stages(image, width))
         attended = layers.attention_side("generator", attention, sides)
         modules = [
-            nn.Linear(noise_dim, channels[0] * sides[0] ** 2),
+            fast_layers.Linear(noise_dim, channels[0] * sides[0] ** 2),
             nn.Unflatten(1, (channels[0], sides[0], sides[0])),
             *residual_blocks(blocks, channels[0], activation),
             *layers.self_attention(sides[0], attended, channels[0]),
@@ -116,7 +116,7 @@ class Discriminator(base.Discriminator):
         for (inputs, outputs), side in zip(pairwise(channels), sides[1:], strict=True):
             modules += [Resize(side), nn.Conv2d(inputs, outputs, 1), *residual_blocks(blocks, outputs, activation)]
             modules += layers.self_attention(side, attended, outputs)
-        logit = nn.Linear(channels[-1] * sides[-1] ** 2, 1)
+        logit = fast_layers.Linear(channels[-1] * sides[-1] ** 2, 1)
         super().__init__(nn.Sequential(*modules, nn.Flatten()), logit)
         init_he(self, logit)
 

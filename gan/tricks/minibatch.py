@@ -10,6 +10,7 @@ from gan.config.errors import ConfigError
 from gan.config.types import PositiveInt
 from gan.data.image_shape import DataShape
 from gan.models.base import Discriminator, Generator
+from gan.models.fast_layers import Linear
 from gan.tricks.base import Trick, TrickContext
 from gan.tricks.layer_edits import append_features, index_of_last_weight_layer, weight_layers, widen
 
@@ -64,7 +65,7 @@ class MinibatchDiscriminationLayer(nn.Module):
     def __init__(self, inputs: int, kernels: int, dims: int) -> None:
         super().__init__()
         self.kernels, self.dims = kernels, dims
-        self.project = nn.Linear(inputs, kernels * dims, bias=False)
+        self.project = Linear(inputs, kernels * dims, bias=False)
         nn.init.normal_(self.project.weight, std=3 / math.sqrt(inputs))  # images start far enough apart to differ
 
     def forward(self, features: Tensor) -> Tensor:

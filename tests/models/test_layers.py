@@ -95,45 +95,6 @@ def test_dropout_depends_on_the_seed_and_does_nothing_in_eval_mode():
     assert torch.equal(layers.Dropout(1.0)(inputs), torch.zeros_like(inputs))
 
 
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(
-    ("layer", "arguments", "shape"),
-    [
-        (layers.FromPixel, (5, 6, 4), (3, 5, 1, 1)),
-        (layers.FromPixel, (5, 6, 3), (3, 5, 1, 1)),
-        (layers.ToPixel, (6, 1, 4), (3, 6, 4, 4)),
-        (layers.ToPixel, (6, 2, 3), (3, 6, 3, 3)),
-        (layers.ToGray, (6, 1, 4, 2, 1), (3, 6, 7, 7)),
-        (layers.ToGray, (6, 1, 3, 2, 1), (3, 6, 4, 4)),
-        (layers.ToGray, (6, 3, 4, 2, 1), (3, 6, 7, 7)),
-    ],
-)
-def test_a_layer_computed_as_a_product_is_the_convolution(layer, arguments, shape, memory_format, bias):
-    fast = layer(*arguments, bias=bias).double().to(memory_format=memory_format)
-    (plain,) = layer.__bases__
-    slow = plain(*arguments, bias=bias).double()
-    slow.load_state_dict(fast.state_dict())
-    results = []
-    for network in (fast, slow):
-        inputs = torch.linspace(-1, 1, math.prod(shape)).double().reshape(shape).sin().requires_grad_(True)
-        outputs = network(inputs.contiguous(memory_format=memory_format))
-        (gradient,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
-        gradient.square().sum().backward()  # as a gradient penalty does
-        results.append([outputs, gradient, inputs.grad, *(weight.grad for weight in network.parameters())])
-    for ours, torchs in zip(*results, strict=True):
-        assert torch.allclose(ours, torchs, rtol=1e-10, atol=1e-10)
-
-
-def test_a_generator_in_use_has_torchs_own_convolution(monkeypatch):
-    """So that exported generators hold an operator that other programs know."""
-    layer = layers.ToGray(6, 1, 4, 2, 1).eval()
-    monkeypatch.setattr(layers.F, "fold", None)
-    assert layer(torch.randn(2, 6, 7, 7)).shape == (2, 1, 14, 14)
-    with pytest.raises(TypeError):
-        layer.train()(torch.randn(2, 6, 7, 7))
-
-
 def test_self_attention_sums_up_the_values_of_all_places_by_the_softmax_of_keys_and_queries():
     layer = layers.SelfAttention(1)
     with torch.no_grad():
