@@ -95,6 +95,28 @@ def test_jobs_in_parallel_share_imports_also_far_from_the_repository(cache, tmp_
         assert len(re.findall(rf"\|\s+{module}$", done.stderr, re.MULTILINE)) == 1, module
 
 
+IMPORT_AND_FORK = """
+import importlib, os, pathlib, sys
+from hydra_plugins._gan_processes import PRELOADED
+for name in PRELOADED:
+    importlib.import_module(name)
+import torch
+print(*[line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads")])
+sys.stdout.flush()
+if os.fork():
+    os.wait()
+else:
+    print(torch.cuda._is_in_bad_fork())
+"""
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+@pytest.mark.slow
+def test_what_jobs_are_forked_from_has_one_thread_and_has_not_used_a_gpu(process):
+    """After torch.cuda.is_available(), for one, no child could use a GPU."""
+    assert process("-c", IMPORT_AND_FORK, OMP_NUM_THREADS="1").stdout.split() == ["Threads:", "1", "False"]
+
+
 @pytest.mark.skipif(not CAN_FORK, reason="elsewhere nothing is changed")
 def test_the_environment_and_the_signals_of_a_sweep_are_as_before_when_a_job_has_started():
     before, blocked = dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, [])
