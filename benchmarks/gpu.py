@@ -19,7 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import timing, workers
-from benchmarks.__main__ import color_images
+from benchmarks.steps import color_images
 from benchmarks.workers import Variant
 from gan.system.device import describe_device, select_device
 

@@ -36,7 +36,8 @@ class Worker:
     """A process that has built everything for `variant`, and is idle unless it measures."""
 
     def __init__(self, variant: Variant, slice_seconds: float) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")  # so that imports take their time once
+        context.set_forkserver_preload(["gan.training.build", "gan.training.loop", "benchmarks.tutorial"])
         self.pipe, far_end = context.Pipe()
         self.process = context.Process(target=serve, args=(far_end, variant, slice_seconds), daemon=True)
         self.process.start()
@@ -45,7 +46,15 @@ class Worker:
 
     def measure(self) -> Any:
         """Seconds per step, over `slice_seconds`; for `profile`, these and the StepProfile."""
+        self.start_measuring()
+        return self.receive()
+
+    def start_measuring(self) -> None:
+        """Start what `measure` does, while this process goes on."""
         self.pipe.send("measure")
+
+    def receive(self) -> Any:
+        """The result of `start_measuring`."""
         return self.pipe.recv()
 
     def close(self) -> float:

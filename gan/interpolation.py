@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
 
 from gan import sampling
 from gan.config.errors import ConfigError
@@ -75,4 +74,4 @@ def write_interpolation(batches: Iterator[Tensor], request: Sampling, file: Bina
     if str(request.out).lower().endswith(".png"):
         sampling.image_grid(torch.cat(list(batches)), request.frames).save(file, format="png")
     else:
-        sampling.write_gif((to_pil_image(image) for batch in batches for image in batch), file, request.fps)
+        sampling.write_gif((sampling.to_image(image) for batch in batches for image in batch), file, request.fps)

@@ -6,7 +6,7 @@ Each reads `sys.argv` and ends like a command: errors are one sentence and an ex
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
@@ -91,7 +91,7 @@ def sample_images(cfg: DictConfig) -> str:
 
     from gan import export, model_card, sample_files
     from gan.system.device import memory_errors, select_device
-    from gan.training import build, point_figures
+    from gan.training import build
 
     device = select_device(settings.device)
     with memory_errors():
@@ -118,11 +118,16 @@ def sample_images(cfg: DictConfig) -> str:
             what = f"nearest images of step {run.step} of {paths.describe_run(folder)}"
             how = f"distance {distances}, by pixels and features of {found.features}"
             return f"{what} ({how}) written to {settings.out}"
-        count = sample_files.write_samples(
-            run.generator, run.noise, run.image, settings, device, point_figures.draw_points
-        )
+        count = sample_files.write_samples(run.generator, run.noise, run.image, settings, device, draw_points)
     kind = "points" if run.generator.pixel_range is None else "images"
     return f"{count} {kind} of step {run.step} of {paths.describe_run(folder)} written to {settings.out}"
+
+
+def draw_points(*shown: Any, **options: Any) -> None:
+    """`gan.training.point_figures.draw_points`, which needs matplotlib, for samples that are points."""
+    from gan.training import point_figures
+
+    point_figures.draw_points(*shown, **options)
 
 
 def evaluate() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
 from gan import interpolation, sample_files, sampling
@@ -191,7 +190,7 @@ def write_projection(run: TrainedRun, found: Projection, request: Sampling, devi
         path = interpolation.interpolate(run.generator, run.noise, found.noise, found.labels, request, device)
         images = torch.cat(list(path))  # from the first to the second, and back
         if request.format == "gif":
-            sampling.write_gif((to_pil_image(image) for image in images), file, request.fps)
+            sampling.write_gif((sampling.to_image(image) for image in images), file, request.fps)
             return
         row = torch.cat([found.targets[:1], images[: request.frames + 1], found.targets[1:]])
         sampling.image_grid(row, len(row)).save(file, format="png")

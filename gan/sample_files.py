@@ -10,7 +10,6 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
 from gan import code_grid, interpolation, sampling
@@ -218,7 +217,7 @@ def write_pngs(batches: Iterator[Tensor], folder: Path, subfolders: Sequence[str
     for subfolder in {*subfolders}:
         (folder / subfolder).mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, (image for batch in batches for image in batch), strict=True):
-        to_pil_image(image).save(folder / name)
+        sampling.to_image(image).save(folder / name)
 
 
 def write_npz(

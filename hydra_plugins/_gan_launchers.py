@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -25,6 +24,7 @@ from hydra_plugins.hydra_joblib_launcher import joblib_launcher
 from gan.cli.sweeps import Job
 from gan.system import status
 from hydra_plugins._gan_planned import STOP_SIGNALS, PlannedLauncher, on_signals
+from hydra_plugins._gan_processes import start_process
 
 log = logging.getLogger(__name__)
 
@@ -89,28 +89,15 @@ class JoblibLauncher(PlannedLauncher, joblib_launcher.JoblibLauncher):
 
         arguments = number, job.overrides, self.hydra_context, self.config, self.task_function, Singleton.get_state()
         work = wrap_non_picklable_objects(functools.partial(execute_job, *arguments))
-        context = multiprocessing.get_context("spawn")
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=work_and_send, args=(work, sender))
-        process.start()
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = start_process(work_and_send, (work, sender))
         sender.close()
         return receiver, process
 
 
 def work_and_send(work: Callable[[], JobReturn], sender: connection.Connection) -> None:
     """In the process of a job."""
-    if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the sweep alone, which passes it on
-    threading.Thread(target=stop_with_parent, daemon=True).start()
     sender.send(work().return_value)
-
-
-def stop_with_parent() -> None:
-    """Save and end this job if the process of the sweep is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def receive(result: Any, process: BaseProcess, job: Job, stopping: bool) -> JobReturn:

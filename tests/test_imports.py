@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
 
 # From the ground up: a module may import from its own folder, and from those in an earlier row.
 LAYERS = [
@@ -55,6 +55,32 @@ def test_imports_run_one_way(name):
     for other in imported(MODULES[name]):
         same_folder = other.split(".")[0] == name.split(".")[0]
         assert same_folder or layer_of(other) < layer_of(name), other
+
+
+SLOW_TO_IMPORT = ["matplotlib", "scipy", "torchvision", "torch._dynamo"]  # a tenth of a second or more each
+LISTED = """
+import sys
+from gan import programs
+program, *sys.argv = sys.argv[1:]
+getattr(programs, program)()
+print("imported:", *({modules} & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_programs_import_late_what_takes_long_to_import(process, cache, tmp_path):
+    """torch's optimizers import torch._dynamo, and the figures of a run need matplotlib; samples need neither."""
+
+    def imported(program, *arguments):
+        done = process("-c", LISTED.format(modules=set(SLOW_TO_IMPORT)), program, f"{program}.py", *arguments)
+        assert done.returncode == 0, done.stderr
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("imported:"))
+        return set(line.split()[1:])
+
+    run = tmp_path / "run"
+    settings = [*TINY, f"cache_dir={cache}", "train.max_steps=1", f"hydra.run.dir={run}"]
+    assert imported("train", *settings) == {"matplotlib", "torch._dynamo"}
+    assert imported("sample", f"run={run}", "n=4", f"out={tmp_path / 'samples.png'}") == set()
 
 
 def test_few_modules_know_hydra():

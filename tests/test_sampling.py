@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from gan import sampling
 from gan.models.base import Generator
@@ -48,6 +50,17 @@ def test_a_grid_has_a_column_for_each_class():
     assert grid.shape == (3 * 5 + 1, 10 * 5 + 1)
     pixels = [int(grid[2 + 5 * row, 2 + 5 * column]) for row in range(3) for column in range(10)]
     assert pixels == [*range(0, 200, 20)] * 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (1, 4), (4, 2), (5, 3), (3, 8)])
+def test_a_grid_is_that_of_torchvision(channels, count, columns):
+    random = torch.Generator().manual_seed(count)
+    images = torch.randint(256, (count, channels, 5, 7), dtype=torch.uint8, generator=random)
+    theirs = to_pil_image(make_grid(images, nrow=columns, padding=1, pad_value=64)[:channels])
+    ours = sampling.image_grid(images, columns)
+    assert ours.mode == theirs.mode and np.array_equal(np.asarray(ours), np.asarray(theirs))
+    assert np.array_equal(np.asarray(sampling.to_image(images[0])), np.asarray(to_pil_image(images[0])))
 
 
 @pytest.mark.parametrize(

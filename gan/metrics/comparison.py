@@ -6,7 +6,6 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch_fidelity.metric_prc import prc_features_to_metric
 
 from gan.data.datasets import Modes
 from gan.metrics import formulas, points
@@ -110,6 +109,8 @@ class Comparison:
 
     @cached_property
     def precision_and_recall(self) -> tuple[float, float]:
+        from torch_fidelity.metric_prc import prc_features_to_metric  # takes long to import, and training needs none
+
         result = prc_features_to_metric(*self.kept_features, save_cpu_ram=True, prc_batch_size=1000, verbose=False)
         return result["precision"], result["recall"]
 

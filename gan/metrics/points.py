@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from gan.data.datasets import Modes
@@ -35,6 +34,8 @@ def divergence_from_uniform(counts: Tensor) -> float:
 
 def wasserstein_distance(one: Tensor, other: Tensor) -> float:
     """2-Wasserstein distance of equally many points (n, d): the root mean square way of the best assignment."""
+    from scipy.optimize import linear_sum_assignment  # takes long to import, and images need none
+
     squared = torch.cdist(one.double(), other.double(), compute_mode="donot_use_mm_for_euclid_dist").square().numpy()
     rows, columns = linear_sum_assignment(squared)
     return math.sqrt(squared[rows, columns].mean())

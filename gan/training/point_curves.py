@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter1d
 
 from gan.training.point_drawing import BLUE, ORANGE, DrawnDiscriminator, draw_arrows
 
@@ -47,6 +46,8 @@ def draw_curves(
 
 def density(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """The density of points (n, 1) in the bins between `edges`, smoothed."""
+    from scipy.ndimage import gaussian_filter1d  # takes long to import, and runs on images draw no points
+
     counts, _ = np.histogram(points, edges)
     return gaussian_filter1d(counts / (max(len(points), 1) * (edges[1] - edges[0])), KERNEL, mode="constant")
 

@@ -11,7 +11,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import expit
 
 from gan.report.drawing import STYLE
 from gan.system import files, fonts
@@ -31,6 +30,8 @@ class DrawnDiscriminator(NamedTuple):
 
     def evaluate(self, points: np.ndarray) -> np.ndarray:
         """D's probabilities or logits (k,) of points (k, d)."""
+        from scipy.special import expit  # takes long to import, and runs on images draw no points
+
         assert self.logits is not None
         values = np.asarray(self.logits(points.astype(np.float32)), dtype=float)
         return expit(values) if self.is_probability else values

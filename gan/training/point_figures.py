@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.ndimage import gaussian_filter
 
 from gan.report.drawing import wrap
 from gan.training.point_curves import draw_curves
@@ -105,6 +104,8 @@ def draw_plane(
     figure: Figure, limits: np.ndarray, real: np.ndarray, generated: np.ndarray, d: DrawnDiscriminator
 ) -> Axes:
     """Draw points in a plane, over the density of the real ones and D."""
+    from scipy.ndimage import gaussian_filter  # takes long to import, and runs on images draw no points
+
     axis = figure.add_axes((0.1, 0.09, 0.87, 0.84))
     (left, bottom), (right, top) = limits
     counts, _, _ = np.histogram2d(real[:, 0], real[:, 1], CELLS, [(left, right), (bottom, top)])
