@@ -105,9 +105,8 @@ def sample_images(cfg: DictConfig) -> str:
         if settings.format == "explorer":
             from gan.explorer.page import write_page
 
-            size = write_page(run, folder, settings, device)
-            what = f"page of {size / 1e6:.1f} MB with the generator of step {run.step} of {paths.describe_run(folder)}"
-            return f"{what} written to {settings.out}"
+            what = write_page(run, folder, settings, device)
+            return f"page of step {run.step} of {paths.describe_run(folder)}, {what}, written to {settings.out}"
         if settings.like:
             from gan import projection
 
