@@ -61,7 +61,7 @@ def load_run(
 
     Raises ConfigError for a choice of `which` and `ema` that a file does not have.
     """
-    if path.suffix != ENDING:
+    if path.is_dir():
         return build.load_trained(path, which, ema, device, trust)
     if which != "last" or ema is not True:
         raise ConfigError(f"{path.name} has one generator: leave out checkpoint={which} and ema={ema}.")
@@ -90,7 +90,7 @@ def load_file(path: Path, trust: targets.Trust) -> TrainedRun:
         Tricks(list(build.build_tricks(cfg).values())).modify_networks(generator, discriminator, image)
         generator.load_state_dict(weights)
         generator.eval().requires_grad_(False)
-        return TrainedRun(cfg, recipe["step"], image, generator, None, build.build_noise(cfg))
+        return TrainedRun(cfg, int(recipe["step"]), image, generator, None, build.build_noise(cfg))
 
 
 def check_code(cfg: DictConfig, trust: targets.Trust = False) -> None:

@@ -15,6 +15,7 @@ from gan import generator_file, sampling
 from gan.cli import paths
 from gan.config.errors import ConfigError
 from gan.data.image_shape import ImageShape, PointShape
+from gan.explorer import page
 from gan.metrics.features import find_classifier
 from gan.training import build
 from gan.zoo.make import COMMANDS
@@ -132,6 +133,24 @@ def test_a_generator_alone_has_no_checkpoints_no_other_ema_and_no_discriminator(
     run = gan.load(path, device="cpu")
     assert run.metrics == [] and run.scores == [] and run.discriminator is None
     assert repr(gan.load("zoo/digits", device="cpu")).startswith("gan.load('zoo/digits')")
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "safetensors", "explorer"])
+def test_it_is_exported_again_with_a_card(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "write_onnx", lambda run, network: b"a generator")
+    ending = {"torchscript": ".pt", "safetensors": ".safetensors", "explorer": ".html"}[kind]
+    out = tmp_path / f"again{ending}"
+    sample("zoo/mnist_classes", f"format={kind}", f"out={out}", "n=3")
+    text = (out if kind == "explorer" else tmp_path / f"{out.name}.md").read_text("utf-8")
+    assert ("<h1>mnist_classes</h1>" if kind == "explorer" else "# Generator of mnist_classes\n") in text
+    if kind == "safetensors":
+        images = [gan.load(each, device="cpu").sample(10) for each in (out, "zoo/mnist_classes")]
+        assert torch.equal(*images)
+
+
+def test_a_run_folder_may_be_called_like_a_file(train_here, tmp_path):
+    train_here(tmp_path / "x.safetensors", "train.max_steps=2")
+    assert gan.load(tmp_path / "x.safetensors", device="cpu").step == 2
 
 
 def test_its_noise_is_searched_by_the_features_of_a_classifier_that_comes_along(files):
