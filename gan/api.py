@@ -31,15 +31,15 @@ if TYPE_CHECKING:  # torch is imported only once it is needed
 
 
 class Run:
-    """A run folder with the networks of one of its checkpoints, as `gan.load` opens it.
+    """A run folder with the networks of one of its checkpoints, or a generator alone, as `gan.load` opens it.
 
     Attributes:
-        folder: of the run.
+        folder: of the run, or the file of the generator, which has no status, metrics and scores.
         step: of the checkpoint: updates of the generator.
         config: all settings, as nested dictionaries.
         generator: noise (n, noise_dim), and labels (n,) if it is conditional, to images (n, C, H, W) in
             `generator.pixel_range`. In eval mode, with the EMA of the weights if the run has one.
-        discriminator: images (n, C, H, W) in that range to logits (n,), in eval mode.
+        discriminator: images (n, C, H, W) in that range to logits (n,), in eval mode; None of a generator alone.
         noise: `noise.sample(n, random_generator)` draws the noise.
     """
 
@@ -51,6 +51,8 @@ class Run:
         self.class_names: list[str] = list(trained.image.class_names)
 
     def __repr__(self) -> str:
+        if paths.is_generator(self.folder):
+            return f"gan.load({paths.name_run(self.folder)!r})  # step {self.step}"
         return f"gan.load({files.relative_path(self.folder)!r})  # {self.state}, step {self.step}"
 
     @property
@@ -156,7 +158,9 @@ class Run:
             scores = evaluate.score_run(self.trained, goal, settings, n, self.device)
         return {name: number.mean for name, number in scores.items()}
 
-    def export(self, path: str | Path, *, format: str | None = None, output: str = "uint8") -> Path:
+    def export(
+        self, path: str | Path, *, format: str | None = None, output: str = "uint8", license: str = "unknown"
+    ) -> Path:
         """Write the generator to a file for other programs, as `sample.py format=...` does. Returns its path.
 
         A model card is written beside it, and the file is run to see whether it has the same images.
@@ -164,6 +168,7 @@ class Run:
         Args:
             format: `onnx`, `torchscript` or `safetensors`; None: by the ending of `path`, .onnx or .safetensors.
             output: `uint8` images from 0 to 255, or `float` ones in the generator's `pixel_range`.
+            license: of the weights, for the model card.
 
         Raises:
             ConfigError: for another format, where a package is missing, or the network cannot be exported.
@@ -178,7 +183,7 @@ class Run:
             raise ConfigError(f"format={settings.format}: must be {', '.join(paths.EXPORTS)}.")
         out = Path(str(settings.out))
         outcome = export_generator(self.trained, settings.format, settings.output, out)
-        write_card(self.trained, self.folder, settings, outcome)
+        write_card(self.trained, self.folder, settings, outcome, license)
         return out
 
     def settings_of(self, program: str, values: dict[str, Any]) -> DictConfig:
@@ -198,6 +203,7 @@ def load(
     """Open a run, also one of a stranger: nothing in it is executed.
 
     Args:
+        folder: of the run; or a file of `format=safetensors`, or `zoo/mnist`, which have a generator alone.
         checkpoint: `last` or `best`, the one with the lowest FID.
         ema: whether `generator` has the EMA of the weights, if there is one; a number: that of this decay.
         device: `auto` (the first GPU if there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -206,15 +212,15 @@ def load(
     Raises:
         ConfigError: where there is no run, or it cannot be read.
     """
+    from gan.generator_file import load_run
     from gan.system.device import memory_errors, select_device
-    from gan.training import build
 
     if checkpoint not in ("last", "best"):
         raise ConfigError(f"checkpoint={checkpoint}: must be last or best.")
     path = paths.find_run(str(folder))
     chosen = select_device(device)
     with memory_errors():
-        trained = build.load_trained(path, checkpoint, ema, chosen, trust)
+        trained = load_run(path, checkpoint, ema, chosen, trust)
     return Run(path, trained, chosen, {"checkpoint": checkpoint, "ema": ema})
 
 

@@ -56,10 +56,11 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def evaluate_runs(settings: Evaluation) -> None:
-    """Score every run, and write the numbers into its folder."""
+    """Score every run, and write the numbers into its folder, if it has one."""
     run_folders = [paths.find_run(text) for text in dict.fromkeys(settings.run)]
 
     from gan.evaluation import sources
+    from gan.generator_file import load_run
     from gan.metrics import protocol
     from gan.system.device import memory_errors, select_device
     from gan.training import build
@@ -71,7 +72,7 @@ def evaluate_runs(settings: Evaluation) -> None:
     with memory_errors():
         # load all of them first: an error in one should not come after minutes of work on another
         runs = {
-            folder: build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
+            folder: load_run(folder, settings.checkpoint, settings.ema, device, settings.trust)
             for folder in run_folders
         }
         for run in runs.values():
@@ -88,12 +89,14 @@ def evaluate_runs(settings: Evaluation) -> None:
             count = settings.n or (STACKED_COUNT if is_stacked else COUNT)
             seeds = f", {settings.seeds} times" if settings.seeds > 1 else ""
             kind = "points" if run.generator.pixel_range is None else "images"
-            print(printable(f"{folder}: {count} {kind} of step {run.step}{seeds} ..."), flush=True)
+            print(printable(f"{paths.name_run(folder)}: {count} {kind} of step {run.step}{seeds} ..."), flush=True)
             record = goal.reference.record(count)
             scores = score_run(run, goal, settings, count, device)
             baseline = goal.reference.real_data_baseline(count, settings.parzen, folders[1])
             real_data = {column: Number(value) for column, value in baseline.items()}
             tables.setdefault(protocol_line(record), ({}, real_data))[0][paths.describe_run(folder)] = scores
+            if paths.is_generator(folder):  # which has no folder
+                continue
             try:
                 save_scores(folder, run.step, scores, real_data, record, settings)
                 if run.generator.pixel_range is not None:
@@ -145,7 +148,7 @@ def score_run(run: "TrainedRun", goal: Goal, settings: Evaluation, count: int, d
     from gan.metrics import protocol
 
     generator, reference, gap = run.generator, goal.reference, None
-    if isinstance(reference, protocol.Reference) and reference.split == "test":
+    if run.discriminator is not None and isinstance(reference, protocol.Reference) and reference.split == "test":
         gap = protocol.discriminator_gap(
             run.discriminator,
             reference.train[: run.cfg.dataset.limit],

@@ -1,13 +1,15 @@
-"""A generator in a safetensors file: its weights, and in the metadata what it is built from."""
+"""A generator in a safetensors file: its weights, and in the metadata the settings that it was trained with."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gan import __version__
-from gan.config import targets
+from gan.config import CONF, targets
 from gan.config.errors import ConfigError, first_line
 from gan.data.image_shape import read_shape
 from gan.models.base import Generator
@@ -17,17 +19,25 @@ from gan.training.build import TrainedRun
 from gan.tricks.base import Tricks
 
 KEY = "generator"  # in the metadata, with YAML as its value
-GROUPS = ("model", "trick", "noise", "seed")  # of the configuration, in that YAML
+ENDING = ".safetensors"
+GROUPS = ("seed", "dataset", "model", "loss", "optim", "trick", "noise", "train", "precision")  # of the configuration
+FOLDERS = ("data_dir", "cache_dir")  # settings of the machine that loads it
+UNKNOWN = "unknown"  # in place of paths
+CPU = torch.device("cpu")
 
 
 def to_bytes(run: TrainedRun, generator: Generator) -> bytes:
-    """The content of the file: weights and buffers by their names in the generator of a run, and its configuration."""
+    """The content of the file: weights and buffers by their names in the generator of a run, and its configuration.
+
+    It has no paths of the machine that it was trained on.
+    """
     state = generator.state_dict()
     weights = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # none may share memory
-    recipe = {name: run.cfg[name] for name in GROUPS}
-    recipe |= {"image": run.image.record()[:-1], "version": __version__}
-    text = OmegaConf.to_yaml(OmegaConf.create(recipe), resolve=True)
-    return safetensors.torch.save(weights, {"format": "pt", KEY: text})
+    recipe: Any = OmegaConf.to_container(OmegaConf.masked_copy(run.cfg, list(GROUPS)), resolve=True)
+    dataset = recipe["dataset"]
+    recipe["dataset"] = dataset | {name: UNKNOWN for name in ("path", "test_path") if dataset.get(name) is not None}
+    recipe |= {"image": run.image.record()[:-1], "step": run.step, "version": __version__}
+    return safetensors.torch.save(weights, {"format": "pt", KEY: OmegaConf.to_yaml(OmegaConf.create(recipe))})
 
 
 def load_generator(path: str | Path, trust: targets.Trust = False) -> Generator:
@@ -41,24 +51,49 @@ def load_generator(path: str | Path, trust: targets.Trust = False) -> Generator:
 
     Raises OSError where the file cannot be read; ConfigError where it is something else, or names such code.
     """
+    return load_file(Path(path), trust).generator
+
+
+def load_run(
+    path: Path, which: str = "last", ema: bool | float = True, device: torch.device = CPU, trust: targets.Trust = False
+) -> TrainedRun:
+    """The networks of a run folder, as `build.load_trained` does, or of a file with a generator alone.
+
+    Raises ConfigError for a choice of `which` and `ema` that a file does not have.
+    """
+    if path.is_dir():
+        return build.load_trained(path, which, ema, device, trust)
+    if which != "last" or ema is not True:
+        raise ConfigError(f"{path.name} has one generator: leave out checkpoint={which} and ema={ema}.")
+    run = load_file(path, trust)
+    run.generator.to(device)
+    return run
+
+
+def load_file(path: Path, trust: targets.Trust) -> TrainedRun:
+    """A run without D, of the generator in a file."""
     try:
-        with files.open_file(Path(path)) as file:
+        with files.open_file(path) as file:
             data = file.read()
         weights = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         recipe = checkpoint.parse_config(header["__metadata__"][KEY])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(f"{path}: must be a file of sample.py format=safetensors ({first_line(error)}).") from error
-    with checkpoint.compatible_version(Path(path)):
-        cfg, image = OmegaConf.create(recipe), read_shape(recipe["image"])
+    with checkpoint.compatible_version(path):
+        defaults: Any = OmegaConf.load(CONF / "train.yaml")
+        folders = {name: defaults[name] for name in FOLDERS}
+        cfg = OmegaConf.create(folders | {name: recipe[name] for name in GROUPS if name in recipe})
         check_code(cfg, trust)
+        image = read_shape(recipe["image"])
         generator, discriminator = build.build_networks(cfg, image)
         Tricks(list(build.build_tricks(cfg).values())).modify_networks(generator, discriminator, image)
         generator.load_state_dict(weights)
-    return generator.eval().requires_grad_(False)
+        generator.eval().requires_grad_(False)
+        return TrainedRun(cfg, int(recipe["step"]), image, generator, None, build.build_noise(cfg))
 
 
 def check_code(cfg: DictConfig, trust: targets.Trust = False) -> None:
-    """Raise ConfigError where what G is built from names code outside this project, which needs `trust`."""
-    for group in ("model", "trick"):
+    """Raise ConfigError where G, or what it is scored with, names code outside this project, which needs `trust`."""
+    for group in ("model", "trick", "dataset"):
         targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)

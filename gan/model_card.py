@@ -19,7 +19,6 @@ from gan.system.escape import markdown
 from gan.training.build import TrainedRun
 
 KINDS = {"onnx": "ONNX", "torchscript": "TorchScript", "safetensors": "safetensors: weights, without code"}
-TRAINED = ("seed", "dataset", "model", "loss", "optim", "trick", "noise", "train", "precision")  # in the configuration
 MAX_CLASSES = 200  # that are named
 NOISE = {
     "normal": "from N(0, 1)",
@@ -42,25 +41,25 @@ LOADING = {  # by format; the noise comes before the last line
 }
 
 
-def write_card(run: TrainedRun, folder: Path, request: Sampling, check: str) -> Path:
+def write_card(run: TrainedRun, folder: Path, request: Sampling, check: str, license: str = "unknown") -> Path:
     """Write the card of the generator in `request.out`, and return its path.
 
     Args:
         folder: of the run, from which scores, data and the command come; it may be a stranger's.
         check: how the file was checked, as `export_generator` returns it.
+        license: of the weights.
     """
     out = Path(str(request.out))
     path = out.with_name(f"{out.name}.md")
     details = RunFolder(folder)
-    typed = shell_words("python", "train.py", *details.typed) if details.typed else ""
-    settings = OmegaConf.to_yaml(OmegaConf.create({name: run.cfg[name] for name in TRAINED if name in run.cfg}))
+    typed = shell_words("python", "train.py", *details.typed) if details.has_command else ""
+    settings = OmegaConf.to_yaml(OmegaConf.masked_copy(run.cfg, list(generator_file.GROUPS)))
+    table = facts(run, request, check, license, details)
     parts = [
-        "---\nlicense: unknown\ntags: [gan]\n---",
-        f"# Generator of {markdown(folder.absolute().name)}",
+        f"---\nlicense: {license}\ntags: [gan]\n---",
+        f"# Generator of {markdown(folder.absolute().name.removesuffix(generator_file.ENDING))}",
         f"The generator of a GAN, trained with Classic GANs (this file: version {__version__}).",
-        "\n".join(
-            ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts(run, request, check, details))]
-        ),
+        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in table)]),
         "## Load",
         fenced("python", loading_code(run, request, out.name)),
         "## Scores",
@@ -75,7 +74,7 @@ def write_card(run: TrainedRun, folder: Path, request: Sampling, check: str) -> 
     return path
 
 
-def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) -> list[tuple[str, str]]:
+def facts(run: TrainedRun, request: Sampling, check: str, license: str, details: RunFolder) -> list[tuple[str, str]]:
     """The rows of the first table, as Markdown."""
     generator, image, noise = run.generator, run.image, run.noise
     classes, names = generator.class_count, image.class_names
@@ -96,7 +95,7 @@ def facts(run: TrainedRun, request: Sampling, check: str, details: RunFolder) ->
         ("weights", f"{averaged if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
         ("data", markdown(describe_data(details) or "not recorded")),
         ("check", check),
-        ("license", "unknown, that of these weights and of the training images; the code of Classic GANs is under MIT"),
+        ("license", f"{license}, of these weights; not known here, of the training images; MIT, of the code"),
     ]
     more = ", ..." if len(names) > MAX_CLASSES else ""
     return rows[:3] + ([("classes", markdown(named) + more)] if classes and names else []) + rows[3:]
@@ -114,7 +113,7 @@ def loading_code(run: TrainedRun, request: Sampling, name: str) -> str:
         call = f"images = generator(torch.from_numpy(noise){f', torch.from_numpy({labels})' if classes else ''})"
     noise = NUMPY_NOISE[run.noise.kind].format(dim=run.noise.dim)
     load = load.format(path=json.dumps(printable(name)), trust=", trust=True" if needs_trust(run) else "")
-    return "\n".join(["import numpy as np", imports, load, noise, call])
+    return "\n".join(["import numpy as np", imports, "", load, noise, call])
 
 
 def needs_trust(run: TrainedRun) -> bool:

@@ -54,7 +54,7 @@ def train_in(cfg: DictConfig, folder: Path, callback: "Callback | None" = None) 
         if settings.resume is None:
             distributed.from_rank_zero(lambda: jobs.check_unused(folder))
             if settings.init_from is not None:  # read first: an error should not come after minutes of loading data
-                source = initial_weights.read_source(paths.expand_home(settings.init_from))
+                source = initial_weights.read_source(paths.expand_zoo(settings.init_from, "init_from"))
         run = build.build_run(cfg, settings, jobs.hparams(cfg))
         if source is not None:
             initial_weights.start_from(run, source)
@@ -89,13 +89,12 @@ def sample_images(cfg: DictConfig) -> str:
     folder = paths.find_run(settings.run)
     settings = paths.choose_output(settings, folder)
 
-    from gan import export, model_card, sample_files
+    from gan import export, generator_file, model_card, sample_files
     from gan.system.device import memory_errors, select_device
-    from gan.training import build
 
     device = select_device(settings.device)
     with memory_errors():
-        run = build.load_trained(folder, settings.checkpoint, settings.ema, device, settings.trust)
+        run = generator_file.load_run(folder, settings.checkpoint, settings.ema, device, settings.trust)
         if settings.format in paths.EXPORTS:
             out = Path(str(settings.out))
             outcome = export.export_generator(run, settings.format, settings.output, out)
@@ -105,9 +104,8 @@ def sample_images(cfg: DictConfig) -> str:
         if settings.format == "explorer":
             from gan.explorer.page import write_page
 
-            size = write_page(run, folder, settings, device)
-            what = f"page of {size / 1e6:.1f} MB with the generator of step {run.step} of {paths.describe_run(folder)}"
-            return f"{what} written to {settings.out}"
+            what = write_page(run, folder, settings, device)
+            return f"page of step {run.step} of {paths.describe_run(folder)}, {what}, written to {settings.out}"
         if settings.like:
             from gan import projection
 

@@ -81,6 +81,11 @@ def choose_features(run: TrainedRun, device: torch.device) -> tuple[str, Feature
     # on mps, the classifier's pooling from 7 to 4 pixels is not implemented
     if device.type != "mps" and (classifier := find_classifier(name, image, cache_dir, device)):
         return f"the classifier {classifier.name}", lambda images: classifier(images)[0]
+    if discriminator is None:
+        raise ConfigError(
+            "like: needs features to compare images by, and this generator comes without D and without a classifier of "
+            f"dataset={name}; python -m gan.evaluate trains one and keeps it in {cache_dir}."
+        )
     assert run.generator.pixel_range is not None
     return "D", functools.partial(discriminator_features, discriminator, run.generator.pixel_range)
 

@@ -82,6 +82,32 @@ def test_every_model_gives_the_same_images_in_every_format(kind, model, tricks, 
         assert torch.allclose(images, expected, rtol=0, atol=1e-4)
 
 
+LITERATURE = {  # what changes G in another way than by its layers
+    "virtual_batch_norm": ["model=dcgan", *narrow("dcgan"), "trick=[virtual_batch_norm]"],
+    "virtual_batch_norm of an MLP": [*narrow("mlp"), "trick=[virtual_batch_norm]"],
+    "infogan": [*narrow("mlp"), "noise.dim=20", "trick=[infogan]"],
+    "clusters": ["model=dcgan", *narrow("dcgan"), "trick=[clusters]"],
+    "acgan": ["model=dcgan", *narrow("dcgan"), "trick=[conditional]", "trick.conditional.kind=acgan"],
+    "attention": ["model=dcgan", *narrow("dcgan"), "model.generator.attention=16"],
+    "attention in blocks": ["model=residual", *narrow("residual"), "model.generator.attention=16"],
+}
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+@pytest.mark.parametrize("kind", ["torchscript", "safetensors", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_generators_of_the_literature_give_the_same_images_in_every_format(kind, name, tmp_path):
+    run = untrained(*LITERATURE[name])
+    for weight in run.generator.parameters():
+        torch.nn.init.normal_(weight, std=0.2)  # attention begins as the identity
+    export.export_generator(run, kind, "float", tmp_path / "file")
+    call = load(kind, tmp_path / "file")
+    for count in (1, 5):
+        inputs = inputs_of(run, count)
+        with torch.no_grad():
+            expected = run.generator(*inputs)
+        assert expected.std() > 0.01 and (call(*inputs) - expected).abs().max() < 1e-3
+
+
 def test_onnx_gives_the_same_images_for_batches_of_any_size(tmp_path):
     run = untrained("model=dcgan", *narrow("dcgan"), "trick=[conditional]", image=ImageShape(3, 9, 10))
     export.export_generator(run, "onnx", "float", tmp_path / "file")

@@ -19,12 +19,13 @@ LAYERS = [
     {"cli"},
     {"step", "report"},
     {"training"},
-    {"evaluation"},
-    {"evaluate", "data.__main__", "generator_file"},
+    {"evaluation", "generator_file"},
+    {"evaluate", "data.__main__"},
     {"export", "model_card", "projection"},
     {"explorer"},
     {"programs"},
     {"api", "__main__"},
+    {"zoo"},
 ]
 MODULES = {
     ".".join(path.relative_to(ROOT / "gan").with_suffix("").parts).removesuffix(".__init__"): path

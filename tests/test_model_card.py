@@ -63,7 +63,7 @@ def test_the_code_of_a_card_loads_the_file_and_generates_images(train_here, tmp_
     path, run = tmp_path / FORMATS[kind], build.load_trained(tmp_path / "run", "last", True, CPU)
     export_generator(run, kind, "uint8", path)
     code = blocks(card_of(tmp_path / "run", path, kind))["python"]
-    assert len(code.splitlines()) <= 7
+    assert len(code.splitlines()) <= 8
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(code, names)
@@ -89,6 +89,17 @@ def test_a_card_says_what_the_generator_is_and_what_it_was_trained_on(train_here
     config = checkpoint.parse_config(checkpoint.load(tmp_path / "run")["config"])
     assert yaml.safe_load(found["yaml"]).items() <= config.items() and "cache_dir" not in found["yaml"]
     assert "float32, from -1 to 1" in card_of(tmp_path / "run", tmp_path / "x.onnx", "onnx", output="float")
+
+
+def test_a_run_for_which_no_setting_was_typed_has_a_command_and_the_license_is_what_is_chosen(train_here, tmp_path):
+    train_here(tmp_path / "run", "train.max_steps=1")
+    (tmp_path / "run" / ".hydra").mkdir()
+    for content, command in (("[]", "python train.py"), ("a: 1", None)):
+        (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text(content)
+        assert blocks(card_of(tmp_path / "run", tmp_path / "x")).get("bash") == command
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    card = write_card(run, tmp_path / "run", request(tmp_path / "x", "safetensors"), "none", "mit").read_text("utf-8")
+    assert card.startswith("---\nlicense: mit\n") and re.search(r"license \| mit", card)
 
 
 def test_a_card_has_the_scores_of_this_very_generator(train_here, tmp_path):

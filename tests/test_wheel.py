@@ -103,6 +103,9 @@ print(gan.metrics.fid(images, "real.npz", "features.pt", trust=True) >= 0, gan.l
     assert "True python.safetensors" in installed("-c", script)
     assert (installed.folder / "python.safetensors.md").exists() and (installed.folder / "g.safetensors").exists()
 
+    assert "images of step" in installed("gan", "sample", "run=zoo/mnist", "n=4", "device=cpu")
+    assert (installed.folder / "outputs" / "generated" / "mnist" / "grid_seed0_n4.png").exists()
+
     sweep = installed("gan-train", "-m", "seed=1,2", *small, "hydra.sweep.dir=sweep")
     assert sweep.count(" finished ") == 2, sweep
     script = "import gan; run = gan.train(*{!r}, folder='python'); print(run.state, run.sample(2).shape, gan.load('run').step)"

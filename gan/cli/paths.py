@@ -24,6 +24,8 @@ FORMATS = {  # of an `out` whose format was not typed; one that ends in .pt may 
     **{".onnx": "onnx", ".safetensors": "safetensors"},
 }
 LISTED_RUNS = 5
+ZOO = Path(__file__).parent.parent / "zoo"  # the generators that come with this project
+GENERATED = Path("outputs", "generated")  # samples of a generator that comes without a run folder
 
 
 def read_arguments(arguments: list[str], paths: Collection[str]) -> list[str]:
@@ -48,9 +50,12 @@ def read_arguments(arguments: list[str], paths: Collection[str]) -> list[str]:
 
 
 def find_run(text: str) -> Path:
-    """The run folder that a user names. Raises ConfigError, which says what is there, for one without a checkpoint."""
-    folder = expand_home(text)
-    if is_run(folder):
+    """The run folder that a user names, or the file of a generator, such as that of `zoo/mnist`.
+
+    Raises ConfigError, which says what is there, for one without a checkpoint.
+    """
+    folder = expand_zoo(text, "run")
+    if is_run(folder) or is_generator(folder):
         return folder
     if around := next((parent for parent in list(folder.absolute().parents)[:2] if is_run(parent)), None):
         best = " checkpoint=best" if folder.name == "best.pt" else ""
@@ -71,6 +76,20 @@ def find_run(text: str) -> Path:
     raise ConfigError(f"run={text}: is no run, but has {len(runs)} below it: {names}{more}; type {line}.")
 
 
+def expand_zoo(text: str, setting: str) -> Path:
+    """`expand_home`, and for `zoo/NAME`, where there is nothing of that name, the file of the generator in the zoo.
+
+    Raises ConfigError, which lists them, where there is none.
+    """
+    path = expand_home(text)
+    if path.parts[:1] != (ZOO.name,) or path.exists():
+        return path
+    known = {f"{ZOO.name}/{found.stem}": found for found in sorted(ZOO.glob("*.safetensors"))}
+    if path.as_posix() not in known:
+        raise ConfigError(f"{setting}={printable(text)}: must be a run folder, or one of {', '.join(known)}.")
+    return known[path.as_posix()]
+
+
 def expand_home(text: str) -> Path:
     """The path, where `~` is the home folder, which a shell does not put after `out=`."""
     try:
@@ -85,8 +104,20 @@ def is_run(folder: Path) -> bool:
     return checkpoints.is_dir() and any(checkpoints.iterdir())
 
 
+def is_generator(path: Path) -> bool:
+    """Whether it is a file of `sample.py format=safetensors`, by its ending."""
+    return path.suffix == ".safetensors" and path.is_file()
+
+
+def name_run(path: Path) -> str:
+    """Its path; `zoo/mnist` of a generator in the zoo."""
+    return f"{ZOO.name}/{path.stem}" if path.parent == ZOO else str(path)
+
+
 def describe_run(folder: Path) -> str:
-    """Its path, with its state where it is known that it did not finish."""
+    """Its name, with its state where it is known that it did not finish."""
+    if is_generator(folder):
+        return name_run(folder)
     outcome = status.outcome(folder)
     is_silent = outcome["state"] == "finished" or not (folder / "status.json").exists()
     return str(folder) if is_silent else f"{folder} ({outcome['state']} at step {outcome['step']})"
@@ -96,7 +127,7 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     """The request with `format` and `out`, where they were not typed or are incomplete. Raises ConfigError.
 
     `out` gets the ending of its format, or decides on the format by its ending. In a folder, and without `out`, the
-    name says how the images were generated.
+    name says how the images were generated. That folder is in the run, or in outputs/ for a generator in a file.
     """
     typed = request.out or ""
     out = expand_home(typed)
@@ -114,7 +145,7 @@ def choose_output(request: Sampling, run: Path) -> Sampling:
     main_ending = endings[0] if endings else ""
     default_name = f"{sample_name(request, kind)}{main_ending}"
     if not typed:
-        path = run / "generated" / default_name
+        path = (GENERATED / run.stem if is_generator(run) else run / "generated") / default_name
     elif endings and (typed.endswith("/") or out.is_dir()):
         path = out / default_name
     else:

@@ -96,7 +96,7 @@ class SelfAttention(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         query, key, value = (layer(inputs).flatten(2) for layer in (self.query, self.key, self.value))
         attention = (key.mT @ query).softmax(dim=1)  # (B, places, places); those of a column add up to 1
-        seen = (value @ attention).view(len(inputs), -1, *inputs.shape[2:])
+        seen = (value @ attention).unflatten(2, inputs.shape[2:])
         return inputs + self.gamma * self.output(seen)
 
 

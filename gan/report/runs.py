@@ -75,6 +75,11 @@ class RunFolder:
         return current | texts | numbers
 
     @cached_property
+    def has_command(self) -> bool:
+        """Whether it says what was typed on the command line, which may be nothing."""
+        return isinstance(self.read(files.read_yaml, ".hydra/overrides.yaml"), list)
+
+    @cached_property
     def typed(self) -> list[str]:
         """What was typed on the command line, without what does not define the run."""
         lines = self.read(files.read_yaml, ".hydra/overrides.yaml")

@@ -206,7 +206,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     try:
         *lines, last = read_bytes(path, MAX_ROWS_BYTES).split(b"\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     rows = [row for row in map(parse_row, lines) if row]
     if left_out := len(lines) - len(rows):

@@ -198,13 +198,17 @@ def build_player(cfg: DictConfig, name: str, network: nn.Module, settings: Setti
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The networks of a checkpoint, for sampling and evaluation."""
+    """The networks of a checkpoint, for sampling and evaluation.
+
+    Args:
+        discriminator: None where the generator comes alone, from a file.
+    """
 
     cfg: DictConfig
     step: int
     image: DataShape
     generator: Generator
-    discriminator: Discriminator
+    discriminator: Discriminator | None
     noise: Noise
 
 

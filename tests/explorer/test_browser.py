@@ -8,6 +8,8 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 
 from gan import sampling
+from gan.explorer import page as explorer_page
+from gan.explorer.directions import principal_directions
 from gan.training import build
 from tests.conftest import narrow
 from tests.report.browser.conftest import OpenPage, browser, listen  # noqa: F401
@@ -24,11 +26,14 @@ KINDS = {
     "conditional": ["dcgan", "trick=[conditional]"],
     "clusters": ["dcgan", "trick=[clusters]", "trick.clusters.count=5"],
 }
+PLANES = {"planes": KINDS["conditional"]}  # of images, as if the generator were too large for a page
 GENERATE = (
     "async ([vectors, labels]) => Array.from(await generate(vectors.map(each => Float32Array.from(each)), labels))"
 )
 PIXELS = """id => { const canvas = document.getElementById(id), {width, height} = canvas;
-    return Array.from(canvas.getContext("2d").getImageData(0, 0, width, height).data); }"""
+    const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+    copy.drawImage(canvas, 0, 0);
+    return Array.from(copy.getImageData(0, 0, width, height).data); }"""
 SET = """([id, value]) => { const input = typeof id === "number" ? sliders[id] : document.getElementById(id);
     input.value = value; input.dispatchEvent(new Event("input")); }"""
 
@@ -43,12 +48,15 @@ def pages(tmp_path_factory, cache):
     @functools.cache
     def make(kind):
         folder = tmp_path_factory.mktemp("explorer") / kind
-        chosen = KINDS[kind]
+        chosen = (KINDS | PLANES)[kind]
         model = ["model=dcgan", *narrow("dcgan")] if "dcgan" in chosen else TINY[3:6]
         rest = [each for each in chosen if each != "dcgan"]
         cfg = composed(*TINY[:3], TINY[6], *model, *SIZE, *rest, f"cache_dir={cache}", "train.epochs=null")
         loop.train(build.build_run(cfg, check.check_config(cfg), {}), folder)
-        return build.load_trained(folder, "last", True, CPU), sample(folder, "format=explorer", "n=4")
+        with pytest.MonkeyPatch.context() as patch:
+            if kind == "planes":
+                patch.setattr(explorer_page, "MAX_BYTES", 1_000_000)
+            return build.load_trained(folder, "last", True, CPU), sample(folder, "format=explorer", "n=4")
 
     return make
 
@@ -171,10 +179,50 @@ def test_a_random_seed_brings_its_cluster_and_the_image_can_be_saved(visit):
     assert download.value.suggested_filename == f"seed{seed}.png"
 
 
+def test_planes_of_images_show_the_images_of_the_generator(visit):
+    run, page = visit("planes")
+    size = run.image.size
+
+    def shown():
+        return np.array(page.evaluate(PIXELS, "image")).reshape(size, size, 4)[:, :, 0].astype(int)
+
+    def image_of(seed, across, down):
+        start = sampling.draw_noise(run.noise, 1, seed, "sample")
+        labels = torch.tensor([seed])
+        directions = principal_directions(
+            run.generator,
+            run.noise,
+            torch.cat([sampling.draw_noise(run.noise, 1, each, "sample") for each in range(4)]),
+            torch.zeros(4, dtype=torch.int64),
+        )
+        noise = run.noise.nearest(start + across * directions[0] + down * directions[1])
+        return sampling.generate(run.generator, noise, labels, 1)[0, 0].numpy()
+
+    assert np.abs(shown() - image_of(0, 0, 0)).max() <= 1
+    page.locator("#plane").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    assert np.abs(shown() - image_of(0, 1.5, -0.75)).max() <= 1
+    page.locator("#seed").focus()
+    page.keyboard.press("ArrowRight")
+    wait(page)
+    assert page.text_content("#label") == "1"
+    assert np.abs(shown() - image_of(1, 1.5, -0.75)).max() <= 1
+    box = page.locator("#plane").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.01, box["y"] + box["height"] * 0.99)
+    assert np.abs(shown() - image_of(1, -3, 3)).max() <= 1
+    page.get_by_role("button", name="Center").click()
+    assert np.abs(shown() - image_of(1, 0, 0)).max() <= 1
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save image").click()
+    assert download.value.suggested_filename == "seed1.png"
+
+
+@pytest.mark.parametrize("kind", ["conditional", "planes"])
 @pytest.mark.parametrize("width", [1300, 800, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_in_any_width_and_scheme(visit, width, scheme):
-    _, page = visit("conditional", width, scheme)
+def test_it_can_be_read_in_any_width_and_scheme(visit, kind, width, scheme):
+    _, page = visit(kind, width, scheme)
     assert page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]") <= [width, width]
     found = Axe().run(page).response["violations"]
     serious = [finding for finding in found if finding["impact"] in ("serious", "critical")]

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gan import export, sampling
 from gan.config.errors import ConfigError
@@ -81,20 +83,51 @@ def test_sphere_noise_has_no_truncation(explore):
         explore(["noise.kind=sphere"], "truncation=0.5")
 
 
-def test_a_strangers_names_do_nothing_in_the_page(explore, tmp_path):
+@pytest.mark.parametrize("template", ["explorer", "planes"])
+def test_a_strangers_names_do_nothing_in_the_page(template, explore, tmp_path):
     evil = "</script><script>alert(1)</script>"
-    data = data_of(explore()) | {"kind": evil}
+    data = data_of(explore()) | {"kind": evil, "names": [evil, "two"]}
     run = build.load_trained(tmp_path / "run", "last", True, CPU)
-    text = page.render(run, Path("<b>run"), [evil, "two"], data, {}).decode()
+    text = page.render(run, Path("<b>run"), template, data, {}).decode()
     assert evil not in text and "<b>run" not in text and "&lt;b&gt;run" in text and data_of(text) == data
 
 
-def test_a_page_that_is_too_large_and_a_missing_package_are_config_errors(explore, monkeypatch):
-    with pytest.raises(ConfigError, match="n=20000"):
-        explore((), "n=20000")
+def test_a_page_that_would_be_too_large_has_planes_of_images_in_place_of_the_generator(explore, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
+    text = explore(["trick=[conditional]", "noise.kind=uniform"], "seed=3", "truncation=0.5")
+    assert len(text) < 1e6 and 'id="model"' not in text and "ort" not in embedded(text, "data")[:20]
+    data = data_of(text)
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    assert len(data["planes"]) == 5 and data["labels"] == [0, 1, 2, 3, 4] and data["seed"] == 3
+    for index, seed in enumerate((3, 4)):
+        with Image.open(io.BytesIO(base64.b64decode(data["planes"][index]))) as plane:
+            pixels = np.array(plane)
+        assert pixels.shape == (9 * 13 + 1, 9 * 13 + 1)
+        noise = 0.5 * sampling.draw_noise(run.noise, 1, seed, "sample")
+        expected = sampling.generate(run.generator, run.noise.nearest(noise), torch.tensor([index]), 1)[0, 0].numpy()
+        assert np.abs(pixels[53:65, 53:65].astype(int) - expected).max() <= 1  # in the middle
+        assert np.abs(pixels[1:13, 53:65].astype(int) - expected).max() > 1
+    assert data_of(explore(["trick=[conditional]"], "class=4"))["labels"] == [4] * 5
+    clusters = data_of(explore(["trick=[clusters]", "trick.clusters.count=3"]))
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    noise = torch.cat([sampling.draw_noise(run.noise, 1, seed, "sample") for seed in range(5)])
+    _, labels = run.generator.clusters(noise)
+    assert clusters["labels"] == labels.tolist() and clusters["clusters"]
+
+
+def test_planes_of_as_many_seeds_as_there_is_room_for(explore, monkeypatch):
+    monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
+    sizes = [len(plane) for plane in data_of(explore())["planes"]]
+    monkeypatch.setattr(page, "MAX_PLANES", sum(sizes[:2]) + 10)
+    assert [len(plane) for plane in data_of(explore())["planes"]] == sizes[:2]
+    monkeypatch.setattr(page, "MAX_PLANES", 1000)
     with pytest.raises(ConfigError, match="format=explorer"):
         explore()
+
+
+def test_too_many_seeds_and_a_missing_package_are_config_errors(explore, monkeypatch):
+    with pytest.raises(ConfigError, match="n=20000"):
+        explore((), "n=20000")
     monkeypatch.setattr(export, "is_installed", lambda package: False)
     with pytest.raises(ConfigError, match="onnxscript"):
         explore()
