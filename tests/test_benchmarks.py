@@ -1,13 +1,15 @@
 """The benchmarks compare the same work, and count it right. Nothing here depends on a time."""
 
 import copy
+import json
 import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import reading, report, speedrun, tutorial
+from benchmarks import reading, report, speedrun, toy_sheet, tutorial
 from benchmarks.floor import ProductCounter, optimizer_bytes, replay
 from benchmarks.profiling import KINDS, REST, kind_of, profile_step
 from gan.losses import NonSaturating
@@ -216,3 +218,36 @@ def test_the_speedrun_scores_both_kinds_of_checkpoint(train_here, tmp_path, cach
     torch.save({"side": 28, "generator": generator.state_dict()}, tmp_path / "loop.pt")
     scores = scorer.score_run(tmp_path / "run" / "checkpoints" / "last.pt"), scorer.score_loop(tmp_path / "loop.pt")
     assert min(scores) > 50
+
+
+def write_point_run(folder, loss, trick, seed, state, **scores):
+    """What the sheet reads of a run."""
+    (folder / ".hydra").mkdir(parents=True)
+    choices = {"hydra": {"runtime": {"choices": {"dataset": "ring8", "loss": loss}}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(json.dumps(choices))
+    config = {"seed": seed, "trick": {trick: {}} if trick else {}}
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    (folder / "status.json").write_text(json.dumps({"state": state, "seconds": 9.87, "scores": scores}))
+
+
+def test_the_sheet_of_points_has_means_over_seeds_and_marks_what_was_refused_or_diverged(tmp_path, monkeypatch, capsys):
+    good = {"modes_found": 8.0, "high_quality": 0.9, "mode_kl": 0.01, "wasserstein": 0.25}
+    write_point_run(tmp_path / "a", "hinge", "", 0, "finished", **good)
+    worse = {"modes_found": 5.0, "high_quality": 0.5, "mode_kl": 0.03}
+    write_point_run(tmp_path / "sweep" / "b", "hinge", "", 1, "finished", **good | worse)
+    write_point_run(tmp_path / "sweep" / "c", "hinge", "r1", 0, "finished", **good)
+    write_point_run(tmp_path / "sweep" / "d", "hinge", "r1", 1, "diverged", **good)
+    write_point_run(tmp_path / "sweep" / "e", "wasserstein", "", 0, "refused")
+    table = tmp_path / "runs.csv"
+    monkeypatch.setattr(sys, "argv", ["toy_sheet", str(tmp_path), "--csv", str(table)])
+    toy_sheet.main()
+    assert capsys.readouterr().out.split("\n")[:4] == [
+        "| `dataset=ring8` | none | r1 |",
+        "|---|---|---|",
+        "| `hinge` | 6.5 (5-8) / 70 % / 0.02 | 8 / 90 % / 0.01, 1 diverged |",
+        "| `wasserstein` | refused | - |",
+    ]
+    head, *rows = table.read_text().splitlines()
+    assert head == "dataset,loss,trick,seed,state,seconds,modes_found,high_quality,mode_kl,wasserstein"
+    assert rows[0] == "ring8,hinge,none,0,finished,9.9,8.0,0.9,0.01,0.25" and len(rows) == 5
+    assert rows[-1] == "ring8,wasserstein,none,0,refused,9.9,,,,"
