@@ -13,9 +13,9 @@ FOLDER = Path(__file__).parent / "claims"
 
 
 class Length(NamedTuple):
-    """How long a run is trained: `count` epochs or steps."""
+    """How long a run is trained: `amount` epochs or steps."""
 
-    count: float
+    amount: float
     unit: Literal["epoch", "step"]
 
     def of(self, status: dict[str, Any]) -> float:
@@ -25,11 +25,11 @@ class Length(NamedTuple):
     @property
     def override(self) -> str:
         """What to type for it."""
-        return f"{'train.epochs' if self.unit == 'epoch' else 'train.max_steps'}={self.count:g}"
+        return f"{'train.epochs' if self.unit == 'epoch' else 'train.max_steps'}={self.amount:.12g}"
 
     def __str__(self) -> str:
         """`75 epochs`."""
-        return f"{self.count:g} {self.unit}s"
+        return f"{self.amount:.12g} {self.unit}s"
 
 
 class Baseline(Strict):
@@ -163,7 +163,7 @@ class Claims(Strict):
 
     def hours_of(self, length: Length) -> float:
         """The time of a run of that length on one CPU core."""
-        return self.minutes * length.count / (60 if length.unit == "epoch" else 60_000)
+        return self.minutes * length.amount / (60 if length.unit == "epoch" else 60_000)
 
     @property
     def overrides(self) -> list[str]:

@@ -98,7 +98,7 @@ def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: l
 def check_run(run: RunFolder, claim: Claim, length: Length, all_runs: list[RunFolder]) -> CheckResult:
     """What a run of that length or more says about a claim."""
     if run.status["state"] == "diverged":
-        if not claim.evaluate_diverged and length.of(run.status) < length.count:
+        if not claim.evaluate_diverged and length.of(run.status) < length.amount:
             return CheckResult(False, f"it diverged at step {run.status['step']}")
     elif reason := why_incomplete(run, length):
         return CheckResult(None, reason)
@@ -118,7 +118,7 @@ def find_baselines(run: RunFolder, claim: Claim, length: Length, all_runs: list[
     """The run to compare with for each of the claim's baselines. Raises MissingData where there is none."""
     found = []
     for baseline in claim.baselines:
-        wanted = Length(baseline.epochs, "epoch") if baseline.epochs else length._replace(count=length.of(run.status))
+        wanted = Length(baseline.epochs, "epoch") if baseline.epochs else length._replace(amount=length.of(run.status))
         fitting = [
             other
             for other in all_runs
@@ -135,15 +135,15 @@ def find_baselines(run: RunFolder, claim: Claim, length: Length, all_runs: list[
 
 def is_complete(run: RunFolder, length: Length) -> bool:
     """Whether a run has ended after exactly that long."""
-    return run.status["state"] in ("finished", "stopped") and length.of(run.status) == length.count
+    return run.status["state"] in ("finished", "stopped") and length.of(run.status) == length.amount
 
 
 def why_incomplete(run: RunFolder, length: Length) -> str | None:
     """Why a run cannot be evaluated yet; None where it has ended after `length` or more."""
-    state, reached = run.status["state"], f"at {length.unit} {length.of(run.status):.4g} of {length.count:g}"
+    state, reached = run.status["state"], f"at {length.unit} {length.of(run.status):.4g} of {length.amount:.12g}"
     if state not in ("finished", "stopped"):
         return f"it is {state}, {reached}"
-    if length.of(run.status) >= length.count:
+    if length.of(run.status) >= length.amount:
         return None
     command = shell_line("train.py", quote_override("resume", str(run.folder)), length.override)
     return f"it is {reached}: {command}"

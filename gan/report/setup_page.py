@@ -130,7 +130,7 @@ def seed_runs(experiment: str, published: Claims, all_runs: list[RunFolder]) -> 
 
     def is_whole(run: RunFolder) -> bool:
         reached = length.of(run.status)
-        return reached >= length.count and is_complete(run, length._replace(count=reached))
+        return reached >= length.amount and is_complete(run, length._replace(amount=reached))
 
     def preference(run: RunFolder) -> tuple[bool, float]:
         return (False, run.status["epoch"]) if is_whole(run) else (True, -run.status["epoch"])

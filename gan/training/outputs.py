@@ -181,7 +181,7 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
 
 def save_findings(run: TrainingRun, followers: Sequence[Follower], folder: Path, logger: RunLogger) -> None:
     """Write the figure of each follower, and what it found into status.json, if this run has made a step."""
-    findings = {}
+    findings: dict[str, Any] = {}
     for follower in followers:
         path = folder / "figures" / f"{follower.name}.png"
         if found := follower.conclude(run, path):

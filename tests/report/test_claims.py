@@ -183,7 +183,7 @@ EITHER_WAY = {
 
 def epochs_of(length):
     """As many epochs as a made-up run of that length has: one of ten steps."""
-    return length.count if length.unit == "epoch" else length.count // 10
+    return length.amount if length.unit == "epoch" else length.amount // 10
 
 
 def write_made_up_run(folder, experiment, overrides, epochs, run, generated) -> RunFolder:
@@ -280,7 +280,7 @@ def test_claims_on_images_have_a_second_reader():
 def test_a_run_as_printed_is_scored_when_the_claim_wants_it(key):
     """A run is scored every so many epochs or steps, and not at its end where that is no multiple."""
     claim, arguments = CLAIMS[key], CLAIMS[key].arguments
-    ends = [(key[0], load_claims()[key[0]].length_of(claim).count)]
+    ends = [(key[0], load_claims()[key[0]].length_of(claim).amount)]
     ends += [(baseline.experiment, baseline.epochs or ends[0][1]) for baseline in claim.baselines]
     if not (isinstance(arguments.get("by"), dict) or "readers" in arguments) or "epochs" in arguments:
         ends = []

@@ -135,7 +135,7 @@ def test_curves_and_images_are_those_that_a_run_logs_and_saves(experiment):
         assert any(at % period == 0 for period in of_unit) or f"{at} {published.images.unit}" in watch.samples_at
     has_grids = not cfg.dataset._target_.startswith("gan.data.point_sets.")
     assert bool(published.images.at) == has_grids
-    assert published.images.unit == "step" or all(at <= published.length.count for at in published.images.at)
+    assert published.images.unit == "step" or all(at <= published.length.amount for at in published.images.at)
     assert not published.images.normalized or watch.samples_normalized
 
 
