@@ -117,16 +117,14 @@ def test_the_density_of_as_many_points_as_a_run_shows_fills_a_square_and_ends_at
     board = point_sets.checkerboard(tmp_path, tmp_path, "train", count=100_000, seed=0, limit=SHOWN_POINTS)
     draw(tmp_path, board.images.numpy(), REAL[2][:0])
     (density,) = artists(drawn[0], AxesImage)
-    shades = np.asarray(density.get_array())
+    shades = np.asarray(density.get_array())  # rows are along y
     left, right, *_ = density.get_extent()
     middles = left + (np.arange(len(shades)) + 0.5) * (right - left) / len(shades)
-
-    def within(low, high, of=0.15):
-        return (middles > low + of) & (middles < high - of)
-
-    filled = shades[within(0, 1)][:, within(-2, -1)]  # rows are along y
-    empty = shades[within(0, 1)][:, within(-1, 0)]
-    assert filled.min() > 0.7 * filled.max() and empty.max() < 0.2 * filled.max()
+    part = middles - np.floor(middles)
+    is_inside = (part > 0.15) & (part < 0.85) & (np.abs(middles) < 2)
+    is_filled = np.add.outer(np.floor(middles), np.floor(middles)) % 2 == 0
+    filled, empty = (shades[np.outer(is_inside, is_inside) & each] for each in (is_filled, ~is_filled))
+    assert filled.min() > 0.75 * filled.max() and empty.max() < 0.2 * filled.max()
 
 
 def test_of_points_in_space_a_part_is_drawn_one_by_one(tmp_path, drawn):
