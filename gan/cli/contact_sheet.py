@@ -17,10 +17,8 @@ from gan.system import files, fonts
 from gan.system.images import damage, identify, read_png
 
 SAMPLES, TILE, GAP = 10, 64, 2  # samples in a row; side and distance in pixels
-LARGEST_TILE, FIGURE = (
-    256,
-    400,
-)  # pixels: an image alone that is larger is a figure, as of points; height of one, at most
+LARGEST_TILE = 256  # side in pixels: a larger image alone is no sample but a figure, as of points
+FIGURE = 400  # height of a figure, at most
 MARGIN = 24  # around and between the rows
 WIDTH = SAMPLES * (TILE + GAP) - GAP
 LINE_HEIGHT, FONT_SIZE, TITLE_SIZE = 17, 13, 18
