@@ -17,7 +17,8 @@ from gan.system import files, fonts
 from gan.system.images import damage, identify, read_png
 
 SAMPLES, TILE, GAP = 10, 64, 2  # samples in a row; side and distance in pixels
-FIGURE = 256  # side of a figure of points, which is no grid, in pixels
+LARGEST_TILE = 256  # side in pixels: a larger image alone is no sample but a figure, as of points
+FIGURE = 400  # height of a figure, at most
 MARGIN = 24  # around and between the rows
 WIDTH = SAMPLES * (TILE + GAP) - GAP
 LINE_HEIGHT, FONT_SIZE, TITLE_SIZE = 17, 13, 18
@@ -72,10 +73,10 @@ def ending(run: SweepRun) -> str:
     return f"{state.capitalize()}: {error}" if error else f"{state.capitalize()} after {step} steps."
 
 
-def read_samples(run: SweepRun, count: int = SAMPLES) -> tuple[list[Image.Image], str]:
+def read_samples(run: SweepRun, count: int = SAMPLES, width: int = WIDTH) -> tuple[list[Image.Image], str]:
     """The first samples of the run, from final.png if it has finished, or else its last grid; and why there are none.
 
-    Those of step 0 do not count.
+    Those of step 0 do not count. A figure is at most `width` pixels wide.
     """
     grids = {step: path for step, path in files.sample_grids(run.folder).items() if step}
     final = run.folder / "final.png"
@@ -85,10 +86,7 @@ def read_samples(run: SweepRun, count: int = SAMPLES) -> tuple[list[Image.Image]
     try:
         if files.leads_out(path, run.folder):
             raise ValueError(f"{path.name} is a link outside the run folder, not followed")
-        tiles = cut_grid(path, count)
-        if len(tiles) == 1 and max(tiles[0].size) > FIGURE:
-            return [tiles[0].resize((FIGURE, FIGURE), Image.Resampling.LANCZOS)], ""
-        return [enlarge(tile) for tile in tiles], ""
+        return fit_samples(cut_grid(path, count), width), ""
     except (OSError, ValueError) as error:
         return [], f"{path.name} cannot be read: {first_line(error)}."
 
@@ -146,6 +144,16 @@ def spans(is_line: np.ndarray) -> Iterator[tuple[int, int]]:
     else:
         for start in range(0, last, period):
             yield start + 1, start + period
+
+
+def fit_samples(tiles: list[Image.Image], width: int = WIDTH) -> list[Image.Image]:
+    """Samples as a sheet shows them: those of a grid at about TILE pixels, a figure so that its text can be read."""
+    if len(tiles) > 1 or max(tiles[0].size) <= LARGEST_TILE:
+        return [enlarge(tile) for tile in tiles]
+    figure = tiles[0]
+    scale = min(width / figure.width, FIGURE / figure.height)
+    size = round(scale * figure.width), round(scale * figure.height)
+    return [figure.resize(size, Image.Resampling.LANCZOS)]
 
 
 def enlarge(tile: Image.Image) -> Image.Image:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # torch is imported only once the command line is understood
     from gan.data.datasets import ImageDataset
 
 NO_SIZE = "dataset.image_size=null"  # with which the error for images of several sizes begins
-MAX_SHOWN_POINTS = 5000  # in a figure
 SHOWN_SIZE = 64  # side in pixels at which these are shown
 
 
@@ -51,7 +50,7 @@ def inspect_data(cfg: DictConfig) -> Iterator[str]:
     from gan.data.image_shape import PointShape
     from gan.system.device import memory_errors
     from gan.training.build import dataset_name
-    from gan.training.point_figures import draw_points
+    from gan.training.point_figures import SHOWN_POINTS, draw_points
 
     name, path = dataset_name(cfg), str(cfg.dataset.get("path", ""))
     out = choose_output(settings.out, name, path)
@@ -59,7 +58,7 @@ def inspect_data(cfg: DictConfig) -> Iterator[str]:
         dataset, advice = load_images(cfg, settings, cache_dir)
         data = summary.summarize(dataset, name, path)
     if isinstance(dataset.shape, PointShape):
-        shown = dataset.images[:MAX_SHOWN_POINTS].numpy()
+        shown = dataset.images[:SHOWN_POINTS].numpy()
         draw_points(out, shown, shown[:0], shown[:0], None, None, printable(name))
     else:
         sheet = draw_contact_sheet(dataset.images, data)

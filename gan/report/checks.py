@@ -9,7 +9,7 @@ import statistics
 from itertools import pairwise
 from typing import NamedTuple
 
-from gan.report.measurements import logged, parts, tenth_means
+from gan.report.measurements import MissingData, logged, parts, tenth_means
 from gan.report.runs import RunFolder
 
 CONFIDENT, MOST_ROWS = 0.9, 0.9
@@ -139,6 +139,17 @@ def takes_hours(run: RunFolder, *, at_least: float) -> CheckResult:
     """Its training took so many hours or more, on the machine that the page names."""
     hours = run.status["seconds"] / 3600
     return CheckResult(hours >= at_least, f"{hours:.2g} hours, {run.status['machine'] or 'machine unknown'}")
+
+
+def finds(run: RunFolder, *, findings: dict[str, list[str]]) -> CheckResult:
+    """What followed the run found, for each name, one of these words (`findings` of status.json)."""
+    found = {name: run.status["findings"].get(name) for name in findings}
+    if missing := [name for name, value in found.items() if not isinstance(value, str)]:
+        raise MissingData(f"it did not find {', '.join(missing)}")
+    return CheckResult(
+        all(found[name] in allowed for name, allowed in findings.items()),
+        ", ".join(f"{name} {value}" for name, value in found.items()),
+    )
 
 
 def confident_rows(run: RunFolder, until_epoch: float = math.inf) -> list[bool]:

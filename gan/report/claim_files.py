@@ -2,14 +2,34 @@
 
 import functools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gan.config.schema import Strict
 
 FOLDER = Path(__file__).parent / "claims"
+
+
+class Length(NamedTuple):
+    """How long a run is trained: `amount` epochs or steps."""
+
+    amount: float
+    unit: Literal["epoch", "step"]
+
+    def of(self, status: dict[str, Any]) -> float:
+        """How long a run with this `status.json` was trained, in the same unit."""
+        return float(status[self.unit])
+
+    @property
+    def override(self) -> str:
+        """What to type for it."""
+        return f"{'train.epochs' if self.unit == 'epoch' else 'train.max_steps'}={self.amount:.12g}"
+
+    def __str__(self) -> str:
+        """`75 epochs`."""
+        return f"{self.amount:.12g} {self.unit}s"
 
 
 class Baseline(Strict):
@@ -49,7 +69,7 @@ class Claim(Strict):
     seeds: list[int] | None = None
     baselines: list[Baseline] = Field(default=[])
     evaluate_diverged: bool = False
-    figure: Literal["losses", "predictions", "samples"] = "samples"
+    figure: Literal["losses", "predictions", "samples", "dirac"] = "samples"
     note: str | None = None
     former: str | None = None
 
@@ -104,16 +124,18 @@ class Claims(Strict):
 
     Args:
         source: the publication.
-        epochs: how long a run must be.
+        epochs: how long a run must be, or
+        steps: the same where the set-up counts steps.
         seeds: of which seeds runs are wanted.
-        minutes: of one epoch on one CPU core, as far as measured.
+        minutes: of one epoch, or of 1,000 steps, on one CPU core, as far as measured.
         watch: overrides with which a run measures what the checks need.
         reading: what the text leaves open, and what we chose.
         differences: in what ours differs from the text all the same.
     """
 
     source: str
-    epochs: int
+    epochs: int | None = None
+    steps: int | None = None
     seeds: list[int]
     minutes: float
     watch: list[str] = Field(default=[])
@@ -123,6 +145,25 @@ class Claims(Strict):
     curves: Curves = Curves()
     images: Images = Images(at=[])
     claims: list[Claim]
+
+    @model_validator(mode="after")
+    def check_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("either epochs or steps is needed")
+        return self
+
+    @property
+    def length(self) -> Length:
+        """How long a run must be."""
+        return Length(self.epochs, "epoch") if self.epochs else Length(self.steps or 0, "step")
+
+    def length_of(self, claim: Claim) -> Length:
+        """The same for one of its claims."""
+        return Length(claim.epochs, "epoch") if claim.epochs else self.length
+
+    def hours_of(self, length: Length) -> float:
+        """The time of a run of that length on one CPU core."""
+        return self.minutes * length.amount / (60 if length.unit == "epoch" else 60_000)
 
     @property
     def overrides(self) -> list[str]:

@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from gan.config import CONF
 from gan.report.claim_commands import TIMES, missing_commands
 from gan.report.claim_files import load_claims
@@ -16,12 +18,16 @@ from gan.system.escape import markdown, markdown_code
 from gan.system.images import read_image
 
 DOCS = CONF.parent / "docs"
-FIGURES = {"losses": "figures/losses.png", "predictions": "figures/predictions.png", "samples": "final.png"}
+FIGURES = {  # of a run, by kind
+    **{kind: f"figures/{kind}.png" for kind in ("losses", "predictions", "dirac")},
+    "samples": "final.png",
+}
 DRAWN = {  # the figures of a set-up that show it, by the label of the link
     "losses": [("curves", "curves")],
     "predictions": [("curves", "curves")],
     "samples": [("images", "seeds"), ("images", "images")],
 }
+COLORS = 64  # of a figure
 IMAGES = "results"  # the folder of the images, beside the page
 INTRODUCTION = """\
 # Results of the published set-ups
@@ -55,7 +61,7 @@ def claims_page(all_runs: list[RunFolder], out: Path | None = None) -> Iterator[
     """
     results = evaluate_claims(all_runs)
     if out:
-        write_variants(results, out / IMAGES)
+        write_own_figures(results, out / IMAGES)
         for _, group in itertools.groupby(results, key=lambda result: result.experiment):
             write_setup(list(group), all_runs, out / IMAGES)
     yield INTRODUCTION
@@ -87,8 +93,8 @@ def figure_link(result: ClaimResult, folder: Path) -> str:
     """A link to the first figure in `folder` that shows the claim: its own, the set-up's, or that of an earlier run."""
     kind, experiment = result.claim.figure, result.experiment
     names = (
-        [(kind, variant_name(result))]
-        if is_variant(result)
+        [(kind, own_figure_name(result))]
+        if has_own_figure(result)
         else [
             *((label, figure_name(experiment, drawn)) for label, drawn in DRAWN[kind]),
             (f"earlier {kind}", figure_name(experiment, kind)),
@@ -97,23 +103,33 @@ def figure_link(result: ClaimResult, folder: Path) -> str:
     return next((f"[{label}]({IMAGES}/{name})" for label, name in names if (folder / name).exists()), "-")
 
 
-def is_variant(result: ClaimResult) -> bool:
-    """Whether the claim is about runs with other overrides than its set-up's."""
-    return result.claim.overrides != result.published.overrides
+def has_own_figure(result: ClaimResult) -> bool:
+    """Whether none of its set-up's figures shows the claim: they do not have this kind, or it is about a variant."""
+    kind, published = result.claim.figure, result.published
+    is_drawn = kind in DRAWN and (kind != "samples" or published.images.at)
+    return not is_drawn or result.claim.overrides != published.overrides
 
 
-def variant_name(result: ClaimResult) -> str:
-    return figure_name(result.experiment, f"{result.number}_{result.claim.figure}")
+def own_figure_name(result: ClaimResult) -> str:
+    """The name of its own figure, which claims about the same runs share."""
+    claim, claims = result.claim, result.published.claims
+    same = (
+        number
+        for number, each in enumerate(claims, 1)
+        if (each.overrides, each.figure) == (claim.overrides, claim.figure)
+    )
+    return figure_name(result.experiment, f"{next(same)}_{claim.figure}")
 
 
-def write_variants(results: list[ClaimResult], folder: Path) -> None:
-    """Write the figure of the first seed that counts for each claim about a variant; remove it where none has one."""
-    for result in filter(is_variant, results):
+def write_own_figures(results: list[ClaimResult], folder: Path) -> None:
+    """Write the figure of the first seed that counts for each claim with its own; remove it where none has one."""
+    for result in filter(has_own_figure, results):
         image = result.counted[0].run.read(read_image, FIGURES[result.claim.figure]) if result.counted else None
         content = io.BytesIO()
         if image is not None:
-            image.convert("RGB").quantize(32).save(content, format="png", optimize=True)
-        replace(folder / variant_name(result), content.getvalue() or None)
+            small = image.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE)  # rare colors are kept
+            small.save(content, format="png", optimize=True)
+        replace(folder / own_figure_name(result), content.getvalue() or None)
 
 
 def describe_runs(results: list[ClaimResult], all_runs: list[RunFolder]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from gan.cli.overrides import OPERATIONAL, quote_override, shell_line
 from gan.report import checks, image_checks
 from gan.report.checks import CheckResult
-from gan.report.claim_files import Claim, Claims, load_claims
+from gan.report.claim_files import Claim, Claims, Length, load_claims
 from gan.report.measurements import MissingData
 from gan.report.runs import RunFolder
 from gan.report.verdicts import Verdict
@@ -48,14 +48,14 @@ class ClaimResult:
     @property
     def verdict(self) -> Verdict:
         held = sum(bool(outcome.result.held) for outcome in self.counted)
-        ended = {outcome.run.seed for outcome in self.others if why_incomplete(outcome.run, self.epochs) is None}
+        ended = {outcome.run.seed for outcome in self.others if why_incomplete(outcome.run, self.length) is None}
         pending = [seed for seed in self.missing_seeds if str(seed) not in ended]
         return Verdict(held, len(self.counted), len(pending))
 
     @property
-    def epochs(self) -> int:
+    def length(self) -> Length:
         """How long a run must be."""
-        return self.claim.epochs or self.published.epochs
+        return self.published.length_of(self.claim)
 
     @property
     def missing_seeds(self) -> list[int]:
@@ -75,10 +75,10 @@ def evaluate_claims(all_runs: list[RunFolder]) -> list[ClaimResult]:
 
 
 def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: list[RunFolder]) -> ClaimResult:
-    """One claim. Each seed counts once: its shortest run that decides, since the claim is about so many epochs."""
-    epochs = claim.epochs or published.epochs
+    """One claim. Each seed counts once: its shortest run that decides, since the claim is about so long a run."""
+    length = published.length_of(claim)
     fitting = [run for run in all_runs if is_run_of(run, experiment, claim.overrides)]
-    outcomes = [Outcome(run, check_run(run, claim, epochs, all_runs)) for run in fitting]
+    outcomes = [Outcome(run, check_run(run, claim, length, all_runs)) for run in fitting]
     outcomes.sort(key=lambda outcome: (outcome.result.held is None, outcome.run.status["epoch"]))
     counted: dict[str, Outcome] = {}
     others = []
@@ -95,15 +95,15 @@ def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: l
     return ClaimResult(experiment, published, claim, ordered, others)
 
 
-def check_run(run: RunFolder, claim: Claim, epochs: int, all_runs: list[RunFolder]) -> CheckResult:
-    """What a run of `epochs` epochs or more says about a claim."""
+def check_run(run: RunFolder, claim: Claim, length: Length, all_runs: list[RunFolder]) -> CheckResult:
+    """What a run of that length or more says about a claim."""
     if run.status["state"] == "diverged":
-        if not claim.evaluate_diverged and run.status["epoch"] < epochs:
+        if not claim.evaluate_diverged and length.of(run.status) < length.amount:
             return CheckResult(False, f"it diverged at step {run.status['step']}")
-    elif reason := why_incomplete(run, epochs):
+    elif reason := why_incomplete(run, length):
         return CheckResult(None, reason)
     try:
-        baselines = {"baselines": find_baselines(run, claim, all_runs)} if claim.baselines else {}
+        baselines = {"baselines": find_baselines(run, claim, length, all_runs)} if claim.baselines else {}
         return find_check(claim.check)(run, **claim.arguments, **baselines)
     except MissingData as error:
         return CheckResult(None, str(error))
@@ -114,39 +114,39 @@ def find_check(name: str) -> Any:
     return getattr(checks, name, None) or getattr(image_checks, name)
 
 
-def find_baselines(run: RunFolder, claim: Claim, all_runs: list[RunFolder]) -> list[RunFolder]:
+def find_baselines(run: RunFolder, claim: Claim, length: Length, all_runs: list[RunFolder]) -> list[RunFolder]:
     """The run to compare with for each of the claim's baselines. Raises MissingData where there is none."""
     found = []
     for baseline in claim.baselines:
-        epochs = baseline.epochs or run.status["epoch"]
+        wanted = Length(baseline.epochs, "epoch") if baseline.epochs else length._replace(amount=length.of(run.status))
         fitting = [
             other
             for other in all_runs
             if is_run_of(other, baseline.experiment, baseline.overrides)
             and all(other.setting(name) == run.setting(name) for name in SAME)
-            and (other.status["state"] == "diverged" or is_complete(other, epochs))
+            and (other.status["state"] == "diverged" or is_complete(other, wanted))
         ]
         if not fitting:
             what = " ".join([baseline.experiment, *baseline.overrides])
-            raise MissingData(f"there is no run of {what} of {epochs:g} epochs with the same {', '.join(SAME)}")
+            raise MissingData(f"there is no run of {what} of {wanted} with the same {', '.join(SAME)}")
         found.append(fitting[0])
     return found
 
 
-def is_complete(run: RunFolder, epochs: float) -> bool:
-    """Whether a run has ended after exactly so many epochs."""
-    return run.status["state"] in ("finished", "stopped") and run.status["epoch"] == epochs
+def is_complete(run: RunFolder, length: Length) -> bool:
+    """Whether a run has ended after exactly that long."""
+    return run.status["state"] in ("finished", "stopped") and length.of(run.status) == length.amount
 
 
-def why_incomplete(run: RunFolder, epochs: int) -> str | None:
-    """Why a run cannot be evaluated yet; None where it has ended after `epochs` or more."""
-    state, epoch = run.status["state"], run.status["epoch"]
+def why_incomplete(run: RunFolder, length: Length) -> str | None:
+    """Why a run cannot be evaluated yet; None where it has ended after `length` or more."""
+    state, reached = run.status["state"], f"at {length.unit} {length.of(run.status):.4g} of {length.amount:.12g}"
     if state not in ("finished", "stopped"):
-        return f"it is {state}, at epoch {epoch:.4g} of {epochs}"
-    if epoch >= epochs:
+        return f"it is {state}, {reached}"
+    if length.of(run.status) >= length.amount:
         return None
-    command = shell_line("train.py", quote_override("resume", str(run.folder)), f"train.epochs={epochs}")
-    return f"it is at epoch {epoch:.4g} of {epochs}: {command}"
+    command = shell_line("train.py", quote_override("resume", str(run.folder)), length.override)
+    return f"it is {reached}: {command}"
 
 
 def is_run_of(run: RunFolder, experiment: str, overrides: list[str]) -> bool:

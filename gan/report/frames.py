@@ -18,16 +18,22 @@ PAGE_BYTES = 20 * 2**20  # of all images in a page; base64 makes a third more of
 MAX_STEPS = 24  # at which sample grids are shown
 FEW_STEPS = 8  # with fewer, smaller images are better than fewer steps
 MAX_WIDTH = 340  # pixels of a grid: as wide as a phone's screen
+MAX_ENLARGED = 3  # times, in a page
 LOSSY_QUALITY = 85
 
 
 class Frame(NamedTuple):
-    """A sample grid of a run, with its content as a data URL and its size in pixels."""
+    """A sample grid of a run, with its content as a data URL, and the size at which it is shown, in pixels.
+
+    Args:
+        is_reduced: whether it has more pixels than that, as a figure whose text is to be read where it is enlarged.
+    """
 
     step: int
     url: str
     width: int
     height: int
+    is_reduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,7 @@ class Encoding:
     is_lossless: bool
 
     def frame(self, step: int, grid: Image.Image) -> Frame:
-        image = shrink(crop_grid(grid, self.tiles))
-        return Frame(step, data_url(image, self.is_lossless), *image.size)
+        return make_frame(step, crop_grid(grid, self.tiles), self.is_lossless)
 
 
 ENCODINGS = [Encoding(tiles, is_lossless) for tiles in (8, 6, 5, 4, 3, 2, 1) for is_lossless in (True, False)]
@@ -115,7 +120,8 @@ def embed_file(run: RunFolder, name: str, tiles: int | None = None) -> Frame | N
     image = run.read(lambda file: read_image(file).convert("RGB"), name)
     if image is None:
         return None
-    image = shrink(crop_grid(image, tiles)) if tiles else image
+    if tiles:
+        return make_frame(0, crop_grid(image, tiles), is_lossless=True)
     return Frame(0, data_url(image, is_lossless=True), *image.size)
 
 
@@ -144,10 +150,15 @@ def crop_grid(grid: Image.Image, tiles: int) -> Image.Image:
     return grid.crop((0, 0, min(right + 1, grid.width), min(bottom + 1, grid.height)))
 
 
-def shrink(image: Image.Image) -> Image.Image:
-    """The image, or one of a whole fraction of its size that is not wider than MAX_WIDTH."""
+def make_frame(step: int, image: Image.Image, is_lossless: bool) -> Frame:
+    """A frame that is not shown wider than MAX_WIDTH, but at a whole fraction of the image's size.
+
+    A page can enlarge it up to MAX_ENLARGED times, so it keeps as many pixels.
+    """
     factor = -(-image.width // MAX_WIDTH)
-    return image.reduce(factor) if factor > 1 else image
+    size = (image.width // factor, image.height // factor)
+    kept = image.reduce(-(-factor // MAX_ENLARGED)) if factor > MAX_ENLARGED else image
+    return Frame(step, data_url(kept, is_lossless), *size, is_reduced=factor > 1)
 
 
 def data_url(image: Image.Image, is_lossless: bool) -> str:

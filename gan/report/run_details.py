@@ -82,6 +82,11 @@ def describe_data(run: RunFolder) -> str:
     return f"{data.get('name', run.setting('dataset'))}: {count:,} {kind}{listed}{more}"
 
 
+def describe_findings(run: RunFolder) -> str:
+    """What followed the run found, in words: `dirac/path circles, dirac/step circles`; empty where nothing."""
+    return ", ".join(f"{name} {value}" for name, value in run.status["findings"].items() if isinstance(value, str))
+
+
 def read_log(run: RunFolder) -> str:
     """The last lines of train.log; empty without one."""
     return "\n".join((run.read(files.read_text, "train.log") or "").splitlines()[-LOG_LINES:])

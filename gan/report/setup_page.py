@@ -103,7 +103,7 @@ def describe_settings(experiment: str, published: Claims, runs: dict[str, RunFol
         author = NOT_SAID if setting.author is None else setting.author
         yield f"| {setting.what} | {author} | {' '.join(our_values(setting, config))} |"
     command = " ".join([f"experiment={experiment}", *published.overrides])
-    yield f"\nOurs is `{command}`. Runs for its claims have {published.epochs} epochs, unless a claim needs others."
+    yield f"\nOurs is `{command}`. Runs for its claims have {published.length}, unless a claim needs others."
     current = dict(flatten(config))
     names = [name for setting in published.settings for name in setting.ours if not is_free(name)]
     for run in runs.values():
@@ -126,9 +126,11 @@ def seed_runs(experiment: str, published: Claims, all_runs: list[RunFolder]) -> 
 
     Of a seed the shortest run that is long enough, or else the longest.
     """
+    length = published.length
 
     def is_whole(run: RunFolder) -> bool:
-        return run.status["epoch"] >= published.epochs and is_complete(run, run.status["epoch"])
+        reached = length.of(run.status)
+        return reached >= length.amount and is_complete(run, length._replace(amount=reached))
 
     def preference(run: RunFolder) -> tuple[bool, float]:
         return (False, run.status["epoch"]) if is_whole(run) else (True, -run.status["epoch"])

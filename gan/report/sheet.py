@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from gan.cli.contact_sheet import ASPECT, BLACK, GAP, GRAY, MARGIN, RED, TILE, TITLE_SIZE, cut_grid, enlarge, font, wrap
-from gan.cli.contact_sheet import read_samples as read_run_samples
+from gan.cli import contact_sheet
+from gan.cli.contact_sheet import ASPECT, BLACK, GAP, GRAY, MARGIN, RED, TILE, TITLE_SIZE, font, wrap
 from gan.cli.sweep_results import SweepRun
 from gan.report.cells import format_number
 from gan.report.contents import Matrix, Report, is_headline
@@ -153,7 +153,7 @@ def draw_cell(group: Group | None, layout: Layout, label: str = "") -> Image.Ima
     parts = [draw_text(label, layout.width)] if label else []
     if group is None:
         return below([*parts, draw_text("not run", layout.width, GRAY)], GAP)
-    samples, problem = read_samples(group, math.prod(layout.tiling))
+    samples, problem = read_samples(group, math.prod(layout.tiling), layout.width)
     parts.append(tile(samples, layout.tiling) if samples else Image.new("RGB", (layout.width, TILE), SHADE))
     if score := layout.caption(group):
         parts.append(draw_text(score, layout.width, bold=group is layout.best))
@@ -169,9 +169,9 @@ def describe_state(group: Group, problem: str) -> str:
     return ". ".join([group.state.capitalize() + (f": {reasons[0]}" if reasons else "")] + [problem] * (not reasons))
 
 
-def read_samples(group: Group, count: int) -> tuple[list[Image.Image], str]:
-    """The first samples of the first run that has any; and why there are none, of the first run."""
-    found = (read_run_samples(SweepRun(run.folder, {}, run.status), count) for run in group.counted)
+def read_samples(group: Group, count: int, width: int) -> tuple[list[Image.Image], str]:
+    """The first samples of the first run that has any, a figure in that width; and why none, of the first run."""
+    found = (contact_sheet.read_samples(SweepRun(run.folder, {}, run.status), count, width) for run in group.counted)
     problems = []
     for samples, problem in found:
         if samples:
@@ -187,13 +187,13 @@ def read_real_images(report: Report) -> list[RealImages]:
         datasets.setdefault(run.setting("dataset"), []).append(run)
     rows = []
     for dataset, runs in datasets.items():
-        found = (run.read(lambda path: cut_grid(path, REAL_IMAGES), "samples/real.png") for run in runs)
+        found = (run.read(lambda path: contact_sheet.cut_grid(path, REAL_IMAGES), "samples/real.png") for run in runs)
         tiles = next((tiles for tiles in found if tiles), [])
         baselines = (pair for run in runs for pair in run.real_data.items() if is_headline(pair[0]))
         scores = [f"{column.name} {format_number(value)}" for column, value in baselines][:1]
         if tiles:
             label = " ".join(["real images", *([dataset] if len(datasets) > 1 else []), *scores])
-            rows.append(RealImages(label, [enlarge(each) for each in tiles]))
+            rows.append(RealImages(label, contact_sheet.fit_samples(tiles, contact_sheet.WIDTH // 2)))
     return rows
 
 

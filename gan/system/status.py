@@ -19,6 +19,7 @@ INITIAL = {
     "last": {},  # the last row of logged numbers
     "failures": [],  # of training, found by trick=track_failures: {"step": ..., "what": ...}
     "scores": {},  # the latest, by column, with their protocol
+    "findings": {},  # of what followed the run, at its end, such as the path of a Dirac-GAN: words and numbers, by name
     "real_data": {},  # the scores of real images by the protocol of `scores`, with it; empty where they have none
 }
 

@@ -2,13 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from gan.models import linear
 from gan.player import Player
-from gan.training.dirac import DiracGAN, can_analyze, classify_path, paper_verdict
+from gan.training.dirac import DiracGAN, can_analyze, classify_path, classify_step, paper_verdict
 from gan.training.dirac_figure import draw_dirac
 from gan.training.state import TrainingRun
 from gan.tricks.base import Trick
@@ -19,6 +20,8 @@ KEPT_STEPS = 100_000  # of a longer run, evenly spaced ones
 
 class DiracPath:
     """(theta, psi) of a run where it begins, and after its steps, on the device: keeping them never waits for it."""
+
+    name = "dirac"
 
     def __init__(self, run: TrainingRun) -> None:
         steps = run.total_steps - run.step
@@ -37,6 +40,26 @@ class DiracPath:
         """The path float64 (T, 2) up to `step`."""
         return self.states[: (step - self.start) // self.interval + 1].double().cpu().numpy()
 
+    def conclude(self, run: TrainingRun, path: Path) -> dict[str, Any]:
+        """Write the PNG of the path beside what theory says of it, and return both verdicts and the eigenvalues.
+
+        The tricks are then as in the first step: of noise that fades, field and eigenvalues are those of its start.
+        """
+        if run.step == self.start:
+            return {}
+        run.tricks.begin_step(0)
+        game, reason = make_game(run), find_obstacle(run)
+        trajectory = self.read(run.step)
+        has_failed = any(int(player.failed_at) for player in run.players)  # then the weights stay as they were
+        verdict = "diverges" if has_failed else classify_path(trajectory)
+        field = game.field if can_analyze(run.tricks) else np.zeros_like
+        eigenvalues, expected = (
+            (None, None) if reason else (game.step_eigenvalues(), paper_verdict(run.loss, run.tricks))
+        )
+        shown = {"why_none": reason} if reason else {}
+        draw_dirac(path, trajectory, field, eigenvalues, verdict, expected, describe(run, self), **shown)
+        return {"path": verdict, "paper": expected} | describe_eigenvalues(eigenvalues)
+
 
 def follow(run: TrainingRun) -> DiracPath | None:
     """The path of `run` from this step on; None where it is no Dirac-GAN, or a trick changes what psi means."""
@@ -49,20 +72,12 @@ def follow(run: TrainingRun) -> DiracPath | None:
     return None if changes_networks else DiracPath(run)
 
 
-def draw_path(run: TrainingRun, kept: DiracPath, path: Path) -> None:
-    """Write the PNG of a run at its end, beside what theory says of it.
-
-    The tricks are then as in the first step: of noise that fades, the field and the eigenvalues are those of its start.
-    """
-    run.tricks.begin_step(0)
-    game, reason = make_game(run), find_obstacle(run)
-    trajectory = kept.read(run.step)
-    has_failed = any(int(player.failed_at) for player in run.players)  # then the weights stay as they were
-    verdict = "diverges" if has_failed else classify_path(trajectory)
-    field = game.field if can_analyze(run.tricks) else np.zeros_like
-    eigenvalues, expected = (None, None) if reason else (game.step_eigenvalues(), paper_verdict(run.loss, run.tricks))
-    shown = {"why_none": reason} if reason else {}
-    draw_dirac(path, trajectory, field, eigenvalues, verdict, expected, describe(run, kept), **shown)
+def describe_eigenvalues(eigenvalues: np.ndarray | None) -> dict[str, Any]:
+    """Real and imaginary part of each, and their verdict; None where there are none, or they are not finite."""
+    if eigenvalues is None or not np.isfinite(eigenvalues).all():
+        return {"step": None, "eigenvalues": None}
+    pairs = [[float(each.real), float(each.imag)] for each in eigenvalues]
+    return {"step": classify_step(eigenvalues), "eigenvalues": pairs}
 
 
 def make_game(run: TrainingRun) -> DiracGAN:

@@ -3,7 +3,7 @@
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from gan.step import step
 from gan.system import console, distributed, locks, randomness, signals, status
 from gan.system.device import describe_device
 from gan.system.rank import RANK, WORLD_SIZE
-from gan.training import checkpoint, dirac_path, figures, outputs
+from gan.training import checkpoint, figures, outputs
 from gan.training.clock import Estimate, TrainingClock
 from gan.training.description import describe_run
+from gan.training.followers import Follower, find_followers
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
 from gan.tricks.base import Batch
@@ -51,8 +52,8 @@ def train(run: TrainingRun, folder: Path, callback: Callback | None = None) -> i
                 outputs.save_samples(run, folder, logger)
                 checkpoint.save(folder, run.state_dict())
 
-            path = dirac_path.follow(run)
-            non_finite = train_steps(run, folder, logger, stop, clock, callback, path)
+            followers = find_followers(run)
+            non_finite = train_steps(run, folder, logger, stop, clock, callback, followers)
 
             if not non_finite:
                 checkpoint.save(folder, run.state_dict())  # first: after a signal there may be little time
@@ -60,7 +61,7 @@ def train(run: TrainingRun, folder: Path, callback: Callback | None = None) -> i
             if RANK == 0:
                 sampling.write_samples_gif(folder, run.settings.watch.gif_fps)
                 figures.plot_figures(folder, undecided=0.5 if run.loss.zero_is_undecided else None)
-                outputs.save_path(run, path, folder, logger)
+                outputs.save_findings(run, followers, folder, logger)
 
             state, error = "finished", None
             if non_finite:
@@ -79,7 +80,7 @@ def train_steps(
     stop: signals.StopRequest,
     clock: TrainingClock,
     callback: Callback | None = None,
-    path: dirac_path.DiracPath | None = None,
+    followers: Sequence[Follower] = (),
 ) -> str | None:
     """Make the remaining steps. Returns a sentence if something was not finite: see `find_non_finite`."""
     watch = run.settings.watch
@@ -93,8 +94,8 @@ def train_steps(
         run.step += 1
         for ema in run.emas:
             ema.update(run.step)
-        if path:
-            path.keep(run)
+        for follower in followers:
+            follower.keep(run)
         logger.progress_bar.update()
         if line := estimate.say(run.step, clock.seconds):
             log.info(line)

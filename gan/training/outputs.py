@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from gan.data.image_shape import PixelRange
 from gan.metrics import catalogue, protocol
 from gan.metrics.catalogue import PROTOCOL, headline
 from gan.system import console, files, randomness, status
-from gan.training import checkpoint, dirac_path, point_samples
+from gan.training import checkpoint, point_samples
 from gan.training.description import describe_progress
+from gan.training.followers import Follower
 from gan.training.logger import RunLogger
 from gan.training.state import TrainingRun
 
@@ -177,9 +179,13 @@ def finish(run: TrainingRun, folder: Path, logger: RunLogger) -> None:
         save_grid(run, images, noise, run.generator.pixel_range, folder / "final.png")
 
 
-def save_path(run: TrainingRun, kept: dirac_path.DiracPath | None, folder: Path, logger: RunLogger) -> None:
-    """Write figures/dirac.png, if this run on the Dirac-GAN has made a step."""
-    if kept and run.step > kept.start:
-        path = folder / "figures" / "dirac.png"
-        dirac_path.draw_path(run, kept, path)
-        logger.log_grid(run.step, path, "dirac")
+def save_findings(run: TrainingRun, followers: Sequence[Follower], folder: Path, logger: RunLogger) -> None:
+    """Write the figure of each follower, and what it found into status.json, if this run has made a step."""
+    findings: dict[str, Any] = {}
+    for follower in followers:
+        path = folder / "figures" / f"{follower.name}.png"
+        if found := follower.conclude(run, path):
+            logger.log_grid(run.step, path, follower.name)
+            findings |= {f"{follower.name}/{name}": value for name, value in found.items()}
+    if findings:
+        status.update(folder, findings=findings)

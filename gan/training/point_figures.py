@@ -27,8 +27,9 @@ from gan.training.point_drawing import (
     save_figure,
 )
 
+SHOWN_POINTS, PROJECTED = 20_000, 2000  # real ones: as many as an even density needs, and those drawn one by one
 SIDE = 5.0  # of a square figure, in inches
-CELLS = 64  # of the grids of D and of a density, along each axis
+CELLS, DENSITY_CELLS = 64, 128  # of the grids of D and of a density, along each axis
 PROBABILITIES = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # level lines of D
 ARROWS = 40  # of D's gradient, at most
 DENSITY = LinearSegmentedColormap.from_list("density", ["white", "#a6cbe8"])
@@ -108,8 +109,8 @@ def draw_plane(
 
     axis = figure.add_axes((0.1, 0.09, 0.87, 0.84))
     (left, bottom), (right, top) = limits
-    counts, _, _ = np.histogram2d(real[:, 0], real[:, 1], CELLS, [(left, right), (bottom, top)])
-    shades, extent = np.sqrt(gaussian_filter(counts.T, 1)), (left, right, bottom, top)
+    counts, _, _ = np.histogram2d(real[:, 0], real[:, 1], DENSITY_CELLS, [(left, right), (bottom, top)])
+    shades, extent = np.sqrt(gaussian_filter(counts.T, 1.5)), (left, right, bottom, top)
     axis.imshow(shades, cmap=DENSITY, vmin=0, origin="lower", extent=extent, interpolation="bilinear")
     names = ["orange: generated"] * (len(generated) > 0) + ["blue: density of the real points"] * (len(real) > 0)
     if d.logits is not None:
@@ -163,7 +164,7 @@ def draw_projections(figure: Figure, limits: np.ndarray, real: np.ndarray, gener
     """Draw points in space, seen along each axis."""
     panels = [figure.add_axes((0.065 + 0.325 * column, 0.2, 0.26, 0.65)) for column in range(3)]
     for panel, pair in zip(panels, itertools.combinations(range(3), 2), strict=True):
-        for points, color in ((real, BLUE), (generated, ORANGE)):
+        for points, color in ((real[:PROJECTED], BLUE), (generated, ORANGE)):
             panel.plot(*points[:, pair].T, ".", color=color, markersize=2, alpha=0.4, markeredgewidth=0)
         set_limits(panel, limits[:, pair])
         panel.set(xlabel="xyz"[pair[0]], ylabel="xyz"[pair[1]])

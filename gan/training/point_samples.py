@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from gan.system import randomness
-from gan.training.point_figures import draw_points
+from gan.training.point_figures import SHOWN_POINTS, draw_points
 from gan.training.state import TrainingRun
 from gan.tricks.base import Trick
 
-SHOWN_POINTS = 2000  # real ones, in each figure
 Field = Callable[[np.ndarray], np.ndarray]  # of points (k, d)
 
 

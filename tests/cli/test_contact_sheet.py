@@ -8,7 +8,18 @@ import torch
 from PIL import Image
 
 from gan.cli import contact_sheet
-from gan.cli.contact_sheet import GAP, MARGIN, SAMPLES, TILE, WIDTH, cut_grid, draw_row, draw_sheet, read_samples
+from gan.cli.contact_sheet import (
+    FIGURE,
+    GAP,
+    MARGIN,
+    SAMPLES,
+    TILE,
+    WIDTH,
+    cut_grid,
+    draw_row,
+    draw_sheet,
+    read_samples,
+)
 from gan.cli.sweep_results import MAX_SHOWN, SweepRun, count_shown
 from gan.sampling import grid_columns, image_grid
 from gan.system import status
@@ -155,3 +166,16 @@ def test_the_title_says_how_many_of_the_runs_are_shown(tmp_path):
     runs = [a_run(tmp_path)] * 500
     assert [count_shown(runs[:count]) for count in (1, 2, MAX_SHOWN)] == ["1 run", "2 runs", f"{MAX_SHOWN} runs"]
     assert all(str(number) in count_shown(runs) for number in (MAX_SHOWN, 500))
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((500, 500), (400, 400)), ((700, 500), (560, 400)), ((700, 293), (658, 275))]
+)
+def test_a_figure_keeps_its_shape_and_is_as_large_as_fits(tmp_path, size, shown):
+    figure = Image.new("RGB", size, "white")
+    figure.paste(Image.effect_noise((size[0] - 40, size[1] - 40), 80), (20, 20))
+    figure.save(tmp_path / "final.png")
+    ((sample,), _) = read_samples(a_run(tmp_path))
+    assert sample.size == pytest.approx(shown, abs=1)
+    assert shown[0] <= WIDTH and shown[1] <= FIGURE
+    assert draw_row(a_run(tmp_path)).height > shown[1]

@@ -127,3 +127,13 @@ def test_training_takes_hours_on_a_machine(tmp_path):
     result = checks.takes_hours(run, at_least=2)
     assert result.held and result.evidence == "2 hours, a box"
     assert not checks.takes_hours(run, at_least=2.1).held
+
+
+def test_each_finding_is_one_of_the_words_that_are_allowed(tmp_path):
+    run = write_claim_run(tmp_path, findings={"dirac/path": "circles", "dirac/step": "stalls", "dirac/paper": None})
+    result = checks.finds(run, findings={"dirac/path": ["circles", "diverges"], "dirac/step": ["stalls"]})
+    assert result == (True, "dirac/path circles, dirac/step stalls")
+    assert not checks.finds(run, findings={"dirac/path": ["circles"], "dirac/step": ["converges"]}).held
+    assert not checks.finds(run, findings={"dirac/path": ["converges"], "dirac/step": ["stalls"]}).held
+    with pytest.raises(MissingData, match="dirac/paper, other"):
+        checks.finds(run, findings={"dirac/path": ["circles"], "dirac/paper": ["converges"], "other": ["x"]})

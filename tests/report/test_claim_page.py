@@ -112,6 +112,35 @@ def test_a_claim_about_a_variant_has_a_figure_of_its_first_seed_and_none_that_is
     assert row_of(text, "blog/log_tanh", 3)[-1] == "-" and not figure.exists()
 
 
+def test_missing_runs_of_a_set_up_of_steps_are_typed_with_their_steps():
+    text = "\n".join(claims_page([]))
+    (line,) = (
+        line for line in text.splitlines() if line.startswith("python train.py -m experiment=toy/grid25 'trick=")
+    )
+    published = load_claims()["toy/grid25"]
+    assert f"train.max_steps={published.steps} seed=0,1,2,3,4" in line and "train.epochs" not in line
+    hours = 5 * published.steps / 1000 * published.minutes / 60
+    assert line.endswith(f"# {hours:.2g} hours")
+
+
+def test_claims_about_the_same_runs_share_a_figure_where_their_set_up_has_none(tmp_path):
+    published, runs = load_claims()["toy/grid25"], []
+    for claim, shade in ((published.claims[0], 10), (published.claims[1], 200)):
+        scores = [(published.steps / 10, {"modes_found": 20.0, "mode_kl": 0.5})]
+        names = ["experiment=toy/grid25", "seed=0", *claim.overrides]
+        run = write_claim_run(tmp_path / str(shade), *names, steps=published.steps, scores=scores)
+        Image.new("RGB", (30, 30), (shade, 0, 0)).save(run.folder / "final.png")
+        runs.append(run)
+    text = "\n".join(claims_page(runs, tmp_path / "out"))
+    links = [row_of(text, "toy/grid25", number)[-1] for number in (1, 2, 3)]
+    assert links == [f"[samples](results/toy-grid25_{number}_samples.png)" for number in (1, 2, 2)]
+    shades = []
+    for number in (1, 2):
+        with Image.open(tmp_path / "out" / "results" / f"toy-grid25_{number}_samples.png") as image:
+            shades.append(image.convert("RGB").getpixel((5, 5))[0])
+    assert shades == [10, 200] and not (tmp_path / "out" / "results" / "toy-grid25_3_samples.png").exists()
+
+
 def test_the_page_and_readme_are_what_the_program_prints(monkeypatch):
     monkeypatch.chdir(ROOT)
     runs = find_runs(kept_runs())

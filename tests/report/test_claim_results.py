@@ -62,6 +62,37 @@ def test_a_run_that_is_too_short_is_not_counted_and_named(tmp_path, status, reas
     assert [outcome.run for outcome in result.others] == [run] and reason in result.others[0].result.evidence
 
 
+def test_the_length_of_a_run_can_be_counted_in_steps(tmp_path):
+    claim = Claim(text="D does not win.", check="discriminator_does_not_win")
+    published = Claims(source="x", steps=100, seeds=[0, 1], minutes=1, claims=[claim])
+    enough, short = write_seeds(tmp_path, 0, 0, epochs=10)[0], write_seeds(tmp_path / "short", 0, 0, epochs=9)[1]
+    result = evaluate_claim("blog/mlp", published, claim, [enough, short])
+    assert [outcome.run for outcome in result.counted] == [enough] and result.missing_seeds == [1]
+    (other,) = result.others
+    assert other.run == short and "it is at step 90 of 100: python train.py resume=" in other.result.evidence
+    assert other.result.evidence.endswith("train.max_steps=100")
+
+
+@pytest.mark.parametrize("lengths", [{}, {"epochs": 1, "steps": 1}], ids=str)
+def test_the_length_of_a_run_is_counted_in_one_unit(lengths):
+    with pytest.raises(ValueError, match="either epochs or steps"):
+        Claims(source="x", seeds=[0], minutes=1, claims=[], **lengths)
+
+
+def test_a_comparison_of_steps_is_with_a_run_of_as_many(tmp_path):
+    published = load_claims()["toy/grid25"]
+    packed = published.claims[1]
+    scores = [(1000, {"modes_found": 25}), (1200, {"modes_found": 25})]
+    names = ["experiment=toy/grid25", "seed=0"]
+    ours = write_claim_run(tmp_path / "ours", *names, *packed.overrides, steps=12_000, scores=scores)
+    names += packed.baselines[0].overrides
+    few = [(1000, {"modes_found": 17}), (1200, {"modes_found": 17})]
+    short, equal = (write_claim_run(tmp_path / str(n), *names, steps=n, scores=few) for n in (10_000, 12_000))
+    assert not evaluate_claim("toy/grid25", published, packed, [ours, short]).counted
+    result = evaluate_claim("toy/grid25", published, packed, [ours, short, equal])
+    assert result.counted[0].result == (True, "modes_found 17 to 25")
+
+
 def test_a_run_without_the_numbers_is_not_counted_and_named(tmp_path):
     (run,) = write_seeds(tmp_path, 0)
     rows = [{"step": 1}, {"step": 2, "epoch": None}, {"step": 3, "epoch": 3, "discriminator/real": None}]

@@ -92,6 +92,22 @@ def trained(early, late, curve=None, **status):
     return {"early": early, "late": late, "curve": curve, **status}
 
 
+def found(path, step=None):
+    """A run on the Dirac-GAN, with the verdict of its path and that of its eigenvalues."""
+    return trained({}, {}, findings={"dirac/path": path, "dirac/step": step})
+
+
+def points(modes_found, mode_kl):
+    return {"modes_found": modes_found, "mode_kl": mode_kl}
+
+
+AWAY = [(found("circles", "diverges"), []), (found("converges", "converges"), []), (found("converges", "circles"), [])]
+THERE = [(found("converges", "converges"), []), (found("circles", "circles"), []), (found("stalls", "converges"), [])]
+MOVING = [(found("circles"), []), (found("converges"), [])]
+OUTWARD = [(found("diverges", "diverges"), []), (found("circles", "diverges"), []), (found("circles", "circles"), [])]
+ALL, MOST, ONE = points(8, 0.01), points(7, 0.3), points(1, 2.05)
+ALL_25, MOST_25 = points(25, 0.04), points(17, 0.7)
+
 # For each claim a run for which it holds and one for which it does not, and the scores of the baselines of each.
 EITHER_WAY = {
     ("blog/conv", 1): [(trained(BAD, BAD, at_log_2), []), (trained(BAD, BAD, level), [])],
@@ -142,9 +158,32 @@ EITHER_WAY = {
     ("conv_improved", 1): [(trained(GOOD, BETTER), [BAD]), (trained(GOOD, GOOD), [GOOD])],
     ("modern", 1): [(trained(GOOD, {"modes": 1000}), []), (trained(GOOD, {"modes": 999}), [])],
     ("modern", 2): [(trained(GOOD, {"kl": 0.05}), []), (trained(GOOD, {"kl": 0.1}), [])],
+    **dict.fromkeys([("toy/dirac", n) for n in (1, 3, 4)], AWAY),
+    ("toy/dirac", 2): OUTWARD,
+    **dict.fromkeys([("toy/dirac", n) for n in (5, 6)], MOVING),
+    **dict.fromkeys([("toy/dirac", n) for n in (7, 8, 9, 10)], THERE),
+    ("toy/grid25", 1): [(trained(MOST_25, points(24, 0.1)), []), (trained(MOST_25, ALL_25), [])],
+    **{
+        ("toy/grid25", n): [(trained(MOST_25, ALL_25), [MOST_25]), (trained(MOST_25, MOST_25), [MOST_25])]
+        for n in (2, 3)
+    },
+    ("toy/ring8", 1): [(trained(ALL, MOST), []), (trained(MOST, ALL), [])],
+    **{("toy/ring8", n): [(trained(MOST, ALL), [MOST]), (trained(ALL, MOST), [MOST])] for n in (2, 3)},
+    ("toy/ring8", 4): [(trained(ALL, ONE), []), (trained(ONE, MOST), [])],
+    ("toy/ring8", 5): [(trained(MOST, ALL), []), (trained(ALL, MOST), [])],
+    ("toy/ring8", 6): [(trained(MOST, ALL), [MOST]), (trained(ALL, MOST), [MOST])],
+    ("toy/ring8_unrolled", 1): [(trained(ONE, ALL), []), (trained(ALL, MOST), [])],
+    ("toy/ring8_unrolled", 2): [(trained(ALL, MOST), []), (trained(ONE, ALL), [])],
+    ("toy/ring8_unrolled", 3): [(trained(ONE, ONE), []), (trained(ALL, ONE), []), (trained(MOST, ALL), [])],
+    ("toy/ring8_unrolled", 4): [(trained(ONE, ALL), [ONE]), (trained(ONE, ONE), [ONE])],
     ("paper/goodfellow2014_mnist", 1): [(trained(GOOD, {"parzen": 226.0}), []), (trained(GOOD, {"parzen": 188.0}), [])],
     ("paper/goodfellow2014_mnist", 2): [(trained(GOOD, {"parzen": 226.0}), []), (trained(GOOD, {"parzen": 188.0}), [])],
 }
+
+
+def epochs_of(length):
+    """As many epochs as a made-up run of that length has: one of ten steps."""
+    return length.amount if length.unit == "epoch" else length.amount // 10
 
 
 def write_made_up_run(folder, experiment, overrides, epochs, run, generated) -> RunFolder:
@@ -175,8 +214,8 @@ def write_made_up_run(folder, experiment, overrides, epochs, run, generated) -> 
 def test_a_claim_holds_for_a_run_as_its_author_says_and_not_for_the_opposite(tmp_path, key):
     experiment, claim = key[0], CLAIMS[key]
     published = load_claims()[experiment]
-    epochs = claim.epochs or published.epochs
-    found = []
+    epochs = epochs_of(published.length_of(claim))
+    outcomes = []
     for number, (run, baselines) in enumerate(EITHER_WAY[key]):
         generated, folder = claim.arguments.get("images", 2000), tmp_path / str(number)
         runs = [write_made_up_run(folder / "ours", experiment, claim.overrides, epochs, run, generated)]
@@ -185,8 +224,8 @@ def test_a_claim_holds_for_a_run_as_its_author_says_and_not_for_the_opposite(tmp
             runs.append(write_made_up_run(folder / str(index), *of, trained(scores, scores), generated))
         result = evaluate_claim(experiment, published, claim, runs)
         assert len(result.counted) == 1, result.others
-        found.append(result.counted[0].result.held)
-    assert found == [True] + [False] * (len(found) - 1)
+        outcomes.append(result.counted[0].result.held)
+    assert outcomes == [True] + [False] * (len(outcomes) - 1)
 
 
 def test_every_claim_has_made_up_runs():
@@ -210,6 +249,7 @@ def test_a_claim_names_numbers_that_runs_have():
     assert metrics and metrics <= {metric.name for metric in METRICS if metric.better}
     names = {name for each in arguments for name in [*names_of(each.get("names")), *names_of(each.get("name"))]}
     players = {f"{player}/loss" for player in ("discriminator", "generator")}
+    assert {name for each in arguments for name in each.get("findings", {})} == {"dirac/path", "dirac/step"}
     assert names == players | {"discriminator/real", "discriminator/fake", "generator/gradient_norm"}
 
 
@@ -224,24 +264,28 @@ def test_claims_on_images_have_a_second_reader():
         if isinstance(arguments.get("by"), dict) or "readers" in arguments:
             readers = {name for kind in ("readers", "by", "unless") for name in names_of(arguments.get(kind))}
             alone[name] += not any(reader.startswith("pixel_") for reader in readers)
-    # classifiers of CIFAR-10, counts of modes, and the likelihood of 2014 are what these claims themselves are about
+    # classifiers of CIFAR-10, counts of modes, and the likelihood of 2014 are what these claims themselves are about;
+    # of points the modes are known
     assert {name for name, count in alone.items() if count} == {
         "blog/dcgan_cifar10",
         "modern",
         "paper/goodfellow2014_mnist",
+        "toy/grid25",
+        "toy/ring8",
+        "toy/ring8_unrolled",
     }
 
 
 @pytest.mark.parametrize("key", CLAIMS, ids=lambda key: f"{key[0]}-{key[1]}")
 def test_a_run_as_printed_is_scored_when_the_claim_wants_it(key):
-    """A run is scored every so many epochs, and not at its end where that is no multiple."""
+    """A run is scored every so many epochs or steps, and not at its end where that is no multiple."""
     claim, arguments = CLAIMS[key], CLAIMS[key].arguments
-    ends = [(key[0], claim.epochs or load_claims()[key[0]].epochs)]
+    ends = [(key[0], load_claims()[key[0]].length_of(claim).amount)]
     ends += [(baseline.experiment, baseline.epochs or ends[0][1]) for baseline in claim.baselines]
     if not (isinstance(arguments.get("by"), dict) or "readers" in arguments) or "epochs" in arguments:
         ends = []
     for experiment, epochs in ends:
-        (every,) = re.findall(r"scores_every=(\d+) epochs", " ".join(load_claims()[experiment].watch))
+        (every,) = re.findall(r"scores_every=(\d+)", " ".join(load_claims()[experiment].watch))
         assert epochs % int(every) == 0
 
 

@@ -28,7 +28,7 @@ def decode(frame):
 def test_a_grid_keeps_its_pixels():
     grid = grid_of(8, 28)
     frame = frames.Encoding(8, is_lossless=True).frame(5, grid)
-    assert frame.step == 5 and (frame.width, frame.height) == grid.size == (233, 233)
+    assert frame.step == 5 and (frame.width, frame.height) == grid.size == (233, 233) and not frame.is_reduced
     assert np.array_equal(np.asarray(decode(frame).convert("RGB")), np.asarray(grid))
 
 
@@ -43,9 +43,13 @@ def test_whole_images_are_cut_off_until_a_grid_is_as_wide_as_a_phone(side, tiles
     )
 
 
-def test_an_image_wider_than_a_phone_is_reduced_by_a_whole_factor():
-    frame = frames.Encoding(8, is_lossless=True).frame(0, grid_of(1, 698).crop((0, 0, 700, 350)))
-    assert (frame.width, frame.height) == (234, 117)
+@pytest.mark.parametrize(
+    ("size", "shown", "kept"),
+    [((700, 350), (233, 116), (700, 350)), ((500, 500), (250, 250), (500, 500)), ((1700, 340), (340, 68), (850, 170))],
+)
+def test_an_image_wider_than_a_phone_is_shown_at_a_whole_fraction_and_keeps_pixels_to_enlarge(size, shown, kept):
+    frame = frames.Encoding(8, is_lossless=True).frame(0, grid_of(1, 1698).crop((0, 0, *size)))
+    assert (frame.width, frame.height) == shown and decode(frame).size == kept and frame.is_reduced
 
 
 def write_grids(folder, steps, tiles=8, side=8):

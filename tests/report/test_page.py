@@ -99,6 +99,25 @@ def test_a_page_says_what_a_run_was_trained_on(tmp_path, data, said):
     assert said in text if said else " images of 8x8" not in text
 
 
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        (
+            {"dirac/path": "circles", "dirac/eigenvalues": [[1, 0]], "x": "<b>"},
+            "Found: dirac/path circles, x &lt;b&gt;<",
+        ),
+        ({"dirac/eigenvalues": [[1, 0]]}, None),
+        ([], None),
+    ],
+)
+def test_a_page_says_in_words_what_a_run_found(tmp_path, findings, said):
+    write_run(tmp_path / "0")
+    path = tmp_path / "0" / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": findings}))
+    text = page_of(tmp_path)
+    assert said in text if said else "Found:" not in text
+
+
 def test_a_run_that_finished_after_a_failure_is_marked_in_the_table_and_at_its_images(tmp_path):
     for name in ("a", "b"):
         write_run(tmp_path / name, f"model=m{name}")

@@ -113,13 +113,36 @@ def test_a_run_whose_images_cannot_be_read_costs_its_cell_only(tmp_path, texts):
 def test_small_images_are_enlarged_by_a_whole_number_and_large_ones_keep_their_shape(tmp_path, side):
     a_run(tmp_path / "run", side=side)
     (group,) = group_runs(find_runs([tmp_path]))
-    samples, problem = sheet.read_samples(group, 4)
+    samples, problem = sheet.read_samples(group, 4, 200)
     assert (
         not problem
         and {sample.width for sample in samples} == {sample.height for sample in samples}
         and len(samples) == 4
     )
     assert samples[0].width % side == 0 or side > contact_sheet.TILE
+
+
+@pytest.mark.parametrize("size", [(500, 500), (700, 500), (700, 293)])
+def test_figures_are_as_large_as_their_cell_and_keep_their_shape(tmp_path, size):
+    a_run(tmp_path / "run")
+    for path in (tmp_path / "run" / "final.png", tmp_path / "run" / "samples" / "real.png"):
+        path.parent.mkdir(exist_ok=True)
+        figure_of(size).save(path)
+    runs = find_runs([tmp_path])
+    (group,) = group_runs(runs)
+    (sample,), _ = sheet.read_samples(group, 4, 394)
+    (of_dataset,) = sheet.read_real_images(Report(runs, tmp_path))
+    (real,) = of_dataset.tiles
+    assert sample.width >= 390 and real.width >= 320
+    for image in (sample, real):
+        assert image.width / image.height == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+def figure_of(size):
+    """An image that is no grid: white edges around noise."""
+    figure = Image.new("RGB", size, "white")
+    figure.paste(Image.effect_noise((size[0] - 40, size[1] - 40), 80), (20, 20))
+    return figure
 
 
 def matrix_of(groups, columns):
@@ -133,7 +156,7 @@ def test_a_sheet_of_any_number_of_runs_can_be_looked_at(tmp_path, monkeypatch, c
     write_run(tmp_path / "run")
     (group,) = group_runs(find_runs([tmp_path]))
     cell = [Image.new("RGB", (28, 28))]
-    monkeypatch.setattr(sheet, "read_samples", lambda group, number: (cell * number, ""))
+    monkeypatch.setattr(sheet, "read_samples", lambda group, number, width: (cell * number, ""))
     columns = {"grid": min(10, round(count**0.5)), "row": count, "column": 1}[form]
     matrix = matrix_of([group] * count, columns)
     if form == "row":

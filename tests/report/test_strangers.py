@@ -204,7 +204,12 @@ def nasty(tmp_path):
     overrides_ = ["seed=1", f"loss={NASTY}", f"{NASTY}=1", "noise.x=-1", "noise.y=@x;=2"]
     (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides_))
     stored = json.loads((run / "status.json").read_text())
-    stored |= {"machine": NASTY, "state": NASTY, "failures": [{"step": NASTY, "what": NASTY}]}
+    stored |= {
+        "machine": NASTY,
+        "state": NASTY,
+        "failures": [{"step": NASTY, "what": NASTY}],
+        "findings": {NASTY: NASTY},
+    }
     (run / "status.json").write_text(json.dumps(stored))
     write_run(folder / "plain", "seed=1")
     return folder

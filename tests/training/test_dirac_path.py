@@ -84,6 +84,10 @@ def test_the_figure_has_eigenvalues_verdict_and_theory(train_dirac, tmp_path, dr
     found = figure["eigenvalues"]
     assert (None if found is None else classify_step(found)) == by_eigenvalues
     assert (figure["verdict"], figure["expected"]) == (by_run, by_paper)
+    findings = status.read(tmp_path)["findings"]
+    assert [findings[f"dirac/{each}"] for each in ("path", "step", "paper")] == [by_run, by_eigenvalues, by_paper]
+    pairs = None if found is None else [[each.real, each.imag] for each in found]
+    assert findings["dirac/eigenvalues"] == pairs
 
 
 def test_of_noise_that_has_faded_the_theory_is_that_of_the_start(train_dirac, tmp_path, drawn):
@@ -95,6 +99,11 @@ def test_of_noise_that_has_faded_the_theory_is_that_of_the_start(train_dirac, tm
 def test_a_run_that_becomes_infinite_diverges(train_dirac, tmp_path, drawn):
     train_dirac(tmp_path, "loss=hinge", "optim.generator.lr=1e30", "train.update=simultaneous", "train.max_steps=20")
     assert status.read(tmp_path)["state"] == "diverged" and drawn[0]["verdict"] == "diverges"
+    assert status.read(tmp_path)["findings"]["dirac/path"] == "diverges"
+
+
+def test_eigenvalues_that_are_not_finite_are_none():
+    assert dirac_path.describe_eigenvalues(np.array([np.nan, 1.0])) == {"step": None, "eigenvalues": None}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +161,7 @@ def test_of_a_long_run_evenly_spaced_steps_are_kept(train_dirac, tmp_path, drawn
 )
 def test_another_game_has_no_such_figure(train_dirac, tmp_path, overrides):
     train_dirac(tmp_path, *overrides, "train.max_steps=2")
-    assert not (tmp_path / "figures" / "dirac.png").exists()
+    assert not (tmp_path / "figures" / "dirac.png").exists() and not status.read(tmp_path)["findings"]
 
 
 def test_keeping_the_path_changes_nothing_of_the_run(train_dirac, tmp_path, monkeypatch):

@@ -136,3 +136,27 @@ def test_grids_in_their_own_pixel_range_are_written_where_that_is_set_and_remove
         assert names == {f"{kind}_000000{step}.png" for kind in ("normalized", "step") for step in steps}
     train_here(tmp_path / "without", "train.max_steps=2")
     assert not list(tmp_path.glob("without/samples/normalized_*"))
+
+
+@pytest.mark.parametrize("found", [{"longest": 3, "word": "good"}, {}])
+def test_what_followed_a_run_draws_a_figure_and_says_what_it_found(train_here, tmp_path, monkeypatch, found):
+    class Counter:
+        name = "counter"
+
+        def __init__(self):
+            self.steps = []
+
+        def keep(self, run):
+            self.steps.append(run.step)
+
+        def conclude(self, run, path):
+            if found:
+                Image.new("RGB", (8, 8)).save(path)
+            return found
+
+    follower = Counter()
+    monkeypatch.setattr("gan.training.loop.find_followers", lambda run: [follower])
+    train_here(tmp_path, "train.max_steps=3")
+    assert follower.steps == [1, 2, 3]
+    assert read_status(tmp_path)["findings"] == {f"counter/{name}": value for name, value in found.items()}
+    assert (tmp_path / "figures" / "counter.png").exists() == bool(found)

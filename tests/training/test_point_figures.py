@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.quiver import Quiver
 from PIL import Image
 
 from gan.config.errors import printable
+from gan.data import point_sets
 from gan.training.point_curves import round_up
-from gan.training.point_figures import ARROWS, draw_points
+from gan.training.point_figures import ARROWS, PROJECTED, SHOWN_POINTS, draw_points
 
 RANDOM = np.random.default_rng(0)
 REAL = {d: RANDOM.normal(size=(2000, d)).astype(np.float32) for d in (1, 2, 3)}
@@ -109,6 +111,26 @@ def test_figures_need_neither_real_nor_generated_points(tmp_path, drawn, d):
 def test_identical_real_points_have_axes_around_them(tmp_path, drawn, d):
     draw(tmp_path, np.full((50, d), 3.0, np.float32), REAL[d][:300])
     assert drawn[0].axes[0].get_xlim() == (2, 4)
+
+
+def test_the_density_of_as_many_points_as_a_run_shows_fills_a_square_and_ends_at_its_edge(tmp_path, drawn):
+    board = point_sets.checkerboard(tmp_path, tmp_path, "train", count=100_000, seed=0, limit=SHOWN_POINTS)
+    draw(tmp_path, board.images.numpy(), REAL[2][:0])
+    (density,) = artists(drawn[0], AxesImage)
+    shades = np.asarray(density.get_array())  # rows are along y
+    left, right, *_ = density.get_extent()
+    middles = left + (np.arange(len(shades)) + 0.5) * (right - left) / len(shades)
+    part = middles - np.floor(middles)
+    is_inside = (part > 0.15) & (part < 0.85) & (np.abs(middles) < 2)
+    is_filled = np.add.outer(np.floor(middles), np.floor(middles)) % 2 == 0
+    filled, empty = (shades[np.outer(is_inside, is_inside) & each] for each in (is_filled, ~is_filled))
+    assert filled.min() > 0.75 * filled.max() and empty.max() < 0.2 * filled.max()
+
+
+def test_of_points_in_space_a_part_is_drawn_one_by_one(tmp_path, drawn):
+    draw(tmp_path, np.tile(REAL[3], (3, 1)), REAL[3][:300])
+    counts = {len(line.get_xdata()) for axis in drawn[0].axes for line in axis.lines}
+    assert counts == {PROJECTED, 300}
 
 
 def test_points_of_four_dimensions_are_an_error(tmp_path):
