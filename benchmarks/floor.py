@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.timing import kernel_seconds, median_seconds
+from gan.models.fast_layers import HAS_ONEDNN
 from gan.player import Player
 
 COUNTED = {
     torch.ops.aten.mm.default,
     torch.ops.aten.addmm.default,
     torch.ops.aten.bmm.default,
-    torch.ops.mkldnn._linear_pointwise.default,  # gan.models.fast_layers
     torch.ops.aten.convolution.default,
     torch.ops.aten.convolution_backward.default,
-}
+} | ({torch.ops.mkldnn._linear_pointwise.default} if HAS_ONEDNN else set())
 
 
 class ProductCounter(TorchDispatchMode):

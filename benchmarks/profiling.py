@@ -14,9 +14,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import median_seconds
+from gan.models.fast_layers import HAS_ONEDNN
 
 KINDS = {
-    "products": r"::(mm|addmm|bmm)$|convolution",
+    "products": r"::(mm|addmm|bmm|_linear_pointwise)$|convolution",
     "optimizers": r"_fused_|Optimizer",
     "normalization": r"batch_norm",
     "activations, pooling": r"relu|tanh|sigmoid|clamp_min|threshold|pool|::a?max$|scatter",
@@ -70,8 +71,9 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
 
 def count_flops(call: Callable[[], Any]) -> int:
     """FLOP of the matrix products and convolutions in a call; a multiplication and an addition are two."""
-    # gan.models.fast_layers: left (n, k) and right (m, k)
-    onednn = {torch.ops.mkldnn._linear_pointwise: lambda left, right, *_, **__: 2 * left[0] * left[1] * right[0]}
-    with FlopCounterMode(display=False, custom_mapping=onednn) as counter:
+    mapping = {}
+    if HAS_ONEDNN:  # left (n, k) and right (m, k)
+        mapping[torch.ops.mkldnn._linear_pointwise] = lambda left, right, *_, **__: 2 * left[0] * left[1] * right[0]
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         call()
     return counter.get_total_flops()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks import reading, report, speedrun, toy_sheet, tutorial
-from benchmarks.floor import ProductCounter, optimizer_bytes, replay
+from benchmarks.floor import COUNTED, ProductCounter, optimizer_bytes, replay
 from benchmarks.profiling import KINDS, REST, kind_of, profile_step
 from gan.losses import NonSaturating
 from gan.optim import sgd
@@ -102,6 +102,11 @@ def test_the_flops_of_a_step_are_those_of_its_products(make_run):
 )
 def test_an_operator_has_one_kind(operator, kind):
     assert kind_of(operator) == kind
+
+
+@pytest.mark.parametrize("operator", sorted(map(str, COUNTED)))
+def test_what_the_floor_counts_are_products_in_the_profile(operator):
+    assert kind_of("::".join(operator.split(".")[:2])) == "products"
 
 
 @pytest.mark.parametrize(
