@@ -64,7 +64,7 @@ def test_runs_are_scored_beside_real_images(train_here, evaluate, tmp_path):
     done = evaluate(f"run={tmp_path}/a", f"run={tmp_path}/b", "n=200", "seeds=2")
     assert done.returncode == 0, done.stderr
     tables = [block.splitlines() for block in done.stdout.split("\n\n")[2:-1]]
-    assert all(table[1].startswith("better ") and table[-1].startswith("real images ") for table in tables)
+    assert all(table[1].startswith("better ") and table[-1].startswith("real data ") for table in tables)
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 100
     (row,) = json.loads((tmp_path / "a" / "scores.json").read_text())
     columns = [metric.column("digits") for metric in METRICS if metric.needs not in ("inception", "points", "modes")]
@@ -258,7 +258,7 @@ def test_scores_that_cannot_be_kept_are_printed_before_the_error(
     monkeypatch.setattr(files, "write_json", fail)
     with pytest.raises(OSError, match="no space left"):
         evaluate_here(f"run={tmp_path.name}", "n=100", "parzen=false")
-    assert "real images" in capsys.readouterr().out
+    assert "real data" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["garbage", "folder"])
@@ -295,12 +295,12 @@ def test_the_table_has_the_better_direction_the_best_run_and_real_images_below()
         for name, fid, recall in (("a", 2.0, 0.5), ("b", 3.0, 0.5), ("c", 4.0, 0.25))
     }
     assert evaluation.format_table(rows, {"fid_mnist": Number(0.1)}).splitlines() == [
-        "             fid_mnist  recall_mnist  density_mnist",
-        "better           lower        higher              -",
-        "a            *2 ± 0.10        *0.500              1",
-        "b             3 ± 0.10        *0.500              1",
-        "c             4 ± 0.10         0.250              1",
-        "real images      0.100             -              -",
+        "           fid_mnist  recall_mnist  density_mnist",
+        "better         lower        higher              -",
+        "a          *2 ± 0.10        *0.500              1",
+        "b           3 ± 0.10        *0.500              1",
+        "c           4 ± 0.10         0.250              1",
+        "real data      0.100             -              -",
         "",
         "*: the best of these runs",
     ]

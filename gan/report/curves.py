@@ -11,8 +11,8 @@ MAX_POINTS = 1000  # of a curve
 LOGGED = {
     "discriminator/loss": "D's loss",
     "generator/loss": "G's loss",
-    "discriminator/real": "D(x), on real images",
-    "discriminator/fake": "D(G(z)), on generated images, in D's step",
+    "discriminator/real": "D(x), on real data",
+    "discriminator/fake": "D(G(z)), in D's step",
     "discriminator/gradient_norm": "Gradient norm of D",
     "generator/gradient_norm": "Gradient norm of G",
     "discriminator/lr": "Learning rate of D",

@@ -45,7 +45,7 @@ def markdown_report(report: Report) -> str:
 
 
 def tables(report: Report) -> list[str]:
-    """The results: a row for each group, and one for real images. Each table begins with what a row is about."""
+    """The results: a row for each group, and one for the real data. Each table begins with what a row is about."""
     labels, shown = label_columns(report), shown_columns(report)
     numbers = []
     for index, column in enumerate(report.columns):
@@ -82,7 +82,7 @@ def label_columns(report: Report) -> list[list[str]]:
     if report.largest_group > 1:
         columns.append(["runs", *(str(len(group.counted)) for group in groups)])
     if report.real_data:
-        columns = [[*column, "" if number else "real images"] for number, column in enumerate(columns)]
+        columns = [[*column, "" if number else "real data"] for number, column in enumerate(columns)]
     return [pad([markdown(cell) for cell in column]) for column in columns]
 
 

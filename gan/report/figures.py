@@ -23,7 +23,7 @@ COLORS = (  # M. A. Petroff's, which differ for most kinds of color vision and i
 )
 LOGGED = {
     "losses": {"loss of D": "discriminator/loss", "loss of G": "generator/loss"},
-    "predictions": {"D(x), real images": "discriminator/real", "D(G(z)), generated images": "discriminator/fake"},
+    "predictions": {"D(x), real data": "discriminator/real", "D(G(z)), generated": "discriminator/fake"},
 }
 FORMATS = ("pdf", "svg")
 Point = tuple[int, float]  # step and value; NaN where it was not finite
@@ -86,7 +86,7 @@ def score_panel(groups: list[Group]) -> Panel:
     def read(run: RunFolder) -> list[Point]:
         return read_points((row for row in run.training_scores if score_column(row) == wanted), wanted.name)
 
-    levels = {} if baseline is None else {"real images": baseline}
+    levels = {} if baseline is None else {"real data": baseline}
     return Panel(
         f"{wanted.name} ({direction(wanted.name)} is better)", list(draw_groups(groups, read)), None, levels, True
     )

@@ -1,4 +1,4 @@
-"""Scores as a table of text: a row per run, the better direction of each metric, the best run, and real images."""
+"""Scores as a table of text: a row per run, the better direction of each metric, the best run, and the real data."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def format_table(rows: dict[str, Scores], real_data: Scores) -> str:
 
     The second line says which direction is better, and a star which run is best.
     """
-    names = [*map(printable, rows), "real images"]
+    names = [*map(printable, rows), "real data"]
     label_width = min(max(map(len, [*names, "better"])), MAX_LABEL_WIDTH)
     labels = [[""], ["better"], *(textwrap.wrap(name, label_width) or [name] for name in names)]
     tables: list[list[str]] = []

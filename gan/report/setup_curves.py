@@ -16,7 +16,7 @@ from gan.report.runs import RunFolder, is_number
 LINES: dict[str, tuple[str, str, Literal["-", ":"]]] = {  # label, color and style of each logged number
     "discriminator/loss": ("D's loss", "tab:blue", "-"),
     "generator/loss": ("G's loss", "tab:orange", "-"),
-    "discriminator/loss_real": ("D's loss on real images", "tab:blue", "-"),
+    "discriminator/loss_real": ("D's loss on real data", "tab:blue", "-"),
     "discriminator/loss_fake": ("D's loss on fake images", "tab:red", "-"),
     "discriminator/real": ("D(x)", "tab:green", "-"),
     "discriminator/fake": ("D(G(z)) in D's step", "tab:purple", "-"),

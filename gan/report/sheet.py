@@ -75,7 +75,7 @@ def draw_report_sheet(
     best: Group | None = None,
     notes: Sequence[str] = (),
 ) -> Image.Image:
-    """An image of the matrices below real images: of at most MAX_CELLS groups, the first ones, as its title says.
+    """An image of the matrices below real data: of at most MAX_CELLS groups, the first ones, as its title says.
 
     Args:
         caption: the score of a group, as text; empty without one.
@@ -192,7 +192,7 @@ def read_real_images(report: Report) -> list[RealImages]:
         baselines = (pair for run in runs for pair in run.real_data.items() if is_headline(pair[0]))
         scores = [f"{column.name} {format_number(value)}" for column, value in baselines][:1]
         if tiles:
-            label = " ".join(["real images", *([dataset] if len(datasets) > 1 else []), *scores])
+            label = " ".join(["real data", *([dataset] if len(datasets) > 1 else []), *scores])
             rows.append(RealImages(label, contact_sheet.fit_samples(tiles, contact_sheet.WIDTH // 2)))
     return rows
 

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 CHARTS = {  # one number each, with one curve for each run, so that many runs can be told apart
     "D's loss": ["discriminator/loss$"],
     "G's loss": ["generator/loss$"],
-    "D(x), on real images": ["discriminator/real$"],
-    "D(G(z)), on generated images": ["discriminator/fake$"],
+    "D(x), on real data": ["discriminator/real$"],
+    "D(G(z))": ["discriminator/fake$"],
 }
 SCORE_CHARTS = {"FID": ["scores/fid_"]}
 POINT_SCORE_CHARTS = {"2-Wasserstein distance": ["scores/wasserstein"]}

@@ -21,7 +21,7 @@ def plot_figures(folder: Path, undecided: float | None) -> None:
     rows = files.read_rows(folder / "metrics.jsonl")
     losses = [
         curve(rows, "discriminator/loss", "discriminator's loss", BLUE),
-        curve(rows, "discriminator/loss_real", "its term on real images", BLUE, "--"),
+        curve(rows, "discriminator/loss_real", "its term on real data", BLUE, "--"),
         curve(rows, "discriminator/loss_fake", "its term on fakes", BLUE, ":"),
         curve(rows, "generator/loss", "generator's loss", ORANGE),
     ]
@@ -29,7 +29,7 @@ def plot_figures(folder: Path, undecided: float | None) -> None:
     write_figure(panels, "epoch", [folder / "figures" / "losses.png"])
 
     predictions = [
-        curve(rows, "discriminator/real", "D(x), real images", BLUE),
+        curve(rows, "discriminator/real", "D(x), real data", BLUE),
         curve(rows, "discriminator/fake", "D(G(z)), fakes, in D's step", ORANGE),
         curve(rows, "generator/fake", "D(G(z)), in G's step", ORANGE, ":"),
     ]
@@ -69,6 +69,6 @@ def plot_scores(rows: list[Row], real_data: Row, folder: Path) -> None:
     if len(rows) < 2:
         return
     baseline = real_data.get(column) if protocol.items() <= real_data.items() else None
-    levels = {"real images": baseline} if isinstance(baseline, (int, float)) else {}
+    levels = {"real data": baseline} if isinstance(baseline, (int, float)) else {}
     scores = Curve(column, [row["step"] for row in rows], [row[column] for row in rows], BLUE)
     write_figure([Panel(f"{column} ({direction(column)} is better)", [scores], None, levels, True)], "step", [path])

@@ -121,7 +121,7 @@ def test_the_columns_of_a_table_are_aligned_and_short_and_say_which_direction_is
         assert len(set(map(tuple, places))) == 1 and len(lines[0]) < 140
     assert "fid_mnist ↓" in text and "coverage_mnist ↑" in text and "D loss " in text
     *_, last = markdown_table(text)
-    assert last["model"] == "real images" and (last["fid_mnist"], last["coverage_mnist"]) == ("0.0123", "0.988")
+    assert last["model"] == "real data" and (last["fid_mnist"], last["coverage_mnist"]) == ("0.0123", "0.988")
     assert (last["state"], last["steps"]) == ("", "-")
 
 

@@ -145,7 +145,7 @@ def test_the_baseline_of_real_images_is_a_row(tmp_path):
     status = json.loads((tmp_path / "0" / "status.json").read_text()) | {"real_data": {"fid_mnist": 0.25}}
     (tmp_path / "0" / "status.json").write_text(json.dumps(status))
     text = page_of(tmp_path)
-    assert re.search(r"<tfoot>.*real images.*0\.250", text, re.S) and "real images have 0.250" in text
+    assert re.search(r"<tfoot>.*real data.*0\.250", text, re.S) and "real data have 0.250" in text
 
 
 def test_only_some_columns_are_shown_at_first(tmp_path):

@@ -85,7 +85,7 @@ def test_real_images_are_above_with_their_score(tmp_path, texts):
     )
     image = sheet_of(tmp_path)
     above, below = (find(image, part.repeat(2, axis=0).repeat(2, axis=1)) for part in (real, samples))
-    assert above[0] < below[0] and "real images fid_mnist 0.512" in texts
+    assert above[0] < below[0] and "real data fid_mnist 0.512" in texts
 
 
 @pytest.mark.parametrize("state", ["running", "stopped", "diverged", "failed", "refused"])

@@ -149,7 +149,7 @@ function nearestKnown(values, index) {
   return index;
 }
 
-function drawMarks(lines, baseline) { // a cross where a run diverged, a dashed line for real images
+function drawMarks(lines, baseline) { // a cross where a run diverged, a dashed line for the real data
   return {hooks: {draw: plot => {
     const {ctx, bbox} = plot;
     ctx.save();

@@ -96,5 +96,5 @@ def test_the_head_says_what_was_run_where_and_how_it_ended(visit):
 def test_the_best_run_comes_first_with_its_score_beside_real_images(visit):
     page = visit("sweep")
     best = page.locator("#best")
-    assert "dcgan adam" in best.inner_text() and "real images have" in best.inner_text()
+    assert "dcgan adam" in best.inner_text() and "real data have" in best.inner_text()
     assert best.locator("img").count() == 2

@@ -152,7 +152,7 @@ def test_the_baseline_of_real_images_stays_below_the_runs(visit):
     page = visit("sweep")
     for column in ("fid_digits", "fid_digits", "state"):
         sort_by(page, column)
-        assert "real images" in page.locator("#runs tr").last.inner_text()
+        assert "real data" in page.locator("#runs tr").last.inner_text()
     cell = page.locator("#runs tfoot td").nth(heading(page, "fid_digits").evaluate("head => head.cellIndex") - 1)
     assert 0 < float(cell.inner_text()) < min(float(text) for text in cells(page, "fid_digits"))
 
