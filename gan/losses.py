@@ -27,6 +27,7 @@ class Loss(ABC):
     """
 
     generator_sees_real: ClassVar[bool] = False  # whether G's loss needs the logits of real images
+    zero_sum: ClassVar[bool] = False  # whether G's loss is minus D's, without its term on real images
     requires_lipschitz: ClassVar[bool] = False  # whether D's loss has no lower bound unless D is Lipschitz
     zero_is_undecided: ClassVar[bool] = True  # whether a positive logit means real, and a negative one fake
     sigmoid_is_probability: ClassVar[bool] = False  # whether D learns the log-odds that an image is real
@@ -96,6 +97,8 @@ class Minimax(NonSaturating):
 
     It saturates: where D is sure that an image is fake, G gets almost no gradient (section 3).
     """
+
+    zero_sum: ClassVar[bool] = True
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         return -F.softplus(fake).mean()
@@ -195,6 +198,7 @@ class Wasserstein(Loss):
 
     requires_lipschitz: ClassVar[bool] = True
     zero_is_undecided: ClassVar[bool] = False
+    zero_sum: ClassVar[bool] = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Terms:
         return {"loss_real": -real.mean(), "loss_fake": fake.mean()}

@@ -15,7 +15,7 @@ from gan.data.image_shape import PixelRange
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] | Callable[[], nn.Module]
 Norm = Literal["none", "batch"]
 Output = Literal["tanh", "tanh_unit", "sigmoid", "linear", "points"]
-Init = Literal["default", "normal", "uniform"]
+Init = Literal["default", "normal", "uniform", "orthogonal"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -132,7 +132,8 @@ def init_weights(network: nn.Module, init: Init, scale: float) -> None:
     """Initialize all linear and convolutional layers; their biases become 0.
 
     `default` keeps torch's initialization. `normal` is N(0, scale), with BatchNorm weights N(1, scale) as in DCGAN
-    (Radford et al. 2016, section 4, and its code). `uniform` is U(-scale, scale).
+    (Radford et al. 2016, section 4, and its code). `uniform` is U(-scale, scale). `orthogonal` has orthogonal rows or
+    columns of length `scale` (Saxe et al. 2014).
     """
     if init == "default":
         return
@@ -143,6 +144,8 @@ def init_weights(network: nn.Module, init: Init, scale: float) -> None:
         elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             if init == "normal":
                 nn.init.normal_(module.weight, 0.0, scale)
+            elif init == "orthogonal":
+                nn.init.orthogonal_(module.weight, scale)
             else:
                 nn.init.uniform_(module.weight, -scale, scale)
             if module.bias is not None:

@@ -75,6 +75,7 @@ def build_run(cfg: DictConfig, settings: Settings, hparams: dict[str, Any]) -> T
         build_player(cfg, "discriminator", discriminator, settings, guard),
         separate_batches,
     )
+    tricks.begin_training(players)
     reference = None
     if settings.watch.scores_every:
         with distributed.rank_zero_first():

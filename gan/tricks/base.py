@@ -79,6 +79,12 @@ class Trick:
     def modify_networks(self, generator: Generator, discriminator: Discriminator, image: DataShape) -> None:
         """Change layers in place, once, before training or sampling."""
 
+    def begin_training(self, players: Players) -> None:
+        """Called once, when the networks are as they are trained and have their optimizers.
+
+        Raises ConfigError for an optimizer that the trick cannot work with.
+        """
+
     def begin_step(self, step: int) -> None:
         """Called before update number `step`, counted from 0."""
 
@@ -160,6 +166,10 @@ class Tricks(Trick):
         # spectral_norm comes last, so that it also normalizes the layers that other tricks add
         for trick in sorted(self.tricks, key=lambda trick: trick.enforces_lipschitz):
             trick.modify_networks(generator, discriminator, image)
+
+    def begin_training(self, players: Players) -> None:
+        for trick in self.tricks:
+            trick.begin_training(players)
 
     def begin_step(self, step: int) -> None:
         for trick in self.tricks:

@@ -136,3 +136,13 @@ def test_self_attention_trains_with_a_gradient_penalty_and_spectral_normalizatio
         run.step = step
         assert all(value.isfinite() for value in loop.training_step(run).values())
     assert all(module.gamma != 0 for module in run.generator.modules() if isinstance(module, layers.SelfAttention))
+
+
+def test_orthogonal_weights_have_orthogonal_rows_or_columns_of_length_scale():
+    network = nn.Sequential(nn.Linear(8, 3), nn.Linear(3, 8), nn.Conv2d(2, 3, 2))
+    layers.init_weights(network, "orthogonal", 1.5)
+    for layer in network:
+        weight = layer.weight.flatten(1)
+        square = weight @ weight.T if len(weight) <= weight.shape[1] else weight.T @ weight
+        torch.testing.assert_close(square, 1.5**2 * torch.eye(len(square)))
+        assert not layer.bias.any()

@@ -22,13 +22,20 @@ from tests.conftest import composed, narrow
 POINTS = ["dataset=ring8", "model=points", *narrow("points")]
 
 
-def prepare(unrolled: Unrolled, discriminator: nn.Module, loss: Loss, *others: Trick) -> Unrolled:
-    """The trick at the beginning of a step."""
+def prepare(
+    unrolled: Unrolled,
+    discriminator: nn.Module,
+    loss: Loss,
+    *others: Trick,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Unrolled:
+    """The trick at the beginning of a step. `optimizer` is D's."""
     settings = check.check_config(composed())
     generator = Generator(nn.Linear(2, 1), pixel_range=None)
     tricks = Tricks([unrolled, *others])
     context = TrickContext(PointShape(1), settings.train, settings.watch, loss, tricks, generator, discriminator)
     unrolled.check(context)
+    unrolled.optimizer = optimizer
     unrolled.begin_step(0)
     return unrolled
 
@@ -42,22 +49,23 @@ def sigmoid(value):
 
 
 def test_one_update_of_the_dirac_gan_by_hand():
-    """psi' = psi - lr theta sigmoid(psi theta), and G's loss is -softplus(psi' theta), also in its gradient."""
-    theta, psi, rate = 0.7, 1.3, 0.5
+    """psi' = psi - lr (theta sigmoid(psi theta) - x sigmoid(-psi x)) for a real x, and G's loss is minus D's at psi'."""
+    theta, psi, rate, x = 0.7, 1.3, 0.5, 0.4
     unrolled = prepare(Unrolled(steps=1, lr=rate), LinearD(PointShape(1), start=psi), Minimax())
     fake = torch.full((3, 1), theta, requires_grad=True)
-    loss = losses_of(unrolled, torch.zeros(3, 1), fake)
+    loss = losses_of(unrolled, torch.full((3, 1), x), fake)
     (gradient,) = torch.autograd.grad(loss, fake)
 
     def by_hand(theta):
-        ahead = psi - rate * theta * sigmoid(psi * theta)
-        return -math.log(1 + math.exp(ahead * theta))
+        ahead = psi - rate * (theta * sigmoid(psi * theta) - x * sigmoid(-psi * x))
+        return -math.log(1 + math.exp(ahead * theta)) - math.log(1 + math.exp(-ahead * x))
 
     assert loss.item() == pytest.approx(by_hand(theta), rel=1e-6)
     derivative = (by_hand(theta + 1e-5) - by_hand(theta - 1e-5)) / 2e-5
     assert gradient.sum().item() == pytest.approx(derivative, rel=1e-4)
-    through_d_alone = -sigmoid((psi - rate * theta * sigmoid(psi * theta)) * theta)
-    assert gradient.sum().item() != pytest.approx(through_d_alone * psi, rel=0.1)  # without the updates' gradient
+    ahead = psi - rate * (theta * sigmoid(psi * theta) - x * sigmoid(-psi * x))
+    without_the_updates = -sigmoid(ahead * theta) * ahead
+    assert gradient.sum().item() != pytest.approx(without_the_updates, rel=0.1)
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()])
@@ -73,6 +81,50 @@ def test_the_loss_is_that_of_a_discriminator_after_as_many_updates(loss):
         optimizer.step()
     expected = loss.generator(ahead(real) if loss.generator_sees_real else None, ahead(fake))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("earlier", [0, 3])
+def test_without_a_learning_rate_the_updates_are_those_of_the_adam_of_the_discriminator(earlier):
+    """From where it is after `earlier` updates; it stays there itself."""
+    discriminator = Discriminator(nn.Sequential(nn.Linear(1, 8), nn.ReLU()), nn.Linear(8, 1))
+    real, fake = torch.randn(2, 6, 1).unbind()
+    loss, optimizer = NonSaturating(), torch.optim.Adam(discriminator.parameters(), 0.1, (0.5, 0.9), weight_decay=0.1)
+
+    def update(discriminator, optimizer):
+        optimizer.zero_grad()
+        loss(discriminator(real), discriminator(fake)).backward()
+        optimizer.step()
+
+    for _ in range(earlier):
+        update(discriminator, optimizer)
+    unrolled = prepare(Unrolled(steps=3, lr=None), discriminator, loss, optimizer=optimizer)
+    before = copy.deepcopy(optimizer.state_dict())
+    fake.requires_grad_()
+    found = losses_of(unrolled, real, fake)
+    (gradient,) = torch.autograd.grad(found, fake)
+    assert gradient.isfinite().all() and gradient.any()
+    assert str(optimizer.state_dict()) == str(before)
+    ahead, fake = copy.deepcopy(discriminator), fake.detach()
+    its_optimizer = torch.optim.Adam(ahead.parameters())
+    its_optimizer.load_state_dict(before)
+    for _ in range(3):
+        update(ahead, its_optimizer)
+    assert found.item() == pytest.approx(loss.generator(None, ahead(fake)).item(), rel=1e-5)
+
+
+def test_the_gradient_through_adam_is_that_of_finite_differences():
+    discriminator = Discriminator(nn.Sequential(nn.Linear(1, 4), nn.Tanh()), nn.Linear(4, 1)).double()
+    optimizer = torch.optim.Adam(discriminator.parameters(), 0.1)
+    real, fake = torch.randn(2, 3, 1, dtype=torch.float64).unbind()
+    NonSaturating()(discriminator(real), discriminator(fake)).backward()
+    optimizer.step()
+    unrolled = prepare(Unrolled(steps=2, lr=None), discriminator, Minimax(), optimizer=optimizer)
+    assert torch.autograd.gradcheck(lambda fake: losses_of(unrolled, real, fake), fake.requires_grad_())
+
+
+def test_without_a_learning_rate_it_needs_adam(make_run):
+    with pytest.raises(ConfigError, match=r"^trick\.unrolled\.lr=null [^\n]*SGD[^\n]*\.$"):
+        make_run(*POINTS, "optim=sgd", "trick=[unrolled]", "trick.unrolled.lr=null")
 
 
 def test_the_updates_have_the_penalties_of_other_tricks():
