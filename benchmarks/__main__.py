@@ -40,11 +40,20 @@ def main() -> None:
         parser.set_defaults(setups=["mlp", "log_tanh"], rounds=2, parts=["steps", "profile", "start", "writing"])
         args = parser.parse_args()
 
+    if args.rounds < 1:
+        parser.error(f"--rounds {args.rounds}: must be >= 1.")
+    if args.figure and ("growth" not in args.parts or not args.figure.absolute().parent.is_dir()):
+        parser.error(f"--figure {args.figure}: needs --parts growth and an existing folder.")
+
+    from gan.cli import messages
     from gan.system.device import describe_device, select_device
 
-    device = select_device(args.device)
-    print(f"{describe_device(device)}\n")
-    print_verdicts(run_parts(args))
+    try:
+        device = select_device(args.device)
+        print(f"{describe_device(device)}\n")
+        print_verdicts(run_parts(args))
+    except Exception as error:
+        messages.exit_with(error)
 
 
 def run_parts(args: argparse.Namespace) -> dict[str, float]:

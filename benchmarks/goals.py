@@ -67,8 +67,9 @@ GOALS = [
 
 def verdict(goal: Goal, measured: float) -> str:
     """Whether a number meets its goal, and by how much of the limit: `met by 12%` or `short by 30%`."""
-    room = goal.limit - measured if goal.bound == "at most" else measured - goal.limit
-    return f"{'met' if room >= 0 else 'short'} by {abs(room) / goal.limit:.0%}"
+    room = (goal.limit - measured if goal.bound == "at most" else measured - goal.limit) / goal.limit
+    amount = "less than 1%" if 0 < abs(room) < 0.005 else f"{abs(room):.0%}"
+    return f"{'met' if room >= 0 else 'short'} by {amount}"
 
 
 def verdict_rows(measured: dict[str, float]) -> list[list[str]]:
@@ -78,7 +79,7 @@ def verdict_rows(measured: dict[str, float]) -> list[list[str]]:
     for what, number in measured.items():
         goal = goals[what]
         limit = f"{goal.bound} {goal.limit:g} {goal.unit}".rstrip()
-        rows.append([what, f"{number:.3g}", limit, verdict(goal, number)])
+        rows.append([what, f"{number:.4g}", limit, verdict(goal, number)])
     return rows
 
 

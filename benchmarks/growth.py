@@ -1,7 +1,11 @@
-"""How the time of an image and memory grow with batch, width, side, dataset and runs: slopes on a log-log scale."""
+"""How the time of an image and memory grow with batch, width, side, dataset and runs: slopes on a log-log scale.
+
+Time is compared with the FLOP of the matrix products and convolutions of an image, which are counted at each size.
+"""
 
 import statistics
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +29,7 @@ class Axis(NamedTuple):
 
     Args:
         overrides: of the configuration, with {0} for the size, {1} and {2} for two and four times as much.
-        time_exponent: of the work for an image: with twice the width, four times the products.
+        changes_work: whether it changes the work for an image.
         memory_exponent: of what a run has to hold; None: not measured.
     """
 
@@ -33,20 +37,20 @@ class Axis(NamedTuple):
     model: str
     sizes: list[int]
     overrides: str
-    time_exponent: int
+    changes_work: bool
     memory_exponent: int | None
 
 
 AXES = [
-    Axis("batch", "mlp_plain", [16, 32, 64, 128, 256], "train.batch_size={0}", 0, 1),
-    Axis("batch", "dcgan", [16, 32, 64, 128, 256], "train.batch_size={0}", 0, 1),
-    Axis("width", "mlp_plain", [64, 128, 256, 512, 1024], MLP_WIDTHS, 2, 2),
-    Axis("width", "dcgan", [8, 16, 32, 64, 128], "model.generator.width={0} model.discriminator.width={0}", 2, 2),
-    Axis("side", "mlp_plain", [16, 32, 64, 128], "dataset.image_size={0}", 2, 2),
-    Axis("side", "dcgan", [16, 32, 64, 128], "dataset.image_size={0}", 2, 2),
-    Axis("images", "mlp_plain", [1_000, 4_000, 16_000, 64_000], "dataset.count={0}", 0, 1),
-    Axis("runs", "mlp_plain", [1, 2, 4, 8], "threads=1", 0, None),
-    Axis("runs", "dcgan", [1, 2, 4, 8], "threads=1", 0, None),
+    Axis("batch", "mlp_plain", [16, 32, 64, 128, 256], "train.batch_size={0}", False, 1),
+    Axis("batch", "dcgan", [16, 32, 64, 128, 256], "train.batch_size={0}", False, 1),
+    Axis("width", "mlp_plain", [64, 128, 256, 512, 1024], MLP_WIDTHS, True, 2),
+    Axis("width", "dcgan", [8, 16, 32, 64, 128], "model.generator.width={0} model.discriminator.width={0}", True, 2),
+    Axis("side", "mlp_plain", [16, 32, 64, 128], "dataset.image_size={0}", True, 2),
+    Axis("side", "dcgan", [16, 32, 64, 128], "dataset.image_size={0}", True, 2),
+    Axis("images", "mlp_plain", [1_000, 4_000, 16_000, 64_000], "dataset.count={0}", False, 1),
+    Axis("runs", "mlp_plain", [1, 2, 4, 8], "threads=1", False, None),
+    Axis("runs", "dcgan", [1, 2, 4, 8], "threads=1", False, None),
 ]
 
 
@@ -73,10 +77,17 @@ class Growth(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What was measured along an axis at each of its sizes: seconds per image, and memory in bytes or nothing."""
+    """What was measured along an axis at each of its sizes.
+
+    Args:
+        seconds: per image.
+        work: FLOP per image, up to a factor.
+        memory: in bytes; empty where it is not measured.
+    """
 
     axis: Axis
     seconds: list[float]
+    work: list[float]
     memory: list[float]
 
 
@@ -130,11 +141,20 @@ def measure_axis(axis: Axis, common: tuple[str, ...], rounds: int, slice_seconds
     variants = {size: make_variant(axis, size, common) for size in axis.sizes}
     if axis.name == "runs":
         times = measure_runs(variants[1], axis.sizes, rounds, slice_seconds)
-        return Curve(axis, [statistics.median(times[size]) / BATCH for size in axis.sizes], [])
+        return Curve(axis, [statistics.median(times[size]) / BATCH for size in axis.sizes], [1.0] * len(axis.sizes), [])
+    work = [count_work(variant) if axis.changes_work else 1.0 for variant in variants.values()]
     times, peaks = measure(variants, rounds, slice_seconds)
     batches = {size: size if axis.name == "batch" else BATCH for size in axis.sizes}
     seconds = [statistics.median(times[size]) / batches[size] for size in axis.sizes]
-    return Curve(axis, seconds, [max(peaks[size] - start_bytes, LEAST_BYTES) for size in axis.sizes])
+    return Curve(axis, seconds, work, [max(peaks[size] - start_bytes, LEAST_BYTES) for size in axis.sizes])
+
+
+def count_work(variant: Variant) -> float:
+    """The FLOP of a step."""
+    worker = Worker(replace(variant, kind="flops"), 0.0)
+    flops = worker.measure()
+    worker.close()
+    return flops
 
 
 def measure_runs(variant: Variant, counts: list[int], rounds: int, slice_seconds: float) -> dict[int, list[float]]:
@@ -158,7 +178,7 @@ def curve_row(curve: Curve) -> list[str]:
     time_grown = fit_growth(axis.sizes, curve.seconds)
     cells = [axis.name, axis.model, ", ".join(map(str, axis.sizes))]
     cells += [", ".join(f"{1e6 * seconds:.0f}" for seconds in curve.seconds)]
-    cells += [f"{time_grown.slope:z.2f} ({axis.time_exponent})", time_grown.describe_bend()]
+    cells += [f"{time_grown.slope:z.2f} ({fit_growth(axis.sizes, curve.work).slope:z.2f})", time_grown.describe_bend()]
     if axis.memory_exponent is None:
         return [*cells, "", "", ""]
     memory_grown = fit_growth(axis.sizes, curve.memory)
@@ -169,9 +189,9 @@ def curve_row(curve: Curve) -> list[str]:
 def doubling_costs(curves: list[Curve]) -> dict[str, float]:
     """What twice the size multiplies a quantity by, relative to the work, where it grows most: by its goal's name."""
     found = {}
-    for axis, seconds, memory in curves:
-        steepest = fit_growth(axis.sizes, seconds).steepest
-        found[doubled("time", axis.model, axis.name)] = 2 ** (steepest - axis.time_exponent)
+    for axis, seconds, work, memory in curves:
+        relative = [time / flops for time, flops in zip(seconds, work, strict=True)]
+        found[doubled("time", axis.model, axis.name)] = 2 ** fit_growth(axis.sizes, relative).steepest
         if axis.memory_exponent is not None:
             steepest = fit_growth(axis.sizes, memory).steepest
             found[doubled("memory", axis.model, axis.name)] = 2 ** (steepest - axis.memory_exponent)

@@ -1,5 +1,6 @@
 """The figure of the curves of benchmarks/growth.py."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -26,9 +27,10 @@ def draw_growth(curves: list[Curve], path: Path) -> None:
     for (upper, lower), name in zip(panels.T, names, strict=True):
         for curve in (curve for curve in curves if curve.axis.name == name):
             microseconds = [1e6 * seconds for seconds in curve.seconds]
-            draw_curve(upper, curve.axis, microseconds, curve.axis.time_exponent)
+            draw_curve(upper, curve.axis, microseconds, curve.work)
             if curve.axis.memory_exponent is not None:
-                draw_curve(lower, curve.axis, [size / 2**20 for size in curve.memory], curve.axis.memory_exponent)
+                held = [size**curve.axis.memory_exponent for size in curve.axis.sizes]
+                draw_curve(lower, curve.axis, [size / 2**20 for size in curve.memory], held)
         lower.set_xlabel(X_NAMES[name])
         if not lower.lines:  # memory was not measured
             lower.set_visible(False)
@@ -42,12 +44,11 @@ def draw_growth(curves: list[Curve], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def draw_curve(panel: Axes, axis: Axis, values: list[float], exponent: int) -> None:
-    """Draw the values, and a line of the slope of the work through the last of them."""
+def draw_curve(panel: Axes, axis: Axis, values: list[float], work: Sequence[float]) -> None:
+    """Draw the values, and a line of what is proportional to the work through the last of them."""
     panel.loglog(axis.sizes, values, "o-", color=COLORS[axis.model], label=axis.model, linewidth=1.6, markersize=4)
-    ends = [axis.sizes[0], axis.sizes[-1]]
-    work = [values[-1] * (size / ends[-1]) ** exponent for size in ends]
-    panel.loglog(ends, work, ":", color="gray", label="slope of the work", linewidth=1.2)
+    proportional = [values[-1] * each / work[-1] for each in work]
+    panel.loglog(axis.sizes, proportional, ":", color="gray", label="in proportion to the work", linewidth=1.2)
     panel.grid(alpha=0.3)
 
 

@@ -8,10 +8,12 @@ Prints Markdown: a table for each dataset, with modes, high quality and KL diver
 import argparse
 import csv
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gan.config.errors import ConfigError
 from gan.report.runs import Column, RunFolder, find_runs
 
 TRICKS = ("none", "instance_noise", "r1", "wgan_gp", "spectral_norm", "packing", "unrolled")
@@ -54,7 +56,8 @@ def table_lines(rows: Sequence[Row], dataset: str) -> list[str]:
     for row in rows:
         if row.dataset == dataset:
             cells.setdefault((row.loss, row.trick), []).append(row)
-    tricks = [trick for trick in TRICKS if any(trick == column for _, column in cells)]
+    there = {trick for _, trick in cells}
+    tricks = [trick for trick in TRICKS if trick in there] + sorted(there.difference(TRICKS))
     lines = [f"| `dataset={dataset}` | {' | '.join(tricks)} |", "|---" * (len(tricks) + 1) + "|"]
     for loss in sorted({loss for loss, _ in cells}):
         lines.append(f"| `{loss}` | {' | '.join(cell_text(cells.get((loss, trick), [])) for trick in tricks)} |")
@@ -91,7 +94,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the folder of the sweeps")
     parser.add_argument("--csv", type=Path, help="also write a row for each run to this file")
     args = parser.parse_args()
-    rows = sorted(map(read_row, find_runs([args.folder])), key=lambda row: row[:4])
+    try:
+        rows = sorted(map(read_row, find_runs([args.folder])), key=lambda row: row[:4])
+    except ConfigError as error:
+        sys.exit(str(error))
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         print("\n".join(table_lines(rows, dataset)), end="\n\n")
     if args.csv:

@@ -22,12 +22,12 @@ class Variant:
 
     Args:
         kind: `tutorial` is the loop of benchmarks/tutorial.py, `ours` a step of this project, `floor` its arithmetic
-            alone, `profile` the same step under the profiler.
+            alone, `profile` the same step under the profiler, `flops` the FLOP of its products.
         overrides: of the configuration, as on train.py's command line.
         resized_from: side of the images before the tutorial loop resizes them one by one; None: they have their size.
     """
 
-    kind: Literal["tutorial", "ours", "floor", "profile"]
+    kind: Literal["tutorial", "ours", "floor", "profile", "flops"]
     overrides: tuple[str, ...]
     resized_from: int | None = None
 
@@ -45,7 +45,7 @@ class Worker:
         self.pipe.recv()  # it is ready
 
     def measure(self) -> Any:
-        """Seconds per step, over `slice_seconds`; for `profile`, these and the StepProfile."""
+        """Seconds per step, over `slice_seconds`; for `profile`, these and the StepProfile; for `flops`, the FLOP."""
         self.start_measuring()
         return self.receive()
 
@@ -69,8 +69,9 @@ def serve(pipe: Connection, variant: Variant, slice_seconds: float) -> None:
     """What the worker process runs."""
     from benchmarks import timing
 
+    builders: dict[str, Callable[[Variant, float], Callable[[], Any]]]
     builders = {"tutorial": build_tutorial, "ours": build_ours, "floor": build_floor, "profile": build_profile}
-    measure = builders[variant.kind](variant, slice_seconds)
+    measure = (builders | {"flops": build_flops})[variant.kind](variant, slice_seconds)
     pipe.send("ready")
     while pipe.recv() != "close":
         timing.synchronize()
@@ -137,6 +138,13 @@ def build_profile(variant: Variant, slice_seconds: float) -> Callable[[], tuple[
         seconds := measure(),
         profile_step(lambda: make_step(run), max(round(slice_seconds / seconds), 2)),
     )
+
+
+def build_flops(variant: Variant, slice_seconds: float) -> Callable[[], int]:
+    from benchmarks.profiling import count_flops
+
+    run = build_run(variant)
+    return lambda: count_flops(lambda: make_step(run))
 
 
 def build_floor(variant: Variant, slice_seconds: float) -> Callable[[], float]:

@@ -20,6 +20,7 @@ AT_MOST, AT_LEAST = Goal("a", "at most", 2.0, "s"), Goal("b", "at least", 2.0, "
         (AT_MOST, 1.5, "met by 25%"),
         (AT_MOST, 2.0, "met by 0%"),
         (AT_MOST, 3.0, "short by 50%"),
+        (AT_MOST, 2.001, "short by less than 1%"),
         (AT_MOST, -0.2, "met by 110%"),
         (AT_LEAST, 3.0, "met by 50%"),
         (AT_LEAST, 2.0, "met by 0%"),
@@ -49,7 +50,7 @@ def test_all_that_is_measured_has_one_goal():
     names = [goal.what for goal in GOALS]
     assert len(set(names)) == len(names) and all(goal.limit > 0 for goal in GOALS)
     assert set(goals.FLOORS) == set(goals.LOOPS) == set(steps.SETUPS)
-    curves = [Curve(axis, [1.0] * len(axis.sizes), [1.0] * len(axis.sizes)) for axis in AXES]
+    curves = [Curve(axis, *3 * [[1.0] * len(axis.sizes)]) for axis in AXES]
     costs = growth.doubling_costs(curves)
     assert set(costs) == {name for name in names if "with twice" in name}
     assert len(goals.verdict_rows(costs)) == len(costs)
@@ -73,8 +74,9 @@ def test_a_curve_bends_where_its_two_lines_meet(before, after):
 
 def test_the_steepest_part_of_a_curve_counts_and_only_what_is_above_the_work():
     axis = next(axis for axis in AXES if axis.name == "side")
+    work = [float(size) ** 2 for size in axis.sizes]
     seconds = [(size / 64) ** (1.0 if size <= 64 else 2.5) for size in axis.sizes]
-    found = growth.doubling_costs([Curve(axis, seconds, [float(size) ** 2 for size in axis.sizes])])
+    found = growth.doubling_costs([Curve(axis, seconds, work, work)])
     assert list(found.values()) == pytest.approx([2**0.5, 1.0])  # time, memory
     assert [row[-1] for row in goals.verdict_rows(found)] == ["short by 18%", "met by 17%"]
 
@@ -93,7 +95,8 @@ def made_up_curves():
     return [
         Curve(
             axis,
-            [1e-4 * size**axis.time_exponent for size in axis.sizes],
+            [1e-4 * size**axis.changes_work for size in axis.sizes],
+            [float(size**axis.changes_work) for size in axis.sizes],
             [2.0**20 * size for size in axis.sizes] if axis.memory_exponent else [],
         )
         for axis in AXES
@@ -104,9 +107,7 @@ def test_the_row_of_a_curve_has_all_cells_and_no_separator():
     for curve in made_up_curves():
         cells = growth.curve_row(curve)
         assert len(cells) == len(growth.COLUMNS) and not any("|" in cell for cell in cells)
-        assert cells[4] == f"{float(curve.axis.time_exponent):.2f} ({curve.axis.time_exponent})".replace(
-            "-0.00", "0.00"
-        )
+        assert cells[4] == ("1.00 (1.00)" if curve.axis.changes_work else "0.00 (0.00)")
 
 
 def test_the_figure_of_growth_is_small_and_has_both_rows(tmp_path):
@@ -142,3 +143,10 @@ def test_the_verdicts_are_the_last_that_the_program_prints(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--parts", "writing", "--device", "cpu"])
     program.main()
     assert capsys.readouterr().out.rstrip().endswith("| at most 1 % of the time | short by 100% |")
+
+
+def test_the_work_of_a_size_is_counted():
+    """Twice the width has up to four times the products, and of a small MLP fewer: its first layer reads the image."""
+    axis = next(axis for axis in AXES if (axis.name, axis.model) == ("width", "mlp_plain"))
+    small, large = (growth.count_work(growth.make_variant(axis, size, ("device=cpu",))) for size in (8, 16))
+    assert 2 < large / small < 4
