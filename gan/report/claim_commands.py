@@ -43,4 +43,4 @@ def missing_commands(results: list[ClaimResult], all_runs: list[RunFolder]) -> I
             hours = len(left) * claims.hours_of(missing.length)
             sweep = ["-m"] if len(left) > 1 else []
             line = shell_line("train.py", *sweep, *words, f"seed={','.join(left)}", "threads=1", *claims.watch)
-            yield f"{line}  # {hours:.2g} hours"
+            yield f"{line}  # {f'{hours:.2g} hours' if hours >= 1 else f'{60 * hours:.0f} minutes'}"

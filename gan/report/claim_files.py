@@ -53,8 +53,10 @@ class Claim(Strict):
         check: the name of a function in `checks` or `image_checks`.
         arguments: those of the check, besides the run and its baselines.
         overrides: what a run needs besides `experiment=`.
-        epochs: how long a run must be, and
+        epochs: how long a run must be, or
+        steps: the same in a set-up that counts steps, and
         seeds: of which seeds runs are wanted, where these differ from the other claims of the set-up.
+        deterministic: whether all seeds give the same run, so that one decides.
         evaluate_diverged: whether a run that diverged is checked too; otherwise the claim did not hold for it.
         figure: which figure of a run shows it.
         note: what the check does not see, or a threshold of ours.
@@ -66,7 +68,9 @@ class Claim(Strict):
     arguments: dict[str, Any] = Field(default={})
     overrides: list[str] = Field(default=[])
     epochs: int | None = None
+    steps: int | None = None
     seeds: list[int] | None = None
+    deterministic: bool = False
     baselines: list[Baseline] = Field(default=[])
     evaluate_diverged: bool = False
     figure: Literal["losses", "predictions", "samples", "dirac"] = "samples"
@@ -159,7 +163,13 @@ class Claims(Strict):
 
     def length_of(self, claim: Claim) -> Length:
         """The same for one of its claims."""
+        if claim.steps:
+            return Length(claim.steps, "step")
         return Length(claim.epochs, "epoch") if claim.epochs else self.length
+
+    def seeds_of(self, claim: Claim) -> list[int]:
+        """Of which seeds runs of one of its claims are wanted."""
+        return self.seeds if claim.seeds is None else claim.seeds
 
     def hours_of(self, length: Length) -> float:
         """The time of a run of that length on one CPU core."""

@@ -50,7 +50,7 @@ class ClaimResult:
         held = sum(bool(outcome.result.held) for outcome in self.counted)
         ended = {outcome.run.seed for outcome in self.others if why_incomplete(outcome.run, self.length) is None}
         pending = [seed for seed in self.missing_seeds if str(seed) not in ended]
-        return Verdict(held, len(self.counted), len(pending))
+        return Verdict(held, len(self.counted), len(pending), self.claim.deterministic)
 
     @property
     def length(self) -> Length:
@@ -61,8 +61,7 @@ class ClaimResult:
     def missing_seeds(self) -> list[int]:
         """The wanted seeds of which no run decides."""
         there = {outcome.run.seed for outcome in self.counted}
-        wanted = self.claim.seeds if self.claim.seeds is not None else self.published.seeds
-        return [seed for seed in wanted if str(seed) not in there]
+        return [seed for seed in self.published.seeds_of(self.claim) if str(seed) not in there]
 
 
 def evaluate_claims(all_runs: list[RunFolder]) -> list[ClaimResult]:
@@ -75,8 +74,11 @@ def evaluate_claims(all_runs: list[RunFolder]) -> list[ClaimResult]:
 
 
 def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: list[RunFolder]) -> ClaimResult:
-    """One claim. Each seed counts once: its shortest run that decides, since the claim is about so long a run."""
-    length = published.length_of(claim)
+    """One claim. Each chosen seed counts once: its shortest run that decides, since the claim is about so long a run.
+
+    Other seeds do not count: to add some where a verdict does not suit would find any of them too often.
+    """
+    length, chosen = published.length_of(claim), {str(seed) for seed in published.seeds_of(claim)}
     fitting = [run for run in all_runs if is_run_of(run, experiment, claim.overrides)]
     outcomes = [Outcome(run, check_run(run, claim, length, all_runs)) for run in fitting]
     outcomes.sort(key=lambda outcome: (outcome.result.held is None, outcome.run.status["epoch"]))
@@ -89,6 +91,9 @@ def evaluate_claim(experiment: str, published: Claims, claim: Claim, all_runs: l
                 others.append(Outcome(outcome.run, CheckResult(None, reason)))
         elif outcome.result.held is None:
             others.append(outcome)
+        elif outcome.run.seed not in chosen:
+            reason = "not counted, since its seed was not chosen beforehand"
+            others.append(Outcome(outcome.run, CheckResult(None, reason)))
         else:
             counted[outcome.run.seed] = outcome
     ordered = sorted(counted.values(), key=lambda outcome: (len(outcome.run.seed), outcome.run.seed))
@@ -171,4 +176,4 @@ def describe_run(run: RunFolder) -> str:
     names = [name for name in run.overrides if name not in ("experiment", "seed") and not name.startswith("hydra")]
     command = shell_line("train.py", *(f"{name}={run.overrides[name]}" for name in ["experiment", *names]))
     machine = run.status["machine"] or "machine unknown"
-    return f"{markdown_code(command)}, to epoch {run.status['epoch']:.4g}; {markdown(machine)}"
+    return f"{markdown_code(command)}, {run.status['step']:,} steps; {markdown(machine)}"

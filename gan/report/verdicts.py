@@ -14,11 +14,13 @@ class Verdict(NamedTuple):
     Args:
         pending: seeds that were chosen beforehand and have no run yet. Until they have, there is no verdict: to look
             after each seed, and to stop at one that suits, would find any of them too often.
+        deterministic: whether all seeds give the same run, so that one decides.
     """
 
     held: int
     seeds: int
     pending: int = 0
+    deterministic: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -38,6 +40,8 @@ class Verdict(NamedTuple):
             return "not run"
         if self.pending:
             return "too few seeds"
+        if self.deterministic:
+            return "held" if self.held else "did not hold"
         if low > 1 / 2:
             return "held"
         if high < 1 / 2:
@@ -51,9 +55,13 @@ class Verdict(NamedTuple):
 
     @property
     def share(self) -> str:
-        """`9 of 10 (0.60 to 0.98)`."""
+        """`9 of 10 (0.60 to 0.98)`; without randomness there is no interval."""
+        if not self.seeds:
+            return "-"
+        if self.deterministic:
+            return "the same run with every seed"
         low, high = self.interval
-        return f"{self.held} of {self.seeds} ({low:.2f} to {high:.2f})" if self.seeds else "-"
+        return f"{self.held} of {self.seeds} ({low:.2f} to {high:.2f})"
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> str:

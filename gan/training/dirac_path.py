@@ -58,7 +58,9 @@ class DiracPath:
         )
         shown = {"why_none": reason} if reason else {}
         draw_dirac(path, trajectory, field, eigenvalues, verdict, expected, describe(run, self), **shown)
-        return {"path": verdict, "paper": expected} | describe_eigenvalues(eigenvalues)
+        # the end of a path, since a run was resumed, does not say where the whole of it leads
+        whole = None if self.start else verdict
+        return {"path": whole, "paper": expected} | describe_eigenvalues(eigenvalues)
 
 
 def follow(run: TrainingRun) -> DiracPath | None:

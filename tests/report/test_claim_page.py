@@ -39,8 +39,8 @@ def test_a_claim_is_a_row_with_the_evidence_of_each_seed(tmp_path):
     assert (seeds, verdict) == ("1 of 2 (0.09 to 0.91)", "1 of 2 seeds, 1 to run")
     assert figure == "[earlier losses](results/blog-log_sigmoid_losses.png)"  # as long as none is kept
     command = "`python train.py experiment=blog/log_sigmoid 'watch.samples_every=2 epochs'`"
-    assert f"* {command}, to epoch 2000; a box; seeds 0; 1.0 minutes" in text
-    assert f"* {command}, to epoch 500; a box; seeds 1; 1.0 minutes" in text
+    assert f"* {command}, 20,000 steps; a box; seeds 0; 1.0 minutes" in text
+    assert f"* {command}, 5,000 steps; a box; seeds 1; 1.0 minutes" in text
     assert "1 has too few seeds" in text
 
 
@@ -119,8 +119,7 @@ def test_missing_runs_of_a_set_up_of_steps_are_typed_with_their_steps():
     )
     published = load_claims()["toy/grid25"]
     assert f"train.max_steps={published.steps} seed=0,1,2,3,4" in line and "train.epochs" not in line
-    hours = 5 * published.steps / 1000 * published.minutes / 60
-    assert line.endswith(f"# {hours:.2g} hours")
+    assert line.endswith(f"# {5 * published.steps / 1000 * published.minutes:.0f} minutes")
 
 
 def test_claims_about_the_same_runs_share_a_figure_where_their_set_up_has_none(tmp_path):

@@ -30,11 +30,26 @@ def test_a_claim_is_decided_over_its_seeds(tmp_path):
     runs = write_seeds(tmp_path, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
     assert str(evaluate(runs, seeds=range(10)).verdict) == "held"
     result = evaluate(runs, seeds=range(12))
-    assert result.verdict == (9, 10, 2) and result.missing_seeds == [10, 11]
+    assert result.verdict == (9, 10, 2, False) and result.missing_seeds == [10, 11]
     assert [outcome.run.seed for outcome in result.counted] == [str(seed) for seed in range(10)]
-    assert str(evaluate(write_seeds(tmp_path / "all", 1, 1, 1, 1)).verdict) == "did not hold"
+    assert str(evaluate(write_seeds(tmp_path / "all", 1, 1, 1, 1), seeds=range(4)).verdict) == "did not hold"
     assert str(evaluate(write_seeds(tmp_path / "some", 0, 1), seeds=[0, 1]).verdict) == "depends on the seed"
     assert str(evaluate(write_seeds(tmp_path / "few", 0, 0, 0)).verdict) == "3 of 3 seeds"
+
+
+def test_a_seed_that_was_not_chosen_beforehand_does_not_count(tmp_path):
+    """One of five seeds says no; four more that say yes would make it "held"."""
+    runs = write_seeds(tmp_path, 0, 0, 0, 0, 1, 0, 0, 0, 0)
+    result = evaluate(runs, seeds=range(5))
+    assert str(result.verdict) == "depends on the seed" and len(result.counted) == 5 and len(result.others) == 4
+    assert all("not chosen" in outcome.result.evidence for outcome in result.others)
+    assert str(evaluate(runs, seeds=range(9)).verdict) == "held"
+
+
+def test_without_randomness_one_run_decides_and_has_no_interval(tmp_path):
+    for wins, kind in ((0, "held"), (1, "did not hold")):
+        verdict = evaluate(write_seeds(tmp_path / kind, wins), seeds=[0], deterministic=True).verdict
+        assert str(verdict) == verdict.kind == kind and "(" not in verdict.share
 
 
 def test_a_seed_counts_once_with_its_shortest_run_that_decides(tmp_path):
@@ -136,7 +151,9 @@ def test_the_claim_about_ema_wants_a_run_with_that_decay(tmp_path):
     name = "paper/goodfellow2014_mnist"
     scores = [(250, {"parzen": 225.1})]
     runs = [
-        write_claim_run(tmp_path / decay, f"experiment={name}", decay, steps=2500, scores=scores, generated=10_000)
+        write_claim_run(
+            tmp_path / decay, f"experiment={name}", "seed=0", decay, steps=2500, scores=scores, generated=10_000
+        )
         for decay in ("train.ema_decay=0.9999", "train.ema_decay=0.999")
     ]
     results = [result for result in evaluate_claims(runs) if result.counted]
