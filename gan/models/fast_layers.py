@@ -10,7 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MIN_MULTIPLICATIONS = 2**23  # of a product: below, a function of Python costs more than it saves
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    and hasattr(torch._C, "_will_engine_execute_node")
+)
 
 
 class Product(torch.autograd.Function):
@@ -28,12 +32,27 @@ class Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         left, right = ctx.saved_tensors
-        needs_left, needs_right, needs_bias = ctx.needs_input_grad
+        nodes = [node for node, _ in ctx.next_functions]  # of the inputs that are tensors
+        needs_left, needs_right, needs_bias = map(is_asked_for, [*nodes, None][:3])
         return (
             multiply(gradient, right.T) if needs_left else None,  # differentiable again, for gradient penalties
             multiply(gradient.T, left.T) if needs_right else None,
             gradient.sum(0) if needs_bias else None,
         )
+
+
+def is_asked_for(node: Any) -> bool:
+    """Whether this backward pass needs a gradient that goes on to `node`; None: the input has none.
+
+    `ctx.needs_input_grad` does not say: G's update may go through a D whose weights require gradients, and
+    want none of these.
+    """
+    if node is None:
+        return False
+    try:
+        return torch._C._will_engine_execute_node(node)  # as torch.autograd.graph does
+    except RuntimeError:  # a leaf that torch.autograd.grad asks for
+        return True
 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:

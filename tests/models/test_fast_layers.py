@@ -90,6 +90,16 @@ def test_no_product_is_computed_for_a_gradient_that_nobody_wants(onednn):
     layer.requires_grad_(False)
     layer(torch.ones(5, 6, requires_grad=True)).sum().backward()
     assert onednn == [((5, 6), (4, 6)), ((5, 4), (6, 4))]  # the output, and the gradient of the inputs
+    layer.requires_grad_(True)
+    inputs = torch.ones(5, 6, requires_grad=True)
+    outputs = layer(inputs).sum()
+    for wanted, shapes in ((inputs, ((5, 4), (6, 4))), (layer.weight, ((4, 5), (6, 5)))):
+        onednn.clear()
+        outputs.backward(inputs=[wanted], retain_graph=True)
+        assert onednn == [shapes]
+        onednn.clear()
+        torch.autograd.grad(outputs, wanted, retain_graph=True)
+        assert onednn == [shapes]
 
 
 @pytest.mark.parametrize(
