@@ -27,6 +27,7 @@ class Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(left, right)
+        bias = None if bias is None else bias.contiguous()  # it reads others as if they were
         return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
 
     @staticmethod
@@ -63,9 +64,10 @@ def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def suits_onednn(left: Tensor, right: Tensor) -> bool:
-    """Whether a product is of large float32 matrices on a CPU, and torch neither compiles nor exports it."""
+    """Whether a product is of large float32 matrices on a CPU, which torch neither compiles, exports nor transforms."""
     return (
         HAS_ONEDNN
+        and torch._C._functorch.maybe_current_level() is None  # torch.func: vmap, grad and others
         and not torch.jit.is_tracing()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")

@@ -19,7 +19,8 @@ Optimizer = Callable[[Weights, Weights], Weights]  # (weights, gradients) to the
 
 class Unrolled(Trick):
     """G's loss is that of a D which is some updates ahead, and G's gradient passes through these updates
-    (Metz et al. 2017, equations 7 to 10). D itself is updated as without this trick.
+    (Metz et al. 2017, equations 7 to 10). D itself is updated as without this trick. Where the loss is a zero-sum game,
+    G's is minus D's whole loss, as in equation 10; else it is G's own loss.
 
     The updates are on the same batch, by gradient descent as in equation 7, or by D's Adam as in the authors' code.
 
@@ -44,10 +45,13 @@ class Unrolled(Trick):
 
     def begin_training(self, players: Players) -> None:
         self.optimizer = players.discriminator.optimizer
-        if self.lr is None and not isinstance(self.optimizer, torch.optim.Adam):
+        options = self.optimizer.defaults
+        is_adam = type(self.optimizer) is torch.optim.Adam and not (options["amsgrad"] or options["maximize"])
+        if self.lr is None and not is_adam:
             raise ConfigError(
-                f"trick.unrolled.lr=null needs Adam for D, and optim.discriminator is {type(self.optimizer).__name__}: "
-                "give a learning rate, such as trick.unrolled.lr=0.02, or choose optim=adam."
+                f"trick.unrolled.lr=null does not go with {type(self.optimizer).__name__} for D: it needs "
+                "torch.optim.Adam without amsgrad and maximize; give a rate, such as trick.unrolled.lr=0.02, or choose "
+                "optim=adam."
             )
 
     def begin_step(self, step: int) -> None:
@@ -60,9 +64,12 @@ class Unrolled(Trick):
             optimizer = self.adam() if self.lr is None else partial(descend, lr=self.lr)
             for _ in range(self.steps):
                 weights = self.update(weights, optimizer, real, fake)
-            real_logits, fake_logits = (self.logits(weights, self.tricks.augment(images)) for images in (real, fake))
-            if self.loss.zero_sum:  # the term on real images depends on G here: through D's updates
-                return -self.loss(real_logits, fake_logits)
+            logits_of = partial(self.logits, weights)
+            sees_real = self.loss.generator_sees_real or self.loss.zero_sum
+            real_logits = logits_of(self.tricks.augment(real)) if sees_real else None
+            fake_logits = logits_of(self.tricks.augment(fake))
+            if self.loss.zero_sum and real_logits is not None:
+                return -self.loss(real_logits, fake_logits)  # real images too: here D depends on G, through its updates
             return self.loss.generator(real_logits, fake_logits)
 
     def adam(self) -> "AdamUpdates":

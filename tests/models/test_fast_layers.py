@@ -116,6 +116,25 @@ def test_other_types_and_shapes_are_left_to_torch(onednn, dtype, shape, autocast
     assert not onednn
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda weights, bias: (weights, bias[:1].expand(4)), lambda weights, bias: (weights.T.contiguous().T, bias[::2])],
+)
+def test_tensors_of_any_strides_have_the_same_product(onednn, make):
+    weights, bias = make(torch.randn(4, 6), torch.randn(8))
+    inputs = torch.randn(6, 5).T
+    assert torch.allclose(fast_layers.multiply(inputs, weights, bias), F.linear(inputs, weights, bias), atol=1e-5)
+    assert onednn
+
+
+def test_what_torch_func_transforms_is_left_to_torch(onednn):
+    layer, inputs = fast_layers.Linear(6, 4), torch.randn(3, 5, 6)
+    torch.testing.assert_close(torch.func.vmap(layer)(inputs), F.linear(inputs, layer.weight, layer.bias))
+    torch.func.grad(lambda image: layer(image).sum())(inputs[0])
+    torch.func.jvp(layer, (inputs[0],), (inputs[1],))
+    assert not onednn
+
+
 def test_small_products_are_left_to_torch(onednn, monkeypatch):
     monkeypatch.setattr(fast_layers, "MIN_MULTIPLICATIONS", 5 * 6 * 4)
     fast_layers.Linear(6, 3)(torch.ones(5, 6))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -120,6 +121,16 @@ def test_the_gradient_through_adam_is_that_of_finite_differences():
     optimizer.step()
     unrolled = prepare(Unrolled(steps=2, lr=None), discriminator, Minimax(), optimizer=optimizer)
     assert torch.autograd.gradcheck(lambda fake: losses_of(unrolled, real, fake), fake.requires_grad_())
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.AdamW, partial(torch.optim.Adam, amsgrad=True), partial(torch.optim.Adam, maximize=True)]
+)
+def test_other_updates_than_those_of_adam_are_not_imitated(make_run, optimizer):
+    run = make_run(*POINTS, "trick=[]")
+    run.players.discriminator.optimizer = optimizer(run.players.discriminator.parameters)
+    with pytest.raises(ConfigError, match=r"^trick\.unrolled\.lr=null [^\n]*\.$"):
+        Unrolled(lr=None).begin_training(run.players)
 
 
 def test_without_a_learning_rate_it_needs_adam(make_run):
