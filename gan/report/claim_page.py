@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan.config import CONF
 from gan.report.claim_commands import TIMES, missing_commands
-from gan.report.claim_files import load_claims
+from gan.report.claim_files import Claim, load_claims
 from gan.report.claim_results import ClaimResult, describe_run, evaluate_claims, extra_overrides, is_run_of
 from gan.report.runs import RunFolder
 from gan.report.setup_page import figure_name, page_name, replace, write_setup
@@ -112,13 +112,13 @@ def has_own_figure(result: ClaimResult) -> bool:
 
 def own_figure_name(result: ClaimResult) -> str:
     """The name of its own figure, which claims about the same runs share."""
-    claim, claims = result.claim, result.published.claims
-    same = (
-        number
-        for number, each in enumerate(claims, 1)
-        if (each.overrides, each.figure) == (claim.overrides, claim.figure)
-    )
-    return figure_name(result.experiment, f"{next(same)}_{claim.figure}")
+    published = result.published
+
+    def shown(claim: Claim) -> tuple:
+        return claim.overrides, claim.figure, published.length_of(claim)
+
+    first = next(n for n, claim in enumerate(published.claims, 1) if shown(claim) == shown(result.claim))
+    return figure_name(result.experiment, f"{first}_{result.claim.figure}")
 
 
 def write_own_figures(results: list[ClaimResult], folder: Path) -> None:
@@ -144,7 +144,7 @@ def describe_runs(results: list[ClaimResult], all_runs: list[RunFolder]) -> Iter
     named: set[RunFolder] = set()
     for result in results:
         for run, (_, reason) in result.others:
-            if run not in named:
+            if run not in named and run not in counted:
                 claim = f"{result.experiment} {result.number}"
                 yield f"* Not counted for {claim}, {markdown(run_name(run, all_runs))}: {markdown(reason)}"
             named.add(run)

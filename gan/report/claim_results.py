@@ -145,11 +145,13 @@ def is_complete(run: RunFolder, length: Length) -> bool:
 
 def why_incomplete(run: RunFolder, length: Length) -> str | None:
     """Why a run cannot be evaluated yet; None where it has ended after `length` or more."""
-    state, reached = run.status["state"], f"at {length.unit} {length.of(run.status):.4g} of {length.amount:.12g}"
+    state, reached = run.status["state"], f"at {length.unit} {length.of(run.status):.6g} of {length.amount:.12g}"
     if state not in ("finished", "stopped"):
         return f"it is {state}, {reached}"
     if length.of(run.status) >= length.amount:
         return None
+    if not (run.folder / "checkpoints").is_dir():  # it was kept without its weights
+        return f"it is {reached}"
     command = shell_line("train.py", quote_override("resume", str(run.folder)), length.override)
     return f"it is {reached}: {command}"
 

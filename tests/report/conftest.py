@@ -53,6 +53,7 @@ def write_claim_run(folder: Path, *overrides, rows=(), scores=(), steps=100, gen
     `rows` are (epoch, D loss, G loss, D(x), D(G(z)) and more by name), `scores` (epoch, FID or metrics by column).
     """
     (folder / ".hydra").mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.dump(list(overrides)))
     names = "discriminator/loss", "generator/loss", "discriminator/real", "discriminator/fake"
     logged = [

@@ -86,6 +86,9 @@ def test_the_length_of_a_run_can_be_counted_in_steps(tmp_path):
     (other,) = result.others
     assert other.run == short and "it is at step 90 of 100: python train.py resume=" in other.result.evidence
     assert other.result.evidence.endswith("train.max_steps=100")
+    (short.folder / "checkpoints").rmdir()
+    (kept,) = evaluate_claim("blog/mlp", published, claim, [short]).others
+    assert kept.result.evidence == "it is at step 90 of 100"  # without checkpoints nothing can be resumed
 
 
 @pytest.mark.parametrize("lengths", [{}, {"epochs": 1, "steps": 1}], ids=str)
