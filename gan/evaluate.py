@@ -122,8 +122,7 @@ def check_data(run: "TrainedRun", folder: Path) -> None:
     """Raise ConfigError for a generator in a file that has no path to what it was trained on."""
     from gan.generator_file import UNKNOWN
 
-    dataset = run.cfg.dataset
-    if run.discriminator is not None or UNKNOWN not in (dataset.get("path"), dataset.get("test_path")):
+    if run.discriminator is not None or run.cfg.dataset.get("path") != UNKNOWN:
         return
     name, advice = paths.name_run(folder), ""
     if run.generator.pixel_range is not None:

@@ -93,7 +93,7 @@ def load_file(path: Path, trust: targets.Trust) -> TrainedRun:
         cfg = OmegaConf.create(folders | {name: recipe[name] for name in GROUPS if name in recipe})
         build.check_stored(cfg, trust)
         image, ema = read_shape([*recipe["image"], tuple(names)]), recipe.get("ema")
-        if not isinstance(ema, (bool, float, type(None))):
+        if not isinstance(ema, (int, float, type(None))):  # or bool
             raise ValueError("ema must be true, false or a decay")
         generator, discriminator = build.build_networks(cfg, image)
         Tricks(list(build.build_tricks(cfg).values())).modify_networks(generator, discriminator, image)

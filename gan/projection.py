@@ -84,7 +84,7 @@ def choose_features(run: TrainedRun, device: torch.device) -> tuple[str, Feature
         return f"the classifier {classifier.name}", lambda images: classifier(images)[0]
     if discriminator is None:
         advice = "type the folder of the run that it was exported from, which has D"
-        if image.class_count > 1 and UNKNOWN not in (run.cfg.dataset.get("path"), run.cfg.dataset.get("test_path")):
+        if image.class_count > 1 and run.cfg.dataset.get("path") != UNKNOWN:
             advice = f"python -m gan.evaluate trains one and keeps it in {cache_dir}"
         raise ConfigError(
             "like: needs features to compare images by, and this generator comes without D and without a classifier of "

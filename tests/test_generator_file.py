@@ -203,6 +203,12 @@ def test_a_generator_that_should_be_resumed_is_one_to_start_from(name, tmp_path,
         overrides.parse_arguments([f"resume={name}"])
 
 
+def test_a_folder_with_the_name_of_a_file_is_a_run_that_lacks_something(tmp_path):
+    (tmp_path / "x.safetensors").mkdir()
+    with pytest.raises(ConfigError, match=r"overrides\.yaml"):
+        overrides.parse_arguments([f"resume={tmp_path / 'x.safetensors'}"])
+
+
 def test_a_generator_of_the_zoo_has_its_name_in_messages_about_its_weights(make_run, caplog):
     caplog.set_level("INFO")
     run = gan.load("zoo/ring8", device="cpu")
