@@ -34,7 +34,7 @@ class Run:
     """A run folder with the networks of one of its checkpoints, or a generator alone, as `gan.load` opens it.
 
     Attributes:
-        folder: of the run, or the file of the generator, which has no status, metrics and scores.
+        folder: of the run, or the file of a generator alone.
         step: of the checkpoint: updates of the generator.
         config: all settings, as nested dictionaries.
         generator: noise (n, noise_dim), and labels (n,) if it is conditional, to images (n, C, H, W) in
@@ -57,17 +57,17 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What status.json says now: state, machine, data, scores and more."""
-        return status.outcome(self.folder)
+        """What status.json says now: state, machine, data, scores and more; empty of a generator alone."""
+        return {} if paths.is_generator(self.folder) else status.outcome(self.folder)
 
     @property
     def state(self) -> str:
-        """How the run is now: running, finished, stopped, diverged, failed or interrupted."""
-        return str(self.status["state"])
+        """How the run is now: running, finished, stopped, diverged, failed or interrupted; "" of a generator alone."""
+        return str(self.status.get("state", ""))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl: step, epoch, seconds and what was logged."""
+        """The rows of metrics.jsonl: step, epoch, seconds and what was logged; none of a generator alone."""
         return files.read_rows(self.folder / "metrics.jsonl")
 
     @property
@@ -145,13 +145,15 @@ class Run:
         They need the run's dataset. Features are those of a classifier of the dataset: not Inception's.
 
         Raises:
-            ConfigError: where the dataset is not there, or has no classes.
+            ConfigError: where the dataset is not there, or has no classes, and where a generator in a file does not
+                know the path of its dataset.
         """
         from gan import evaluate
         from gan.config import check
         from gan.system.device import memory_errors
 
         settings = check.check_evaluation(self.settings_of("evaluate", {"n": n, "seed": seed, "parzen": parzen}))
+        evaluate.check_data(self.trained, self.folder)
         folders = paths.expand_home(self.config["data_dir"]), paths.expand_home(self.config["cache_dir"])
         with memory_errors():
             goal = evaluate.choose_goal(self.trained, settings, None, folders, self.device)

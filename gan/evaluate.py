@@ -75,8 +75,9 @@ def evaluate_runs(settings: Evaluation) -> None:
             folder: load_run(folder, settings.checkpoint, settings.ema, device, settings.trust)
             for folder in run_folders
         }
-        for run in runs.values():
+        for folder, run in runs.items():
             check_kind(run, settings)
+            check_data(run, folder)
         network = sources.load_network(settings, device)
         for folder, run in runs.items():
             typed = settings.data_dir or run.cfg.data_dir, settings.cache_dir or run.cfg.cache_dir
@@ -115,6 +116,25 @@ def check_kind(run: "TrainedRun", settings: Evaluation) -> None:
         raise ConfigError(
             f"{name}={getattr(settings, name)}: leave it out; this run generates {run.image}, not images."
         )
+
+
+def check_data(run: "TrainedRun", folder: Path) -> None:
+    """Raise ConfigError for a generator in a file that has no path to what it was trained on."""
+    from gan.generator_file import UNKNOWN
+
+    if run.discriminator is not None or run.cfg.dataset.get("path") != UNKNOWN:
+        return
+    name, advice = paths.name_run(folder), ""
+    if run.generator.pixel_range is not None:
+        samples = ["n=10000", "format=npz", "out=fakes.npz"]
+        sample = overrides.shell_line("sample.py", overrides.quote_override("run", name), *samples)
+        score = overrides.shell_line("gan.evaluate", "images=fakes.npz", "reference=PATH")
+        advice = f", or type {sample}, and then {score} with the path of the images"
+    kind = "images" if advice else "points"
+    raise ConfigError(
+        f"run={printable(name)}: the file has no path to the {kind} that it was trained on; type the folder of the run "
+        f"that it was exported from{printable(advice)}."
+    )
 
 
 class Goal(NamedTuple):

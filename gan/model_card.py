@@ -16,7 +16,7 @@ from gan.report.run_details import describe_data
 from gan.report.runs import RunFolder, is_number, select_evaluations
 from gan.system import files
 from gan.system.escape import markdown
-from gan.training.build import TrainedRun
+from gan.training.build import TrainedRun, check_stored
 
 KINDS = {"onnx": "ONNX", "torchscript": "TorchScript", "safetensors": "safetensors: weights, without code"}
 MAX_CLASSES = 200  # that are named
@@ -85,20 +85,27 @@ def facts(run: TrainedRun, request: Sampling, check: str, license: str, details:
         values = "uint8, from 0 to 255" if as_uint8 else f"float32, from {low:g} to {high:g}"
     labels = f"; `labels` int64 (N,), from 0 to {classes - 1}" if classes else ""
     named = ", ".join(f"{index}: {name}" for index, name in enumerate(names[:MAX_CLASSES]))
-    train = run.cfg.get("train")
-    has_ema = request.ema is not False and isinstance(train, DictConfig) and train.get("ema_decay") is not None
-    averaged = "EMA" if isinstance(request.ema, bool) else f"EMA of decay {request.ema:g}"
     rows = [
         ("format", KINDS[str(request.format)]),
         ("input", f"`noise` float32 (N, {noise.dim}), {NOISE[noise.kind].format(dim=noise.dim)}{labels}"),
         ("output", f"`images` {values}, (N, {', '.join(map(str, image.dims))})"),
-        ("weights", f"{averaged if has_ema else 'without EMA'}, after {markdown(run.step)} steps; eval mode"),
+        ("weights", f"{describe_weights(run)}, after {markdown(run.step)} steps; eval mode"),
         ("data", markdown(describe_data(details) or "not recorded")),
         ("check", check),
         ("license", f"{license}, of these weights; not known here, of the training images; MIT, of the code"),
     ]
     more = ", ..." if len(names) > MAX_CLASSES else ""
     return rows[:3] + ([("classes", markdown(named) + more)] if classes and names else []) + rows[3:]
+
+
+def describe_weights(run: TrainedRun) -> str:
+    """Whether the generator has the EMA of its weights; of a file that does not say so, whether the run had one."""
+    ema, train = run.ema, run.cfg.get("train")
+    if ema is None:
+        ema = isinstance(train, DictConfig) and train.get("ema_decay") is not None
+    if isinstance(ema, bool):
+        return "EMA" if ema else "without EMA"
+    return f"EMA of decay {ema:g}"
 
 
 def loading_code(run: TrainedRun, request: Sampling, name: str) -> str:
@@ -119,7 +126,7 @@ def loading_code(run: TrainedRun, request: Sampling, name: str) -> str:
 def needs_trust(run: TrainedRun) -> bool:
     """Whether the generator is the user's own code."""
     try:
-        generator_file.check_code(run.cfg)
+        check_stored(run.cfg)
     except ConfigError:
         return True
     return False

@@ -17,6 +17,7 @@ from gan.config.errors import ConfigError, first_line, printable
 from gan.config.schema import Sampling
 from gan.data.decoding import Fit, decode_image
 from gan.data.image_shape import require_images
+from gan.generator_file import UNKNOWN
 from gan.metrics.features import find_classifier
 from gan.models.base import Discriminator
 from gan.system import files, randomness
@@ -82,9 +83,12 @@ def choose_features(run: TrainedRun, device: torch.device) -> tuple[str, Feature
     if device.type != "mps" and (classifier := find_classifier(name, image, cache_dir, device)):
         return f"the classifier {classifier.name}", lambda images: classifier(images)[0]
     if discriminator is None:
+        advice = "type the folder of the run that it was exported from, which has D"
+        if image.class_count > 1 and run.cfg.dataset.get("path") != UNKNOWN:
+            advice = f"python -m gan.evaluate trains one and keeps it in {cache_dir}"
         raise ConfigError(
             "like: needs features to compare images by, and this generator comes without D and without a classifier of "
-            f"dataset={name}; python -m gan.evaluate trains one and keeps it in {cache_dir}."
+            f"dataset={name}; {advice}."
         )
     assert run.generator.pixel_range is not None
     return "D", functools.partial(discriminator_features, discriminator, run.generator.pixel_range)

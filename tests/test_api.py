@@ -172,6 +172,13 @@ def test_scores_are_those_of_gan_evaluate(train, program):
         run.score(50)
 
 
+def test_a_generator_alone_has_no_state_and_no_status(train, tmp_path):
+    run = train("train.max_steps=1")
+    assert run.state == "finished" and run.status["step"] == 1
+    for alone in (gan.load("zoo/ring8", device="cpu"), gan.load(run.export(tmp_path / "g.safetensors"), device="cpu")):
+        assert alone.state == "" and alone.status == {} and alone.metrics == [] and alone.scores == []
+
+
 def test_the_images_of_two_runs_are_compared_without_their_data(train):
     images = train("train.max_steps=3").sample(64)
     assert gan.metrics.fid(images, images, lambda batch: batch.float().flatten(1)[:, :8]) == pytest.approx(0, abs=1e-3)

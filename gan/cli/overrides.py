@@ -166,6 +166,11 @@ def resume_overrides(overrides: list[str], config_dir: str | None = None, config
         lines = files.read_yaml(folder / ".hydra" / "overrides.yaml") or []
         saved = list(zip(lines, parser.parse_overrides(lines), strict=True))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, AttributeError, HydraException) as error:
+        if not folder.is_dir() and (folder.suffix == ".safetensors" or folder.parts[:1] == ("zoo",)):
+            raise ConfigError(
+                f"resume={folder}: is a generator alone, which has no training to go on with; type "
+                f"{shell_words(quote_override('init_from', name))} to start a new run from its weights."
+            ) from error
         raise ConfigError(
             f"resume={folder}: must be a run folder; it has no readable .hydra/overrides.yaml."
         ) from error

@@ -80,12 +80,14 @@ def write_page(run: TrainedRun, folder: Path, request: Sampling, device: torch.d
     page = render(run, folder, "explorer", scene | controls, {name: pack(part) for name, part in parts.items()})
     content = "the generator"
     if len(page) > MAX_BYTES:
-        content = f"images, as it would have {len(page) / 1e6:.0f} MB with the generator"
+        size = len(page)
         if request.class_ is None and run.generator.clusters is None:  # the page has no choice of classes: all in turn
             labels = sampling.cycle_labels(generator.class_count, len(noise), device)
         planes = draw_planes(generator, run.noise, request.truncation * noise, labels, directions, MAX_PLANES)
         images = {"planes": planes, "labels": listed(labels), "cells": CELLS, "limit": LIMIT}
         page = render(run, folder, "planes", scene | images, {})
+        seeds = f"{len(planes)} of {len(noise)} seeds"
+        content = f"images of {seeds}, as it would have {size / 1e6:.0f} MB with the generator"
     with files.atomic_write(Path(str(request.out))) as file:
         file.write(page)
     return f"{len(page) / 1e6:.1f} MB with {content}"

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gan import sampling
-from gan.config import targets
+from gan.config import schema, targets
 from gan.config.errors import ConfigError, first_line
 from gan.config.schema import Settings
 from gan.config.types import as_list
@@ -203,6 +203,7 @@ class TrainedRun:
 
     Args:
         discriminator: None where the generator comes alone, from a file.
+        ema: whether the generator has the EMA of its weights; a number: that of this decay; None where not known.
     """
 
     cfg: DictConfig
@@ -211,6 +212,7 @@ class TrainedRun:
     generator: Generator
     discriminator: Discriminator | None
     noise: Noise
+    ema: bool | float | None = None
 
 
 def load_trained(
@@ -228,8 +230,7 @@ def load_trained(
     with checkpoint.compatible_version(run):
         config = checkpoint.parse_config(state["config"])
         cfg = OmegaConf.create(config)
-        for group in ("model", "trick", "dataset"):  # a checkpoint from elsewhere may name anything
-            targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
+        check_stored(cfg, trust)
         image, tricks = read_shape(state["image"]), Tricks(list(build_tricks(cfg).values()))
         generator, discriminator = build_networks(cfg, image)
         tricks.modify_networks(generator, discriminator, image)
@@ -240,7 +241,19 @@ def load_trained(
         generator, discriminator = generator.to(device).eval(), discriminator.to(device).eval()
         if averaged:
             generator = sampling.recompute_batch_norm(generator, noise, cfg.train.batch_size, device)
-    return TrainedRun(cfg, state["step"], image, generator, discriminator, noise)
+    return TrainedRun(cfg, state["step"], image, generator, discriminator, noise, ema if averaged else False)
+
+
+def check_stored(cfg: DictConfig, trust: targets.Trust = False) -> None:
+    """Raise ConfigError where what G is built from or scored with is not as it was checked before training.
+
+    A checkpoint or a generator file from elsewhere may name anything. Code outside this project needs `trust`.
+    """
+    for group in ("model", "trick", "dataset"):
+        targets.check_tree(group, OmegaConf.to_container(cfg[group], resolve=True), trust)
+    if "_target_" not in cfg.dataset:
+        raise ConfigError("dataset._target_: missing; must be the function that loads the dataset.")
+    schema.validated("noise", OmegaConf.to_container(cfg.noise), schema.Noise.model_validate_json)
 
 
 def build_reference(

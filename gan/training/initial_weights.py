@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import safetensors.torch
 from torch import Tensor, nn
 
+from gan.cli import paths
 from gan.config.errors import ConfigError, first_line, printable
 from gan.system import console, distributed, files
 from gan.training import checkpoint
@@ -24,11 +25,11 @@ class Source(NamedTuple):
     """The weights of a trained run; `discriminator` and `ema` are empty where it has none.
 
     Attributes:
-        path: where they are from.
-        step: of the checkpoint, as `, step 500`; empty for a generator file, which has none.
+        name: of the run, the checkpoint or the file; `zoo/mnist` of a generator in the zoo.
+        step: of the checkpoint, as `, step 500`; empty for a generator file, of which only the weights are read.
     """
 
-    path: Path
+    name: str
     step: str
     generator: Weights
     discriminator: Weights
@@ -57,14 +58,14 @@ def start_from(run: TrainingRun, source: Source) -> None:
 
     Raises ConfigError where nothing fits.
     """
-    with checkpoint.compatible_version(source.path):
+    with checkpoint.compatible_version(Path(source.name)):
         fits = {
             "generator": fit(run.generator, source.generator),
             "discriminator": fit(run.players.discriminator.network, source.discriminator),
         }
         if not any(found.taken for found in fits.values()):
             raise ConfigError(
-                f"init_from={printable(source.path)}: none of its layers has the shape of one in this run; choose the "
+                f"init_from={printable(source.name)}: none of its layers has the shape of one in this run; choose the "
                 "model that it was trained with."
             )
         for player, found in zip(run.players, fits.values(), strict=True):
@@ -90,8 +91,8 @@ def read_source(path: Path) -> Source:
 
 def read_weights(path: Path) -> Source:
     """`read_source` in one process."""
-    if path.suffix == ".safetensors" and path.is_file():
-        return Source(path, "", read_generator(path), {}, {})
+    if paths.is_generator(path):
+        return Source(paths.name_run(path), "", read_generator(path), {}, {})
     if path.is_dir():
         files.check_links(path)
         state = checkpoint.load(path)
@@ -105,7 +106,7 @@ def read_weights(path: Path) -> Source:
             )
         checkpoint.check_format(path, state)
     networks = [tensors_of(state.get(name)) for name in ("generator", "discriminator", "ema")]
-    return Source(path, f", step {state['step']}", *networks)
+    return Source(str(path), f", step {state['step']}", *networks)
 
 
 def read_generator(path: Path) -> Weights:
@@ -204,7 +205,7 @@ def describe_fits(source: Source, fits: Mapping[str, Fit]) -> list[str]:
     """Lines about what was taken from `source`, and which layers start anew."""
     parts = [f"{found.taken} of {found.taken + len(found.anew)} layers of the {name}" for name, found in fits.items()]
     lines = console.wrapped(
-        console.labeled("starts from", f"{printable(f'{source.path}{source.step}')}: {', '.join(parts)}")
+        console.labeled("starts from", f"{printable(f'{source.name}{source.step}')}: {', '.join(parts)}")
     )
     for name, found in fits.items():
         if found.anew and found.taken:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from gan import export, sampling
 from gan.config.errors import ConfigError
+from gan.config.schema import Sampling
 from gan.explorer import page
 from gan.training import build
 from tests.test_sample_files import sample
@@ -86,7 +87,7 @@ def test_sphere_noise_has_no_truncation(explore):
 @pytest.mark.parametrize("template", ["explorer", "planes"])
 def test_a_strangers_names_do_nothing_in_the_page(template, explore, tmp_path):
     evil = "</script><script>alert(1)</script>"
-    data = data_of(explore()) | {"kind": evil, "names": [evil, "two"]}
+    data = data_of(explore()) | {"kind": evil, "names": [evil, "two"], "limit": 3.0}
     run = build.load_trained(tmp_path / "run", "last", True, CPU)
     text = page.render(run, Path("<b>run"), template, data, {}).decode()
     assert evil not in text and "<b>run" not in text and "&lt;b&gt;run" in text and data_of(text) == data
@@ -123,6 +124,20 @@ def test_planes_of_as_many_seeds_as_there_is_room_for(explore, monkeypatch):
     monkeypatch.setattr(page, "MAX_PLANES", 1000)
     with pytest.raises(ConfigError, match="format=explorer"):
         explore()
+
+
+def test_the_printed_line_says_of_how_many_seeds_a_page_has_images(train_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "write_onnx", lambda run, network: b"a generator")
+    train_here(tmp_path / "run", *SMALL)
+    run = build.load_trained(tmp_path / "run", "last", True, CPU)
+    settings = {"n": 5, "class_": None, "seed": 0, "truncation": 1.0, "out": str(tmp_path / "x.html")}
+    request = Sampling.model_construct(**settings)
+    assert "seeds" not in page.write_page(run, tmp_path / "run", request, CPU)
+    monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
+    assert "5 of 5 seeds" in page.write_page(run, tmp_path / "run", request, CPU)
+    planes = data_of((tmp_path / "x.html").read_text("utf-8"))["planes"]
+    monkeypatch.setattr(page, "MAX_PLANES", len(planes[0]) + len(planes[1]) + 10)
+    assert "2 of 5 seeds" in page.write_page(run, tmp_path / "run", request, CPU)
 
 
 def test_too_many_seeds_and_a_missing_package_are_config_errors(explore, monkeypatch):
