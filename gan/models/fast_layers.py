@@ -32,11 +32,12 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of left, right and bias, those that are asked for. They can be differentiated again."""
         left, right = ctx.saved_tensors
         nodes = [node for node, _ in ctx.next_functions]  # of the inputs that are tensors
         needs_left, needs_right, needs_bias = map(is_asked_for, [*nodes, None][:3])
         return (
-            multiply(gradient, right.T) if needs_left else None,  # differentiable again, for gradient penalties
+            multiply(gradient, right.T) if needs_left else None,
             multiply(gradient.T, left.T) if needs_right else None,
             gradient.sum(0) if needs_bias else None,
         )
