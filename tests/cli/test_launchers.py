@@ -24,12 +24,12 @@ from tests.conftest import ROOT, TINY, read_status, same_weights
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
-def launch(*arguments: str, **environment: str) -> subprocess.Popen:
-    """Start a sweep of small runs in a new process."""
+def launch(*arguments: str, own_group: bool = False, **environment: str) -> subprocess.Popen:
+    """Start a sweep of small runs in a new process, which may have a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "train.py", "-m", *TINY, *arguments],
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=own_group,
     )  # fmt: skip
 
 
@@ -157,6 +157,25 @@ def test_a_signal_stops_a_sweep_whose_last_line_goes_on_with_it(cache, tmp_path,
     assert python == "python" and words[:2] == ["train.py", "-m"] and f"hydra.sweep.dir={tmp_path}" in words
     overrides = OverridesParser.create().parse_overrides(words[2:])
     assert {"seed", "train.max_steps"} < {override.key_or_group for override in overrides}
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+@pytest.mark.slow
+def test_sigterm_to_all_processes_of_a_sweep_stops_it_also_while_its_jobs_are_started(cache, tmp_path):
+    """As `timeout` sends it. Modules are then imported for the jobs, in a process of its own."""
+    arguments = [*JOBLIB, "seed=1,2,3", *ENDLESS, f"cache_dir={cache}", f"hydra.sweep.dir={tmp_path}"]
+    sweep = launch(*arguments, own_group=True)
+    wait_until(lambda: any(b"forkserver" in line for line in command_lines_of_children(sweep.pid)), sweep)
+    os.killpg(sweep.pid, signal.SIGTERM)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 128 + signal.SIGTERM and "Traceback" not in output, output
+    assert re.search(r"^seed-3 +not started ", output, re.MULTILINE) and f"hydra.sweep.dir={tmp_path}" in output, output
+
+
+def command_lines_of_children(parent):
+    for process in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            yield Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 @pytest.mark.slow

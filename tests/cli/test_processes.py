@@ -32,6 +32,44 @@ def test_what_jobs_are_forked_from_has_one_thread_and_has_not_used_a_gpu(process
     assert process("-c", IMPORT_AND_FORK, OMP_NUM_THREADS="1").stdout.split() == ["Threads:", "1", "False"]
 
 
+JOB = """
+import os, pathlib
+for process in (os.getpid(), os.getppid()):
+    lines = pathlib.Path(f"/proc/{process}/status").read_text().splitlines()
+    print(*[line.split()[1] for line in lines if line.startswith("SigBlk")])
+"""
+START = f"""
+from hydra_plugins import _gan_processes
+_gan_processes.PRELOADED.clear()  # which take seconds
+_gan_processes.start_process(exec, ({JOB!r},)).join()
+"""
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+def test_what_jobs_are_forked_from_hears_no_signal_that_stops_a_sweep(process):
+    """It is in the process group of the sweep, to all of which `timeout`, for one, sends SIGTERM."""
+    job, server = (blocked_signals(line) for line in process("-c", START).stdout.splitlines())
+    assert set(STOP_SIGNALS) <= server and not set(STOP_SIGNALS) & job
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere no socket is needed")
+def test_a_job_starts_and_hears_signals_where_the_path_of_temporary_files_is_too_long_for_a_socket(process, tmp_path):
+    done = process("-c", START, TMPDIR=str(long_folder(tmp_path)))
+    assert done.returncode == 0 and not set(STOP_SIGNALS) & blocked_signals(done.stdout.splitlines()[0]), done.stderr
+
+
+def blocked_signals(mask):
+    """The signals in a mask of /proc."""
+    return {number for number in signal.valid_signals() if int(mask, 16) >> (number - 1) & 1}
+
+
+def long_folder(parent):
+    """A folder whose path has at least 120 characters."""
+    folder = parent / ("long" * 30)
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.skipif(not CAN_FORK, reason="elsewhere nothing is changed")
 def test_the_environment_and_the_signals_of_a_sweep_are_as_before_when_a_job_has_started():
     before, blocked = dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, [])
