@@ -23,6 +23,7 @@ PRELOADED = [  # what every run imports
     *("gan.models.dcgan", "gan.models.mlp", "matplotlib.backends.backend_agg", "torch._dynamo"),
     "hydra_plugins.hydra_joblib_launcher._core",
 ]
+SERVER_IS_GONE = 255  # exit code of a process, maybe still running, if what it was forked from has been killed
 
 
 def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
@@ -45,6 +46,13 @@ def can_have_socket() -> bool:
     except OSError:
         return False
     return True
+
+
+def terminate(process: BaseProcess) -> None:
+    """Send SIGTERM, also where `process.terminate` takes it for ended: see `SERVER_IS_GONE`."""
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -204,6 +204,26 @@ def test_a_job_that_is_killed_does_not_end_the_sweep_which_goes_on_with_it_later
     )
 
 
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+@pytest.mark.slow
+def test_a_sweep_also_notes_and_stops_jobs_whose_server_is_killed(cache, tmp_path):
+    """It then knows neither their exit codes nor when they end, but starts another server for other jobs."""
+    sweep = start_endless(cache, tmp_path, *JOBLIB)
+    job = process_of(tmp_path / "seed-2")
+    os.kill(parent_of(job), signal.SIGKILL)
+    os.kill(job, signal.SIGKILL)
+    wait_until(lambda: files.read_rows(tmp_path / "seed-3" / "metrics.jsonl"), sweep)
+    sweep.terminate()
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 128 + signal.SIGTERM and "seed-2: its process was killed" in output, output
+    rows = dict(re.findall(r"^(seed-\d) +(\w+) ", output, re.MULTILINE))
+    assert rows == {"seed-1": "stopped", "seed-2": "interrupted", "seed-3": "stopped"}
+
+
+def parent_of(process):
+    return int(re.search(r"^PPid:\s+(\d+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)[1])
+
+
 def process_of(folder):
     """The process that has a file in `folder` open."""
     for path in Path("/proc").glob("[0-9]*/fd/*"):
