@@ -24,7 +24,7 @@ from hydra_plugins.hydra_joblib_launcher import joblib_launcher
 from gan.cli.sweeps import Job
 from gan.system import status
 from hydra_plugins._gan_planned import STOP_SIGNALS, PlannedLauncher, on_signals
-from hydra_plugins._gan_processes import start_process
+from hydra_plugins._gan_processes import SERVER_IS_GONE, start_process, terminate
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class JoblibLauncher(PlannedLauncher, joblib_launcher.JoblibLauncher):
             nonlocal received
             received = number
             for _, process in running.values():
-                process.terminate()  # it saves and ends
+                terminate(process)  # it saves and ends
 
         with on_signals(STOP_SIGNALS, stop):
             while running or (waiting and not received):
@@ -74,7 +74,7 @@ class JoblibLauncher(PlannedLauncher, joblib_launcher.JoblibLauncher):
                     result, process = self.start(job, first + number)
                     running[result] = number, process
                     if received:  # while it was started
-                        process.terminate()
+                        terminate(process)
                 for ready in connection.wait(list(running)):
                     number, process = running.pop(ready)
                     results[number] = receive(ready, process, jobs[number], bool(received))
@@ -103,11 +103,14 @@ def work_and_send(work: Callable[[], JobReturn], sender: connection.Connection) 
 def receive(result: Any, process: BaseProcess, job: Job, stopping: bool) -> JobReturn:
     """What a job returned; nothing if its process was killed, which its status then says."""
     returned = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+    has_returned = False
     with contextlib.suppress(EOFError):
         returned.return_value = result.recv()
+        has_returned = True
     process.join()
-    if process.exitcode is not None and process.exitcode < 0 and not stopping:
-        name = signal.Signals(-process.exitcode).name
+    code = process.exitcode or 0
+    if (code < 0 or (code == SERVER_IS_GONE and not has_returned)) and not stopping:
+        name = signal.Signals(-code).name if code < 0 else "a signal"
         sentence = f"its process was killed by {name} (out of memory?); the same command goes on with it."
         log.error("%s: %s", job.folder.name, sentence)
         if job.outcome()["state"] == "interrupted":

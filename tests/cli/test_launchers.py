@@ -1,7 +1,6 @@
 """Sweeps with several jobs at once: on this machine, and on a SLURM cluster that preempts them."""
 
 import contextlib
-import multiprocessing
 import os
 import re
 import shlex
@@ -17,20 +16,20 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gan.system import files
 from gan.system.locks import is_locked
 from gan.training import checkpoint
-from hydra_plugins._gan_planned import STOP_SIGNALS, on_signals
-from hydra_plugins._gan_processes import CAN_FORK, imports_as_here, start_process
+from hydra_plugins._gan_planned import on_signals
+from hydra_plugins._gan_processes import CAN_FORK
 from tests.cli import slurm
 from tests.conftest import ROOT, TINY, read_status, same_weights
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
-def launch(*arguments: str, **environment: str) -> subprocess.Popen:
-    """Start a sweep of small runs in a new process."""
+def launch(*arguments: str, own_group: bool = False, **environment: str) -> subprocess.Popen:
+    """Start a sweep of small runs in a new process, which may have a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "train.py", "-m", *TINY, *arguments],
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=own_group,
     )  # fmt: skip
 
 
@@ -93,55 +92,6 @@ def test_jobs_in_parallel_share_imports_also_far_from_the_repository(cache, tmp_
     assert done.returncode == 0 and done.stdout.count(" finished ") == 3, done.stdout
     for module in ("torch", "torch._dynamo", "gan.training.loop"):
         assert len(re.findall(rf"\|\s+{module}$", done.stderr, re.MULTILINE)) == 1, module
-
-
-IMPORT_AND_FORK = """
-import importlib, os, pathlib, sys
-from hydra_plugins._gan_processes import PRELOADED
-for name in PRELOADED:
-    importlib.import_module(name)
-import torch
-print(*[line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads")])
-sys.stdout.flush()
-if os.fork():
-    os.wait()
-else:
-    print(torch.cuda._is_in_bad_fork())
-"""
-
-
-@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
-@pytest.mark.slow
-def test_what_jobs_are_forked_from_has_one_thread_and_has_not_used_a_gpu(process):
-    """After torch.cuda.is_available(), for one, no child could use a GPU."""
-    assert process("-c", IMPORT_AND_FORK, OMP_NUM_THREADS="1").stdout.split() == ["Threads:", "1", "False"]
-
-
-@pytest.mark.skipif(not CAN_FORK, reason="elsewhere nothing is changed")
-def test_the_environment_and_the_signals_of_a_sweep_are_as_before_when_a_job_has_started():
-    before, blocked = dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with pytest.raises(OSError, match="made up"), imports_as_here():
-        assert os.environ["PYTHONPATH"].split(os.pathsep) == sys.path and os.environ["PYTHONSAFEPATH"] == "1"
-        assert set(STOP_SIGNALS) <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        raise OSError("made up")
-    assert dict(os.environ) == before and signal.pthread_sigmask(signal.SIG_BLOCK, []) == blocked
-
-
-@pytest.mark.slow
-def test_a_job_has_the_environment_of_its_sweep_and_hears_signals(monkeypatch):
-    for value in ("one", "two"):  # also when it has changed since the first job
-        monkeypatch.setenv("MADE_UP", value)
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = start_process(send_environment, (sender,))
-        sender.close()
-        environment, blocked = receiver.recv()
-        process.join()
-        assert environment["MADE_UP"] == value and "PYTHONSAFEPATH" not in environment
-        assert not set(STOP_SIGNALS) & set(blocked) and process.exitcode == 0
-
-
-def send_environment(sender):
-    sender.send((dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 
 
 @pytest.mark.parametrize("is_ignored", [True, False])
@@ -209,6 +159,25 @@ def test_a_signal_stops_a_sweep_whose_last_line_goes_on_with_it(cache, tmp_path,
     assert {"seed", "train.max_steps"} < {override.key_or_group for override in overrides}
 
 
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+@pytest.mark.slow
+def test_sigterm_to_all_processes_of_a_sweep_stops_it_also_while_its_jobs_are_started(cache, tmp_path):
+    """As `timeout` sends it. Modules are then imported for the jobs, in a process of its own."""
+    arguments = [*JOBLIB, "seed=1,2,3", *ENDLESS, f"cache_dir={cache}", f"hydra.sweep.dir={tmp_path}"]
+    sweep = launch(*arguments, own_group=True)
+    wait_until(lambda: any(b"forkserver" in line for line in command_lines_of_children(sweep.pid)), sweep)
+    os.killpg(sweep.pid, signal.SIGTERM)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 128 + signal.SIGTERM and "Traceback" not in output, output
+    assert re.search(r"^seed-3 +not started ", output, re.MULTILINE) and f"hydra.sweep.dir={tmp_path}" in output, output
+
+
+def command_lines_of_children(parent):
+    for process in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            yield Path(f"/proc/{process}/cmdline").read_bytes()
+
+
 @pytest.mark.slow
 def test_a_job_that_is_killed_does_not_end_the_sweep_which_goes_on_with_it_later(cache, tmp_path):
     """As by the system where memory runs out."""
@@ -233,6 +202,26 @@ def test_a_job_that_is_killed_does_not_end_the_sweep_which_goes_on_with_it_later
     assert read_status(tmp_path / "seed-2") | {"state": "finished", "step": 300, "error": None} == read_status(
         tmp_path / "seed-2"
     )
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere jobs are not forked")
+@pytest.mark.slow
+def test_a_sweep_also_notes_and_stops_jobs_whose_server_is_killed(cache, tmp_path):
+    """It then knows neither their exit codes nor when they end, but starts another server for other jobs."""
+    sweep = start_endless(cache, tmp_path, *JOBLIB)
+    job = process_of(tmp_path / "seed-2")
+    os.kill(parent_of(job), signal.SIGKILL)
+    os.kill(job, signal.SIGKILL)
+    wait_until(lambda: files.read_rows(tmp_path / "seed-3" / "metrics.jsonl"), sweep)
+    sweep.terminate()
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 128 + signal.SIGTERM and "seed-2: its process was killed" in output, output
+    rows = dict(re.findall(r"^(seed-\d) +(\w+) ", output, re.MULTILINE))
+    assert rows == {"seed-1": "stopped", "seed-2": "interrupted", "seed-3": "stopped"}
+
+
+def parent_of(process):
+    return int(re.search(r"^PPid:\s+(\d+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)[1])
 
 
 def process_of(folder):
