@@ -167,6 +167,7 @@ def test_the_printed_line_goes_on_with_a_run_of_the_users_own_options(program, c
     assert "--config-dir" in without.stderr and "--config-name long" in without.stderr
 
 
+@pytest.mark.slow
 def test_a_run_makes_the_steps_that_were_typed_however_few_its_images(train, tmp_path):
     """Also in a sweep, and on resume."""
     few = ["dataset.limit=16", "hydra.run.dir=" + str(tmp_path / "run")]  # one step in an epoch

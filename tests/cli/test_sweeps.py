@@ -169,6 +169,7 @@ def test_the_table_has_jobs_wherever_they_are(train, tmp_path):
     assert done.returncode == 1 and rows == [["runs/0/here", "finished"], ["runs/1/here", "refused"]]
 
 
+@pytest.mark.slow
 def test_a_job_that_another_process_trains_is_skipped_and_the_last_line_trains_it_later(train, program, tmp_path):
     (tmp_path / "seed-1").mkdir()
     with FileLock(tmp_path / "seed-1" / ".lock"):

@@ -14,6 +14,7 @@ def blobs(count: int, kinds: int, size: int, channels: int = 1) -> torch.Tensor:
     return (kind[torch.arange(count) % kinds] + noise).clamp(0, 255).to(torch.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 1), (48, 3)])
 def test_images_of_one_kind_have_one_cluster(size, channels):
     labels = cluster_images(blobs(6000, 3, size, channels), 12)

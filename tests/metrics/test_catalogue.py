@@ -56,6 +56,7 @@ def good_and_bad(digits):
 OF_IMAGES = [metric for metric in METRICS if metric.better and metric.needs not in ("points", "modes")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", OF_IMAGES, ids=lambda metric: metric.name)
 def test_one_image_of_noise_repeated_scores_worse_than_real_images(good_and_bad, metric):
     good, bad = (scores[metric.column("digits")] for scores in good_and_bad)

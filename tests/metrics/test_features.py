@@ -33,6 +33,7 @@ def test_the_shipped_network_of_the_digits_tells_their_classes_apart(cache):
     assert stats.mean.abs().max() < 0.2 and (stats.covariance.diag() - 1).abs().max() < 0.5
 
 
+@pytest.mark.slow
 def test_a_small_dataset_has_as_many_steps_as_its_classifier_needs(digits):
     train, test, _, folder = digits
     assert features.dataset_classifier("few", train[:600], test, folder, CPU).accuracy > 0.9

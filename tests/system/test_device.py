@@ -19,6 +19,7 @@ def test_bf16_is_warned_about_where_its_matrix_products_are_slower(
     assert ("1.5 times" in caplog.text and "precision=fp32" in caplog.text) is is_warned
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
 def test_memory_that_a_step_frees_is_kept_for_the_next(process):
     script = """

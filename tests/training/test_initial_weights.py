@@ -123,6 +123,7 @@ def test_what_is_no_run_is_one_sentence(dcgan, tmp_path, kind):
         read_source(path)
 
 
+@pytest.mark.slow
 def test_it_is_recorded_and_resuming_needs_the_first_run_no_more(train, tmp_path):
     first, second, unbroken = tmp_path / "first", tmp_path / "second", tmp_path / "unbroken"
     assert train(f"hydra.run.dir={first}", "train.max_steps=3").returncode == 0

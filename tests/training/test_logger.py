@@ -103,6 +103,7 @@ READERS = [
 ]  # TensorBoard's two ways to read event files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("get", READERS, indirect=True, ids=["fast", "python"])
 def test_hparams_has_the_columns_of_all_runs_with_numbers_as_numbers_and_how_each_ended(
     train, train_here, get, tmp_path, monkeypatch

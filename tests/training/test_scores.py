@@ -64,6 +64,7 @@ def test_scores_against_training_images_have_no_real_images_beside_them(train_he
     assert read_status(tmp_path)["real_data"] == {} and read_status(tmp_path)["scores"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_real_images_of_its_own_scores(train_here, tmp_path, monkeypatch):
     """gan.evaluate may have written others, by another protocol, since the run stopped."""
     scoring = ["watch.scores_every=2", "watch.scores_images=200"]

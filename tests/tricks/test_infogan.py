@@ -86,6 +86,7 @@ def test_without_categories_a_continuous_code_goes_over_the_columns():
     assert torch.equal(noise[::2, 1:], NOISE[:, 1:]) and torch.equal(noise[1::2, 1:], NOISE[:, 1:])
 
 
+@pytest.mark.slow
 def test_sample_py_writes_the_grid_over_the_codes(train, program, tmp_path):
     plain, folder = tmp_path / "plain", tmp_path / "run"
     train(f"hydra.run.dir={plain}", "train.max_steps=1")

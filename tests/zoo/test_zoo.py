@@ -153,6 +153,7 @@ def test_a_run_folder_may_be_called_like_a_file(train_here, tmp_path):
     assert gan.load(tmp_path / "x.safetensors", device="cpu").step == 2
 
 
+@pytest.mark.slow
 def test_its_noise_is_searched_by_the_features_of_a_classifier_that_comes_along(files):
     _, path = files("noise.dim=5")
     run = gan.load(path, device="cpu")
