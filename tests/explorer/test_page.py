@@ -93,6 +93,7 @@ def test_a_strangers_names_do_nothing_in_the_page(template, explore, tmp_path):
     assert evil not in text and "<b>run" not in text and "&lt;b&gt;run" in text and data_of(text) == data
 
 
+@pytest.mark.slow
 def test_a_page_that_would_be_too_large_has_planes_of_images_in_place_of_the_generator(explore, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
     text = explore(["trick=[conditional]", "noise.kind=uniform"], "seed=3", "truncation=0.5")
@@ -116,6 +117,7 @@ def test_a_page_that_would_be_too_large_has_planes_of_images_in_place_of_the_gen
     assert clusters["labels"] == labels.tolist() and clusters["clusters"]
 
 
+@pytest.mark.slow
 def test_planes_of_as_many_seeds_as_there_is_room_for(explore, monkeypatch):
     monkeypatch.setattr(page, "MAX_BYTES", 1_000_000)
     sizes = [len(plane) for plane in data_of(explore())["planes"]]
@@ -126,6 +128,7 @@ def test_planes_of_as_many_seeds_as_there_is_room_for(explore, monkeypatch):
         explore()
 
 
+@pytest.mark.slow
 def test_the_printed_line_says_of_how_many_seeds_a_page_has_images(train_here, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "write_onnx", lambda run, network: b"a generator")
     train_here(tmp_path / "run", *SMALL)

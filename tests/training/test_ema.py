@@ -76,6 +76,7 @@ def test_several_emas_resume_to_the_bit(train_here, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_sample_py_and_the_model_card_name_the_decay(train, program, tmp_path):
     folder = tmp_path / "run"
     train(f"hydra.run.dir={folder}", "train.ema_decay=[0.999,0.5]", "train.max_steps=2")
