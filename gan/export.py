@@ -24,7 +24,7 @@ from gan.system.device import memory_errors
 from gan.training.build import TrainedRun
 
 INPUTS, IMAGES = ("noise", "labels"), "images"  # of an exported generator
-TOLERANCE = 1e-4  # between the file's images and the generator's, as a share of the largest pixel if that is above 1
+TOLERANCE = 1e-4  # between the file's images and the generator's, as a fraction of the largest pixel if that is above 1
 TRACED_IMAGES, CHECKED_IMAGES = 2, (1, 3)  # batches to export with and to check with
 Call = Callable[..., Tensor]
 Output = Literal["uint8", "float"]

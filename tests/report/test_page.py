@@ -92,10 +92,7 @@ def test_a_page_of_one_run_has_its_settings_log_and_commands(tmp_path):
     ],
 )  # fmt: skip
 def test_a_page_says_what_a_run_was_trained_on(tmp_path, data, said):
-    write_run(tmp_path / "0")
-    path = tmp_path / "0" / "status.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": data}))
-    text = page_of(tmp_path)
+    text = page_of_status(tmp_path, {"data": data})
     assert said in text if said else " images of 8x8" not in text
 
 
@@ -111,11 +108,16 @@ def test_a_page_says_what_a_run_was_trained_on(tmp_path, data, said):
     ],
 )
 def test_a_page_says_in_words_what_a_run_found(tmp_path, findings, said):
-    write_run(tmp_path / "0")
-    path = tmp_path / "0" / "status.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": findings}))
-    text = page_of(tmp_path)
+    text = page_of_status(tmp_path, {"findings": findings})
     assert said in text if said else "Found:" not in text
+
+
+def page_of_status(folder, changes):
+    """The page about one run whose status.json has these values."""
+    write_run(folder / "0")
+    path = folder / "0" / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return page_of(folder)
 
 
 def test_a_run_that_finished_after_a_failure_is_marked_in_the_table_and_at_its_images(tmp_path):

@@ -67,15 +67,15 @@ async function generate(vectors, labels) {
 }
 
 function draw(context, pixels, number, left, top) {
-  const picture = context.createImageData(size, size), [low, high] = data.range, area = size * size;
+  const drawn = context.createImageData(size, size), [low, high] = data.range, area = size * size;
   for (let index = 0; index < area; index++) {
     for (let channel = 0; channel < 3; channel++) {
       const value = pixels[(number * channels + Math.min(channel, channels - 1)) * area + index];
-      picture.data[4 * index + channel] = Math.round((value - low) * 255 / (high - low)); // what is outside is clipped
+      drawn.data[4 * index + channel] = Math.round((value - low) * 255 / (high - low)); // what is outside is clipped
     }
-    picture.data[4 * index + 3] = 255;
+    drawn.data[4 * index + 3] = 255;
   }
-  context.putImageData(picture, left, top);
+  context.putImageData(drawn, left, top);
 }
 
 const image = find("image");
